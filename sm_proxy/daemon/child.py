@@ -64,6 +64,7 @@ def answer(job: Job, identity: str, run: Run) -> int:
     """
     connection, reader = job.sockets[0], wire.RequestReader()
     try:
+        connection.sendall(wire.READY)
         request = _received(connection, reader)
     except (EOFError, OSError, ValueError):
         return EXIT_EXPECTED

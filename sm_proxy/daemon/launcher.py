@@ -115,14 +115,18 @@ def _refusal(connection: _socket.socket, request: wire.Request) -> str:
     Raises:
         ValueError: the environment is too large.
     """
-    step = "the working folder"
+    step = "waiting for a process of it"
     try:
+        if _answer(connection) != wire.READY:
+            return "it went away"
+        step = "the working folder"
         folder = _working_folder()
         try:
             step = "sending the request"
-            wire.send_request(connection, request, (0, 1, 2, folder))
+            wire.send_request(connection, request, (0, 1, 2, folder), is_ready=True)
         finally:
             os.close(folder)
+
         step = "waiting for a child of it"
         if (answer := _answer(connection)) != wire.TAKEN:
             absent[0] = not answer  # it is ending, perhaps because there is a new version of us

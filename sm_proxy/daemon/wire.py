@@ -1,6 +1,7 @@
 r"""What a launcher and the daemon say to each other on a Unix stream socket.
 
     launcher                                daemon, then its child
+                                     <-     READY
     request, with descriptors        ->
                                      <-     TAKEN, or REFUSED and the end
     GO                               ->
@@ -9,12 +10,15 @@ r"""What a launcher and the daemon say to each other on a Unix stream socket.
                                      <-     PASSED, COPYING (fd_passing.py), or GIVEN_BACK
                                      <-     ENDED and the exit status, as one byte
 
-The launcher waits for TAKEN for a bounded time. If it gives up, it closes the socket and does the
-work itself. So the child touches none of the descriptors before GO, and ends if it gets anything
-else. After GO, the launcher lets go of its descriptors. GIVEN_BACK brings 0, 1 and 2 with it, and
-the launcher does the work itself after all: only its process has the user's terminal. The child may
-say so until it has passed a descriptor or a byte. The end of the socket without ENDED means: the
-child has been killed.
+The launcher sends no descriptor before READY: a daemon that is stopped would hold it, and whoever
+reads ssh's output to its end would wait for that. It waits for READY and for TAKEN for a bounded
+time. If it gives up, it closes the socket and does the work itself. So the child touches none of
+the descriptors before GO, and ends if it gets anything else.
+
+After GO, the launcher lets go of its descriptors. GIVEN_BACK brings 0, 1 and 2 with it, and the
+launcher does the work itself after all: only its process has the user's terminal. The child may say
+so until it has passed a descriptor or a byte. The end of the socket without ENDED means: the child
+has been killed.
 
 A request is its length (4 bytes, big-endian), then fields that each end in a NUL:
 kind, identity, umask (octal), number of words, words, environment (NAME=VALUE). Its descriptors
@@ -32,8 +36,10 @@ from _collections_abc import Sequence
 
 from sm_proxy.local.helper_words import COPYING, PASSED
 
-__all__ = ["COPYING", "ENDED", "GIVEN_BACK", "GO", "PASSED", "REFUSED", "TAKEN"]
+__all__ = ["COPYING", "ENDED", "GIVEN_BACK", "GO", "PASSED", "READY", "REFUSED", "TAKEN"]
 
+READY = b"y"
+"""A child is there to read the request."""
 TAKEN = b"t"
 """A child is ready to do the work."""
 REFUSED = b"r"
@@ -113,14 +119,28 @@ class Request:
         return cls(kind, identity, fields[4 : 4 + words], fields[4 + words :], mask)
 
 
-def send_request(connection: _socket.socket, request: Request, descriptors: Sequence[int]) -> None:
-    """Send a request.
+def send_request(
+    connection: _socket.socket,
+    request: Request,
+    descriptors: Sequence[int],
+    *,
+    is_ready: bool = False,
+) -> None:
+    """Send a request once somebody is there to read it.
+
+    Args:
+        connection: to the daemon.
+        request: what it shall do.
+        descriptors: what comes with it.
+        is_ready: whether READY has been read.
 
     Raises:
         OSError: the daemon has gone or does not read, or a descriptor is closed.
         ValueError: as `Request.encode`.
     """
     data = request.encode()
+    if not is_ready and connection.recv(1) != READY:
+        raise ConnectionResetError("it went away")
     sent = _send_with(connection, data, descriptors)
     if sent < len(data):  # else the answer may have come, and the other end be closed
         connection.sendall(memoryview(data)[sent:])

@@ -67,6 +67,7 @@ class Fake:
                 connection, _ = self._server.accept()
                 with connection:
                     reader = wire.RequestReader()
+                    connection.sendall(wire.READY)
                     while (request := reader.receive(connection)) is None:
                         pass
                     self.asked.append(request.kind)

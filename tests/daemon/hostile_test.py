@@ -314,10 +314,9 @@ def test_a_daemon_without_descriptors_goes_on_when_it_has_some(daemon: Daemon) -
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(daemon.opened), most[1]))
     try:
         with daemon.connected() as connection:
-            wire.send_request(connection, daemon.request(kind="status"), [])
             connection.settimeout(0.5)  # longer than it waits after a failure
             with pytest.raises(TimeoutError):
-                connection.recv(1)
+                wire.send_request(connection, daemon.request(kind="status"), [])
     finally:
         resource.prlimit(pid, resource.RLIMIT_NOFILE, most)
     daemon.serves()

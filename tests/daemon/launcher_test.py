@@ -39,8 +39,15 @@ class Child:
         self.connection = listener.accept()[0]
         self.connection.settimeout(60)
         self.reader = RequestReader()
+        self.is_ready = False
+
+    def ready(self) -> None:
+        self.is_ready = True
+        self.connection.sendall(wire.READY)
 
     def request(self) -> Request:
+        if not self.is_ready:
+            self.ready()
         while (found := self.reader.receive(self.connection)) is None:
             pass
         return found
@@ -247,16 +254,19 @@ def test_instead_of_a_killed_daemon_one_may_be_started(daemon: Listening, why: l
 def test_a_daemon_may_refuse(
     daemon: Listening, why: list[str], monkeypatch: pytest.MonkeyPatch, answer: bytes, reason: str
 ) -> None:
-    send = wire.send_request
+    steps = iter([Child.ready, Child.request])
+    children: list[Child] = []
+    recv = launcher._answer
 
-    def send_and_answer(*words: Any) -> None:
-        send(*words)
-        child = Child(daemon.listener)
-        child.request()
-        child.connection.sendall(answer)
-        child.close()
+    def play(connection: Any) -> bytes:
+        if not children:
+            children.append(Child(daemon.listener))
+        if next(steps)(children[0]):
+            children[0].connection.sendall(answer)
+            children[0].close()
+        return recv(connection)
 
-    monkeypatch.setattr(wire, "send_request", send_and_answer)
+    monkeypatch.setattr(launcher, "_answer", play)
     assert here()
     assert why == [reason]
     assert launcher.absent == [not answer]
@@ -264,13 +274,12 @@ def test_a_daemon_may_refuse(
 
 def test_a_daemon_that_does_not_answer_is_left(daemon: Listening, why: list[str]) -> None:
     assert here()
-    assert why == ["waiting for a child of it: timed out"]
+    assert why == ["waiting for a process of it: timed out"]
     child = Child(daemon.listener)
-    child.request()
     with contextlib.suppress(BrokenPipeError):
-        child.connection.sendall(wire.TAKEN)
-    with contextlib.suppress(ConnectionResetError):
-        assert child.connection.recv(1) == b""  # not GO: the child has come too late
+        child.ready()
+    # Too late: it gets no descriptor, which would stay open as long as the daemon is stopped.
+    assert wire.receive_word(child.connection) == (b"", [])
     child.close()
     assert launcher.absent == [False]
 
@@ -302,8 +311,18 @@ def test_a_daemon_that_reads_nothing_is_left(
 ) -> None:
     for number in range(40):
         monkeypatch.setenv(f"LARGE_{number}", "x" * 100_000)
-    assert here()
+    accepted: list[Child] = []
+    recv = launcher._answer
+
+    def play(connection: Any) -> bytes:
+        accepted.append(Child(daemon.listener))
+        accepted[0].ready()
+        return recv(connection)
+
+    monkeypatch.setattr(launcher, "_answer", play)
+    assert launcher.hand_over(CONNECT) is None
     assert why == ["sending the request: timed out"]
+    accepted[0].close()
 
 
 def test_a_daemon_with_a_full_backlog_is_left(why: list[str]) -> None:
@@ -324,6 +343,7 @@ def test_a_daemon_with_a_full_backlog_is_left(why: list[str]) -> None:
 def test_a_bug_in_asking_does_not_cost_ssh_its_connection(
     daemon: Listening, why: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(launcher, "_answer", lambda _: wire.READY)
     monkeypatch.setattr(wire, "send_request", None)
     assert here()
     assert why == ["TypeError: 'NoneType' object is not callable"]

@@ -169,7 +169,7 @@ class Asked:
         request = wire.Request(
             "connect", identity, [os.fsencode(word) for word in words], environment, umask
         )
-        with contextlib.suppress(BrokenPipeError):  # it was closed at once
+        with contextlib.suppress(ConnectionError):  # it was closed at once
             wire.send_request(
                 self.connection, request, given if descriptors is None else list(descriptors)
             )

@@ -132,14 +132,14 @@ def test_a_file_is_no_working_folder(resident: Resident, tmp_path: Path) -> None
 def test_what_is_no_request_ends_at_once(resident: Resident) -> None:
     with resident.connected() as connection:
         connection.sendall(b"\xff" * 100)
-        assert connection.recv(1) == b""
+        assert connection.recv(2, socket.MSG_WAITALL) == wire.READY
 
 
 def test_half_a_request_holds_nobody_up(resident: Resident) -> None:
     with resident.connected() as slow:
         slow.sendall(b"\0\0")
         assert resident.told("0")["pid"]
-        assert slow.recv(1) == b""  # its time is up
+        assert slow.recv(2, socket.MSG_WAITALL) == wire.READY  # then its time is up
 
 
 def test_a_question_on_the_terminal_goes_back_to_the_launcher(resident: Resident) -> None:

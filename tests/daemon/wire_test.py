@@ -55,6 +55,7 @@ def test_a_request_comes_with_its_descriptors(
 ) -> None:
     near, far = pair
     files = [os.open(tmp_path / name, os.O_CREAT | os.O_RDWR) for name in "abcd"]
+    far.sendall(wire.READY)
     wire.send_request(near, Request("connect", "i", [b"connect", b"h"], [b"A=1"], 0o22), files)
     request, found = received(far)
     assert (request.kind, request.words, request.umask) == ("connect", [b"connect", b"h"], 0o22)
