@@ -16,6 +16,8 @@ from sm_proxy.errors import EXIT_OK
 
 _BACKLOG: Final = 128
 """How many connections may wait to be accepted; whoever comes next does the work itself."""
+_SPARES: Final = 2
+"""One for the next connection, one for the keeper that it may want a moment later."""
 
 
 def serve(idle_s: float, run: Run, prepare: Callable[[], None], spare: Sequence[str] = ()) -> int:
@@ -40,7 +42,7 @@ def serve(idle_s: float, run: Run, prepare: Callable[[], None], spare: Sequence[
         return EXIT_OK
     try:
         installed = Installed()
-        workers = Spares(spare) if spare else Forks(_work(identity, run))
+        workers = Spares(spare, _SPARES) if spare else Forks(_work(identity, run))
         Server(
             found.listener, idle_s, lambda: found.is_gone() or installed.has_changed(), workers
         ).serve()

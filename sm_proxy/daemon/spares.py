@@ -1,4 +1,4 @@
-"""A process that has imported everything and waits for one job; then it is replaced by another.
+"""Processes that have imported everything and wait for one job each; then others replace them.
 
 On macOS a process may not use the system's frameworks after a fork without exec, so a spare is
 started like any program. A second connection within the time of its imports finds none ready, and
@@ -26,55 +26,58 @@ _CHUNK: Final = 1 << 16
 
 
 class Spares:
-    """One spare process at a time.
+    """Spare processes.
 
     Args:
         program: the command line of a program that calls `wait_for_job`.
+        count: how many wait at a time.
     """
 
-    def __init__(self, program: Sequence[str]) -> None:
+    def __init__(self, program: Sequence[str], count: int) -> None:
         self._program = list(program)
-        self._spare: tuple[int, socket.socket] | None = None
-        self._prepare()
+        self._count = count
+        self._spares: list[tuple[int, socket.socket]] = []
+        self._fill()
 
     def start(self, job: Job) -> int:
         """See `workers.Workers.start`."""
-        if self._spare is None:
-            self._prepare()
-            raise BlockingIOError("no spare process is ready")
-        pid, control = self._spare
-        with contextlib.suppress(BlockingIOError):
-            if control.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
-                self._spare = None
-                with control:
+        for spare in list(self._spares):
+            pid, control = spare
+            try:
+                is_ready = bool(control.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+            except BlockingIOError:  # it is still importing
+                continue
+            except OSError:
+                is_ready = False
+            self._spares.remove(spare)
+            with control:
+                if is_ready:  # else it has ended
                     _give(control, job)
-                self._prepare()
-                return pid
-            self.close()  # it has ended
-            self._prepare()
+                    self._fill()
+                    return pid
+        self._fill()
         raise BlockingIOError("no spare process is ready")
 
     def close(self) -> None:
-        """End the spare process, which sees the end of its socket."""
-        if self._spare is not None:
-            self._spare[1].close()
-            self._spare = None
+        """End the spare processes: they see the end of their sockets."""
+        for _, control in self._spares:
+            control.close()
+        self._spares.clear()
 
-    def _prepare(self) -> None:
-        """Start a spare process; without one, the next `start` tries again."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                pid = os.posix_spawn(
-                    self._program[0],
-                    self._program,
-                    os.environ,
-                    file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 0)],
-                )
-            except OSError:
-                ours.close()
-                return
-        self._spare = pid, ours
+    def _fill(self) -> None:
+        """Start what is missing; where no process can be started, the next `start` tries again."""
+        while len(self._spares) < self._count:
+            ours, theirs = socket.socketpair()
+            with theirs:
+                actions = [(os.POSIX_SPAWN_DUP2, theirs.fileno(), 0)]
+                try:
+                    pid = os.posix_spawn(
+                        self._program[0], self._program, os.environ, file_actions=actions
+                    )
+                except OSError:
+                    ours.close()
+                    return
+            self._spares.append((pid, ours))
 
 
 def _give(control: socket.socket, job: Job) -> None:

@@ -74,7 +74,7 @@ spare = [sys.executable, "-I", "-c", sys.orig_argv[3], "spare", path, idle, outd
 with socket.socket(socket.AF_UNIX) as listener:
     listener.bind(path)
     listener.listen(128)
-    workers = Spares(spare) if kind == "spares" else Forks(work)
+    workers = Spares(spare, 1) if kind == "spares" else Forks(work)
     Server(listener, float(idle), Path(outdated).exists, workers).serve()
 """
 

@@ -93,16 +93,19 @@ def test_many_connections_at_once_are_served(served: Lab) -> None:
 
 def test_spare_processes_serve_as_forks_do(served: Lab, tmp_path: Path) -> None:
     """As on macOS; a connection that finds none ready does the work itself."""
-    with served.with_daemon(SM_PROXY_STATE_DIR=str(tmp_path / "state")) as other:
+    here = {"SM_PROXY_STATE_DIR": str(tmp_path / "state"), "SM_PROXY_KEEP_SESSION": "10m"}
+    with served.with_daemon(**here) as other:
         daemon = other.popen(
             *SM_PROXY, "--daemon-idle", "10m", "daemon", "serve-by-spares",
             stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
         )  # fmt: skip
 
-        def by_daemon() -> bool:
+        def shows(step: bytes) -> bool:
             done = other.ssh(other.host, "echo out", env={"SM_PROXY_LOG": "debug"})
             assert done.stdout == b"out\n"
-            return b"no daemon" not in done.stderr
+            return step in done.stderr and b"no daemon" not in done.stderr
 
-        await_true(by_daemon, 60)
-    assert daemon.communicate(timeout=60)[1] == b""
+        await_true(lambda: shows(b"tunnel up"), 60)
+        await_true(lambda: shows(b"using a kept session"), 60)
+    assert b"sm-proxy: " not in daemon.communicate(timeout=60)[1]
+    assert daemon.returncode == 0
