@@ -127,6 +127,7 @@ class Keeper:
         self._keep_until = _Moment()
         self._keys_until = math.inf
         self._state: dict[str, object] = {}
+        self._status_lines: list[str] = []
         self._is_last = False
         first.tell(state="start")
 
@@ -283,6 +284,8 @@ class Keeper:
             return
         guest.begin(session.open_stream())
         guest.tell(state="open", session=session.session_id)
+        for line in self._status_lines:
+            guest.tell(status=line)
 
     def _serves_more(self, session: SharedSession) -> bool:
         usable = not session.ended and (session.multiplexed or not session.opened)
@@ -294,8 +297,11 @@ class Keeper:
         return not expired and served < MOST and self._traffic.is_quiet(now)
 
     def _on_status(self, line: str) -> None:
+        """Show the account's message to each connection, as its own session would."""
+        self._status_lines.append(line)
         for guest in self._guests:
-            guest.tell(status=line)
+            if guest.stream is not None:
+                guest.tell(status=line)
 
     def _tell_daemon(self, now: float) -> None:
         """Note how long to keep the session, and tell the daemon what has changed."""
@@ -312,14 +318,14 @@ class Keeper:
             "streams": sum(
                 guest.needs_stream or guest.stream is not None for guest in self._guests
             ),
+            "ends": self._keep_until.wall if self._keep_until.is_set else None,
         }
         if state == self._state:
             return
         self._state = state
         key = {"key": handover.key} if handover.key else {}
         with contextlib.suppress(OSError):
-            ends = self._keep_until.wall if self._keep_until.is_set else None
-            self._daemon.send({**state, **key, "ends": ends})
+            self._daemon.send({**state, **key})
 
 
 def _place(handover: Handover) -> str:

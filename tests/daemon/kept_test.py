@@ -346,3 +346,16 @@ def test_a_session_that_cannot_be_started_ahead_costs_nothing(
     assert asked.wait(0)
     assert echoed(stream, b"still here") == b"still here"
     stream.close()
+
+
+def test_each_connection_shows_the_accounts_message(
+    world: KeptWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = greeted(world.stream())
+    options = world.shares.sessions[0].options
+    assert options is not None
+    options.on_status("be careful")
+    second = greeted(world.stream())
+    first.close()
+    second.close()
+    assert capsys.readouterr().err.count("be careful") == 1
