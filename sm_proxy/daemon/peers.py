@@ -115,13 +115,15 @@ def refuse_stranger(connection: _socket.socket) -> None:
 def place() -> str:
     """What this process and its daemon must have in common, for the name of the socket.
 
-    It is the machine, its boot, the root folder, and our groups, namespaces and rights. The text
-    is long.
+    It is the machine, its boot, the root folder, our groups, namespaces and rights, and how much
+    processor time we may have: `nice` is for one command. The text is long.
     """
     root = os.stat("/")
+    processors = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else ()
     parts = [
         *(os.uname().nodename, _line("/proc/sys/kernel/random/boot_id")),
         *(root.st_dev, root.st_ino, os.getegid(), sorted(os.getgroups()), _confinement("self")),
+        *(os.getpriority(os.PRIO_PROCESS, 0), processors),
     ]
     return repr(parts)
 

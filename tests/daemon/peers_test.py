@@ -271,6 +271,14 @@ def test_the_same_user_with_other_rights_is_refused(
     assert place_of(*sandbox) != place_of() == peers.place()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS has no taskset")
+@pytest.mark.parametrize("before", [["nice"], ["taskset", "--cpu-list", "0"]])
+def test_a_slow_command_has_a_daemon_of_its_own(before: list[str]) -> None:
+    """Else all connections after `nice rsync` would be slow."""
+    if before == ["nice"] or len(os.sched_getaffinity(0)) > 1:
+        assert place_of(*before) != place_of()
+
+
 def place_of(*before: str) -> str:
     """The place of a process that is started with the command `before`."""
     program = "from sm_proxy.daemon import peers; print(peers.place(), end='')"
