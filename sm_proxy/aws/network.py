@@ -107,6 +107,11 @@ def endpoint_variables() -> list[str]:
     return [f"{name}={os.environ[name]}" for name in names]
 
 
+def in_clear_text() -> bool:
+    """Whether the variables send calls to an endpoint without TLS, as a lab's."""
+    return any("=http://" in variable for variable in endpoint_variables())
+
+
 def stream_url(session: Session, url: str, service: str = STREAMS) -> str:
     """The URL of a websocket, with the host of the configured endpoint, if there is one.
 

@@ -11,6 +11,7 @@ from typing import Final
 from sm_proxy.aws import botocore_session, lean_botocore, models
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
+from sm_proxy.ssm import dial
 
 _MODULES: Final = (
     "sm_proxy.aws.caller",
@@ -74,4 +75,4 @@ def _warm_up() -> None:
     with contextlib.suppress(SmProxyError):  # a broken AWS configuration is told to who connects
         for service in _SERVICES:
             aws.endpoint(service)
-        getattr(aws, "network")  # noqa: B009 - reading it is the work
+        dial.prepare(aws.network)

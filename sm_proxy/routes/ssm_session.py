@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from sm_proxy.aws import network
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import Code, SmProxyError
@@ -17,6 +18,7 @@ from sm_proxy.local.threads import Background
 from sm_proxy.routes import sessions
 from sm_proxy.routes.session_api import SessionRequest, SsmApi
 from sm_proxy.settings import Settings
+from sm_proxy.ssm import dial
 from sm_proxy.ssm import session as ssm
 from sm_proxy.ssm.outbox import LARGE_PAYLOAD, SAFE_PAYLOAD
 from sm_proxy.ssm.session import Grant, Kind, Session
@@ -108,6 +110,13 @@ def open_session(aws: Aws, request: SessionRequest, words: Words) -> Session:
         return threads.run(ssm.start, api, options, grant)
 
 
+def _read_certificates(aws: Aws) -> None:
+    """Read them while the service works. The websocket needs them next, and tells what is wrong."""
+    if not network.in_clear_text():
+        with contextlib.suppress(SmProxyError):
+            dial.prepare(aws.network)
+
+
 @contextlib.contextmanager
 def started(api: SsmApi, aws: Aws) -> Iterator[Grant]:
     """Start a session, and end it if a hang-up comes while the caller opens it.
@@ -121,6 +130,7 @@ def started(api: SsmApi, aws: Aws) -> Iterator[Grant]:
     try:
         starting.begin()
         process_identity.this_process()  # slow on macOS, so it runs while the service works
+        _read_certificates(aws)
         grant = starting.result()
         debug_log.write("session granted", id=grant.session_id)
         yield grant

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import ipaddress
 import socket
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -93,9 +96,25 @@ def words(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
+def prepare(network: Network) -> None:
+    """Read the file of trusted certificates before `dial` needs it: that takes 17 ms.
+
+    `dial` meets the same error if there is one.
+    """
+    if network.ca_bundle is not None:
+        with contextlib.suppress(OSError):
+            _context(network.ca_bundle)
+
+
 def _context(ca_bundle: str | None) -> ssl.SSLContext:
     if ca_bundle is None:
         return ssl.create_default_context()
+    status = Path(ca_bundle).stat()
+    return _trusting(ca_bundle, status.st_ino, status.st_mtime_ns, status.st_size)
+
+
+@functools.lru_cache(maxsize=1)
+def _trusting(ca_bundle: str, *_version: int) -> ssl.SSLContext:
     # Not stricter than the API calls, which trust the same file: from Python 3.13 on,
     # `create_default_context` refuses the certificates of many company proxies.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

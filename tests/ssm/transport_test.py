@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from websockets.sync.server import ServerConnection
 
-from sm_proxy.ssm import transport
+from sm_proxy.ssm import dial, transport
 from sm_proxy.ssm.dial import DIRECT, Network, Proxy, UnreachableError
 from sm_proxy.ssm.transport import DisconnectedError, WebSocket
 from tests.ssm.service import ConnectProxy, certificate, raw_server, service, stay
@@ -72,6 +73,31 @@ def test_an_unknown_ca_is_named_as_the_reason(tls: tuple[str, Network]) -> None:
     with pytest.raises(UnreachableError, match="not trusted") as caught:
         transport.connect(tls[0])
     assert "cell=1" not in str(caught.value)
+
+
+def test_certificates_are_read_once_and_again_after_a_change(
+    tls: tuple[str, Network], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, network = tls
+    made: list[ssl.SSLContext] = []
+    new = ssl.SSLContext
+
+    def context(protocol: int) -> ssl.SSLContext:
+        made.append(new(protocol))
+        return made[-1]
+
+    monkeypatch.setattr(ssl, "SSLContext", context)
+    dial.prepare(network)
+    for _ in range(2):
+        dial.dial(url, network).close()
+    assert len(made) == 1
+    Path(str(network.ca_bundle)).write_text("no certificate")
+    with pytest.raises(ssl.SSLError):
+        dial.dial(url, network)
+
+
+def test_prepare_leaves_the_error_of_a_missing_file_to_dial() -> None:
+    dial.prepare(Network("/nonexistent/ca.pem"))
 
 
 def test_a_missing_ca_bundle_is_unreachable(tls: tuple[str, Network]) -> None:
