@@ -115,7 +115,7 @@ def _connect(job: Job, request: wire.Request, descriptors: Sequence[int], run: R
     sys.argv = ["sm-proxy", *words]
     with contextlib.suppress(OSError):
         host = _host(words)[:_HOST_LIMIT]
-        job.inbox.tell({"pid": os.getpid(), "host": host, "since": time.time()})
+        job.inbox.tell({"pid": os.getpid(), "host": host})
     status = _status(run, words)
     with contextlib.suppress(OSError):  # it may have ended, with ssh
         wire.end(connection, status)
@@ -180,7 +180,7 @@ def _host(words: Sequence[str]) -> str:
 def _stop(job: Job) -> None:
     """Have the daemon end, and all that works for it; wait until it has ended."""
     with contextlib.suppress(OSError):
-        job.inbox.tell({"stop": os.getpid()})
+        job.inbox.tell({"stop": True, "pid": os.getpid()})
     until = time.monotonic() + _STOP_S
     while os.getppid() == job.status.pid and time.monotonic() < until:
         time.sleep(_STOP_TICK_S)

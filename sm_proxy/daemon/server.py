@@ -17,6 +17,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from types import FrameType
 from typing import Any, Final
 
@@ -125,15 +126,16 @@ class Server:
 
     def _take_message(self) -> bool:
         """Take in what a process tells; returns whether there was something."""
-        if (found := self._inbox.receive()) is None:
+        if (message := self._inbox.receive()) is None:
             return False
-        if "stop" in (message := found):
-            self._stop(message["stop"])
-        elif (pid := message.get("pid")) in self._working:
-            self._working[pid] = Connection(**message)
+        pid, host = message.get("pid"), message.get("host")
+        if message.get("stop"):
+            self._stop(asker=pid)
+        elif isinstance(pid, int) and pid in self._working:
+            self._working[pid] = replace(self._working[pid], host=str(host))
         return True
 
-    def _stop(self, asker: int) -> None:
+    def _stop(self, asker: object) -> None:
         """End, and all that works for us, except for the process that was asked to tell us."""
         self._ended = True
         for pid in self._working:
