@@ -92,7 +92,7 @@ print("somebody came", flush=True)
 def place(served: Lab) -> Path:
     """Where the socket of a daemon was that has ended."""
     (path,) = (served.state / "daemon").glob("*.sock")
-    (daemon,) = served.daemons()
+    daemon = served.await_daemon()
     os.kill(daemon, signal.SIGTERM)
     await_true(lambda: not path.exists(), 60)
     return path
@@ -157,3 +157,14 @@ def echoing(lab: Lab, *options: str) -> Iterator[subprocess.Popen[bytes]]:
         assert ssh.stdout is not None
         assert ssh.stdout.readline() == b"up\n"
         yield ssh
+
+
+def test_a_stopped_daemon_costs_a_second(served: Lab) -> None:
+    """Somebody has stopped it, or it hangs."""
+    daemon = served.await_daemon()
+    os.kill(daemon, signal.SIGSTOP)
+    try:
+        assert "no daemon" in says(served)
+    finally:
+        os.kill(daemon, signal.SIGCONT)
+    await_true(lambda: says(served) == "", 60)
