@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sm_proxy.daemon import peers, place, wire
+from sm_proxy.daemon import listening, peers, place, wire
 from sm_proxy.daemon.status import Status
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import output, process_identity
@@ -20,6 +20,8 @@ STATUS: Final = "status"
 STOP: Final = "stop"
 _ANSWER_S: Final = 5.0
 """How long a daemon may take for its answer, which it gives at once unless the machine is busy."""
+_START_S: Final = 10.0
+"""How long a daemon may take to start; it imports everything first."""
 _END_S: Final = 20.0
 """How long its processes may take to end: each ends its session by a call to AWS."""
 _REPORT_AFTER_S: Final = 1.0
@@ -75,6 +77,7 @@ def running() -> Iterator[Daemon]:
     Raises:
         SmProxyError: `busy`, one of them listens and does not answer.
     """
+    _await_start()
     for path in sockets():
         try:
             answer = _ask(path, STATUS)
@@ -105,6 +108,13 @@ def stop(daemon: Daemon) -> None:
         if waited > _REPORT_AFTER_S and not told:
             output.status("waiting until the daemon has ended its sessions")
             told = True
+        time.sleep(_PAUSE_S)
+
+
+def _await_start() -> None:
+    """Wait for a daemon that has begun and does not listen yet: `stop` must end it, too."""
+    whose, until = place.identity(), time.monotonic() + _START_S
+    while listening.is_starting(whose) and time.monotonic() < until:
         time.sleep(_PAUSE_S)
 
 

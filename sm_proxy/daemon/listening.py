@@ -39,7 +39,7 @@ class Listening:
         try:
             self.listener.bind(str(new))
             self.listener.listen(backlog)
-            new.replace(path)  # who finds it can connect; there may be one of a killed daemon
+            new.replace(path)  # who finds it can connect
             self._found = path.lstat()
         except OSError:
             self.listener.close()
@@ -88,6 +88,7 @@ def listen(
             continue
         if lock is None:
             return None
+        path.unlink(missing_ok=True)  # left by a daemon that was killed
         if not prepared:
             prepare()
             prepared = True
@@ -99,6 +100,17 @@ def listen(
         _sweep(path)
         return found
     return None
+
+
+def is_starting(whose: str) -> bool:
+    """Whether another process is about to listen for this identity."""
+    for path in map(Path, place.sockets(whose)):
+        with contextlib.suppress(OSError):
+            if (lock := _locked(_lock_file(path), create=False)) is not None:
+                os.close(lock)
+            elif not os.path.lexists(path):
+                return True
+    return False
 
 
 def _sweep(own: Path) -> None:
@@ -117,7 +129,7 @@ def _lock_file(path: Path) -> Path:
     return path.with_suffix(".lock")
 
 
-def _locked(path: Path) -> int | None:
+def _locked(path: Path, *, create: bool = True) -> int | None:
     """The descriptor of a lock file that we have locked; None if another daemon has it.
 
     Raises:
@@ -125,7 +137,7 @@ def _locked(path: Path) -> int | None:
     """
     import fcntl  # noqa: PLC0415 - Windows has none
 
-    lock = private_files.open_own(path, os.O_RDWR | os.O_CREAT)
+    lock = private_files.open_own(path, os.O_RDWR | (os.O_CREAT if create else 0))
     try:
         fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.samestat(os.fstat(lock), path.lstat()):

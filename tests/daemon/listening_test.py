@@ -13,6 +13,7 @@ import pytest
 
 from sm_proxy.daemon import listening, peers, place
 from sm_proxy.daemon.listening import Listening
+from tests.waits import await_true
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no daemon")
 
@@ -63,16 +64,43 @@ def test_nobody_waits_for_a_daemon_that_is_not_ready(
     """It takes a second to import everything; a launcher works itself meanwhile."""
     monkeypatch.undo()
     monkeypatch.setenv("SM_PROXY_STATE_DIR", str(tmp_path / "state"))
+    folder = tmp_path / "state" / "daemon"
+    folder.mkdir(mode=0o700, parents=True)
+    Path(place.sockets("me")[0]).touch()  # of a killed daemon
     seen: list[object] = []
 
     def prepare() -> None:
-        seen.extend(tmp_path.rglob("*.sock"))
+        seen.extend(folder.glob("*.sock"))
         seen.append(one_more("me"))
 
     found = listening.listen("me", 5, prepare)
     assert found is not None
     assert seen == ["None\n"]
     found.remove()
+
+
+def test_a_daemon_that_is_not_ready_is_waited_for_before_it_is_stopped(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setenv("SM_PROXY_STATE_DIR", str(tmp_path / "state"))
+    assert not listening.is_starting("me")
+    slow = ANOTHER.replace(
+        '"me", 5', '"me", 5, lambda: print("begins", flush=True, end=sys.stdin.readline())'
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", slow], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as daemon:
+        assert daemon.stdin is not None
+        assert daemon.stdout is not None
+        await_true(lambda: listening.is_starting("me"), 60)
+        daemon.stdin.write("\n")
+        daemon.stdin.flush()
+        assert daemon.stdout.readline() == "begins\n"
+        assert daemon.stdout.readline().startswith(str(tmp_path))
+        assert not listening.is_starting("me")
+        daemon.kill()
+    await_true(lambda: not listening.is_starting("me"), 60)
 
 
 def test_the_umask_is_as_before() -> None:
