@@ -123,6 +123,7 @@ class Server:
                 self._keepers.ended(pid)
                 if self._working.pop(pid, None):
                     self._idle_since = time.monotonic()
+                    self._ended = self._ended or self._is_outdated()
 
     def _take_message(self) -> bool:
         """Take in what a process tells; returns whether there was something."""

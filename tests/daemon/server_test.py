@@ -211,6 +211,16 @@ def test_an_outdated_daemon_ends_and_leaves_the_work_to_the_launcher(tmp_path: P
         assert working.status() == 130
 
 
+def test_a_daemon_that_nobody_can_find_ends_after_its_connection(tmp_path: Path) -> None:
+    """Its socket may have been removed."""
+    lost = Resident(tmp_path)
+    with lost.asked("wait") as working:
+        working.go()
+        assert working.line() == b"waiting\n"
+        lost.outdated.touch()
+    assert lost.process.wait(60) == 0
+
+
 def test_a_killed_daemon_costs_no_connection_anything(tmp_path: Path) -> None:
     killed = Resident(tmp_path)
     with killed.asked("wait") as working:
