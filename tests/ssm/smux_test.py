@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sm_proxy.ssm import smux
+from sm_proxy.ssm.incoming import Demultiplexer, Incoming
 from tests.ssm.agent_model import Smux
 from tests.ssm.one_stream import OneStream
 
@@ -55,3 +56,28 @@ def test_keep_alives_and_other_streams_are_skipped() -> None:
 def test_bytes_that_are_not_smux_are_refused(version: int, command: int) -> None:
     with pytest.raises(smux.SmuxError):
         OneStream().feed(struct.pack("<BBHI", version, command, 0, 3))
+
+
+@given(
+    pieces=st.lists(st.tuples(st.sampled_from([3, 5, 7]), st.binary(max_size=300)), max_size=20),
+    sizes=st.lists(st.integers(1, 60)),
+)
+def test_streams_are_told_apart_in_any_split(
+    pieces: list[tuple[int, bytes]], sizes: list[int]
+) -> None:
+    sent = b"".join(push(data, number) for number, data in pieces) + smux.close_stream(5)
+    demultiplexer = Demultiplexer()
+    demultiplexer.multiplexed = True
+    streams = demultiplexer.streams
+    streams |= {5: Incoming(), 7: Incoming()}
+    position = 0
+    for size in [*sizes, len(sent)]:
+        demultiplexer.feed(sent[position : position + size])
+        position += size
+    for number, stream in streams.items():
+        own = b"".join(data for owner, data in pieces if owner == number)
+        assert stream.spoke == bool(own)
+        assert stream.read(0, hold=False) == own
+        assert stream.unread == 0
+        assert stream.ended == (number == 5)
+    assert demultiplexer.ends == [5]
