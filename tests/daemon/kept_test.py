@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +18,10 @@ import pytest
 from sm_proxy.aws import handed_keys
 from sm_proxy.daemon import kept, kept_stream
 from sm_proxy.daemon.kept_stream import KeptStream
+from sm_proxy.daemon.lines import Lines
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import debug_log
+from sm_proxy.local.threads import Background
 from sm_proxy.routes import sessions
 from sm_proxy.routes.sessions import Sessions
 from sm_proxy.routes.ssm_session import Words
@@ -359,3 +364,63 @@ def test_each_connection_shows_the_accounts_message(
     first.close()
     second.close()
     assert capsys.readouterr().err.count("be careful") == 1
+
+
+def test_connections_whose_program_gets_the_same_keys_share_a_session(
+    world: KeptWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    keys = {"Version": 1, "AccessKeyId": "AKIAPROGRAM", "SecretAccessKey": "of-the-program"}
+    program, config = tmp_path / "program", tmp_path / "config"
+    program.write_text(f"#!/bin/sh\necho '{json.dumps(keys)}'\n")
+    program.chmod(0o700)
+    config.write_text(f"[default]\ncredential_process = {program}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    accounts = [Account(), Account(), Account()]
+    streams = [greeted(world.stream(aws=account)) for account in accounts[:2]]
+    program.write_text(program.read_text().replace("PROGRAM", "ANOTHER"))
+    streams.append(greeted(world.stream(aws=accounts[2])))
+    assert [len(account.calls) for account in accounts] == [1, 0, 1]
+    for stream in streams:
+        stream.close()
+
+
+def test_a_keeper_that_does_not_answer_is_not_waited_for(
+    world: KeptWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "ANSWER_S", 0.1)
+    held: list[socket.socket] = []
+
+    def start(sockets: Sequence[socket.socket]) -> int:
+        held.extend(each.dup() for each in sockets)
+        return 1
+
+    monkeypatch.setattr(world.keepers, "_start", start)
+    assert world.stream() is None
+    assert world.aws.calls == []
+    for each in held:
+        each.close()
+
+
+def test_a_keeper_that_dies_with_a_new_session_leaves_it_to_the_connection(
+    world: KeptWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(sockets: Sequence[socket.socket]) -> int:
+        lines = Lines(sockets[1].dup())
+        lines.send({"state": "start"})
+
+        def die() -> None:
+            lines.next(time.monotonic() + 60)
+            lines.close()
+
+        killed.append(Background(die))
+        return 1
+
+    killed: list[Background[None]] = []
+    monkeypatch.setattr(world.keepers, "_start", start)
+    assert world.stream() is None
+    assert world.aws.calls == ["StartSession", "TerminateSession"]
+    assert not list(open_sessions._files())
+    for each in killed:
+        each.result()
