@@ -15,6 +15,7 @@ import pytest
 from websockets.sync.server import ServerConnection
 
 from sm_proxy.ssm import engine, liveness, resume, session
+from sm_proxy.ssm.gather import LONGEST_S
 from sm_proxy.ssm.session import FinalError, Options, Session, SessionEndedError
 from sm_proxy.ssm.transport import DisconnectedError
 from tests.ssm import agent_wire as wire
@@ -632,14 +633,14 @@ def test_messages_of_a_bulk_transfer_gather_but_an_echo_is_passed_on_at_once() -
             now += 0.001
             stream.advance(now, readable=True)
             assert stream.read() == bytes(1024)
-        assert now < stream.deadline(now) <= now + 0.008
+        assert now < stream.deadline(now) <= now + LONGEST_S
         send(b"echo")
         stream.advance(now, readable=True)
         assert stream.read() == b"", "it gathers"
         now = stream.deadline(now)
         stream.advance(now, readable=False)
         assert stream.read() == b"echo", "no descriptor has to show that the wait is over"
-        assert stream.deadline(now) > now + 0.008, "the next message does not wait"
+        assert stream.deadline(now) > now + LONGEST_S, "the next message does not wait"
         send(b"again")
         stream.advance(now, readable=True)
         assert stream.read() == b"again"
