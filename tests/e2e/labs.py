@@ -318,10 +318,14 @@ class Lab:
         try:
             yield served
         finally:
-            done = served.sm_proxy("daemon", "stop")
             served.end()
-            assert done.returncode == 0, done.stderr
-            await_true(lambda: not served.daemon_processes(), 60, served.daemon_processes)
+            await_true(served._is_without_daemon, 60, served.daemon_processes)
+
+    def _is_without_daemon(self) -> bool:
+        """Stop what there is; a daemon that has just been started listens later."""
+        done = self.sm_proxy("daemon", "stop")
+        assert done.returncode == 0, done.stderr
+        return not self.daemon_processes()
 
     def daemons(self) -> list[int]:
         """The pids of this lab's daemons."""
