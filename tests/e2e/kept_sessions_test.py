@@ -105,4 +105,5 @@ def test_beside_bulk_another_session_is_opened_and_a_cut_ends_none(served: Lab) 
     served.settle()
     (log,) = (served.state / "connections").glob("*.jsonl")
     *_, light, bulk = map(json.loads, log.read_text().splitlines())
-    assert (light["kept"], bulk["kept"], bulk["resumes"]) == (True, True, 1)
+    assert (light["kept"], bulk["kept"]) == (True, True)
+    assert bulk["resumes"] >= 1  # a busy machine may lose the new connection, too
