@@ -346,7 +346,9 @@ def test_a_child_that_is_killed_is_an_end_for_its_launcher_alone(daemon: Daemon)
 
 def test_there_is_a_limit_of_processes() -> None:
     """Whoever comes next does the work itself."""
-    with running("server.LIMIT = 3") as daemon:
+    with running(
+        "from sm_proxy.daemon import child\nserver.LIMIT, child._REQUEST_S = 3, 60"
+    ) as daemon:
         with contextlib.ExitStack() as held:
             working = [held.enter_context(daemon.connected()) for _ in range(3)]
             await_true(lambda: len(children(daemon.process.pid)) == 3, 60)
