@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import select
 import sys
+import time
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -32,9 +33,11 @@ if sys.platform == "win32":
     ) -> Ready:
         """Wait until a descriptor can be read or written; `timeout` seconds at most."""
         bound = min(max(0.0, timeout), _WINDOWS_TICK_S if list(hangups) else math.inf)
-        readable, _, _ = select.select(
-            list(readers), list(writers), [], None if bound == math.inf else bound
-        )
+        lists = list(readers), list(writers)
+        if not any(lists) and bound < math.inf:  # `select` refuses to wait for nothing
+            time.sleep(bound)
+            return NOTHING
+        readable, _, _ = select.select(*lists, [], None if bound == math.inf else bound)
         return Ready(frozenset(readable), frozenset())
 
 else:

@@ -113,7 +113,7 @@ class Engine:
     @property
     def wants_read(self) -> bool:
         """Whether to wait for the descriptor to be readable."""
-        return self._may_read and not self._link.gathering
+        return self._may_read and (self._finishing or not self._link.gathering)
 
     @property
     def wants_write(self) -> bool:

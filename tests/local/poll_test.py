@@ -29,6 +29,12 @@ def test_wait_returns_nothing_after_the_timeout(pipe: Pipe) -> None:
     assert 0.045 <= time.monotonic() - began < 10
 
 
+def test_a_wait_for_nothing_takes_its_time() -> None:
+    began = time.monotonic()
+    assert wait([], [], [], 0.05) == NOTHING
+    assert 0.045 <= time.monotonic() - began < 10
+
+
 @pytest.mark.parametrize("timeout", [0, -5, -math.inf, 0.0001])
 def test_a_negative_timeout_does_not_wait(pipe: Pipe, timeout: float) -> None:
     assert wait([pipe[0]], [], [], timeout) == NOTHING

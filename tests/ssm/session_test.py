@@ -627,12 +627,15 @@ def test_messages_of_a_bulk_transfer_gather_but_an_echo_is_passed_on_at_once() -
             payloads.put(payload)
             assert select.select([stream.fileno()], [], [], 60)[0]
 
-        now = time.monotonic()
-        while stream.wants_read:
-            send(bytes(1024))
-            now += 0.001
-            stream.advance(now, readable=True)
-            assert stream.read() == bytes(1024)
+        def until_it_gathers(now: float) -> float:
+            while stream.wants_read:
+                send(bytes(1024))
+                now += 0.001
+                stream.advance(now, readable=True)
+                assert stream.read() == bytes(1024)
+            return now
+
+        now = until_it_gathers(time.monotonic())
         assert now < stream.deadline(now) <= now + LONGEST_S
         send(b"echo")
         stream.advance(now, readable=True)
@@ -644,5 +647,8 @@ def test_messages_of_a_bulk_transfer_gather_but_an_echo_is_passed_on_at_once() -
         send(b"again")
         stream.advance(now, readable=True)
         assert stream.read() == b"again"
+        until_it_gathers(now)
+        stream.finish()
+        assert stream.wants_read, "a session that ends waits for its confirmation only"
         payloads.put(b"")
         stream.close()
