@@ -45,7 +45,7 @@ _SHOWN: Final = (
 _TERMINAL: Final = b'{"cols":500,"rows":50}'
 """The size of a shell's terminal: wide, so that a line editor does not wrap what we type."""
 _NO_HANDSHAKE: Final = Opened("", multiplexed=False, customer_message="")
-_PIECE_BYTES: Final = 64
+PIECE_BYTES: Final = 64
 """Memory that a received payload needs besides its bytes. Counted, so that a flood of tiny payloads
 is bounded as well."""
 
@@ -208,7 +208,7 @@ class Channel:
         while self._received and size < limit:
             taken.append(self._received.popleft())
             size += len(taken[-1])
-        self.unread -= size + _PIECE_BYTES * len(taken)
+        self.unread -= size + PIECE_BYTES * len(taken)
         return b"".join(taken)
 
     def frames(self, now: float, budget: int) -> list[bytes]:
@@ -277,7 +277,7 @@ class Channel:
         if payload:
             self.progress += 1
             self._received.append(payload)
-            self.unread += len(payload) + _PIECE_BYTES
+            self.unread += len(payload) + PIECE_BYTES
 
     def _on_control(self, content: Content, now: float) -> None:
         if content == (PayloadType.FLAG, Flag.CONNECT_TO_PORT_ERROR.payload()):

@@ -6,11 +6,10 @@ from collections import deque
 from typing import Final
 
 from sm_proxy.ssm import smux
+from sm_proxy.ssm.channel import PIECE_BYTES
 from sm_proxy.ssm.held_back import HeldBack
 
 READ_LIMIT: Final = 1 << 20
-_PIECE_BYTES: Final = 64
-"""Memory that a piece needs besides its bytes. Counted, so that tiny pieces are bounded as well."""
 
 
 class Incoming:
@@ -41,7 +40,7 @@ class Incoming:
         self.spoke = True
         if not self.dropped:
             self._pieces.append(piece)
-            self.unread += len(piece) + _PIECE_BYTES
+            self.unread += len(piece) + PIECE_BYTES
 
     def read(self, now: float, *, hold: bool) -> bytes:
         """The bytes since the last call, about a megabyte at most; see `held_back` for `hold`."""
@@ -51,7 +50,7 @@ class Incoming:
             taken.append(self._pieces.popleft())
             size += len(taken[-1])
         if taken:
-            self.unread -= size + _PIECE_BYTES * len(taken)
+            self.unread -= size + PIECE_BYTES * len(taken)
         return self._held_back.passed(b"".join(taken), now, hold=hold)
 
     def drop(self) -> None:
