@@ -22,6 +22,8 @@ _ANSWER_S: Final = 5.0
 """How long a daemon may take for its answer, which it gives at once unless the machine is busy."""
 _START_S: Final = 10.0
 """How long a daemon may take to start; it imports everything first."""
+_READY_S: Final = 20.0
+"""How long its next process may take to be ready: on macOS it may have to import all of it."""
 _END_S: Final = 20.0
 """How long its processes may take to end: each ends its session by a call to AWS."""
 _REPORT_AFTER_S: Final = 1.0
@@ -126,7 +128,7 @@ def _ask(path: str, kind: str) -> bytes:
     Raises:
         OSError: it has gone, is no daemon of ours, or does not answer in time.
     """
-    until = time.monotonic() + _ANSWER_S
+    until = time.monotonic() + _READY_S
     while not (answer := _answer(path, kind)) and time.monotonic() < until:
         time.sleep(_PAUSE_S)
     return answer
