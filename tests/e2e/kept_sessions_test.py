@@ -103,7 +103,8 @@ def test_beside_bulk_another_session_is_opened_and_a_cut_ends_none(served: Lab) 
     process.communicate(timeout=60)
     draining.result()
     served.settle()
-    (log,) = (served.state / "connections").glob("*.jsonl")
+    logs = (served.state / "connections").glob("*.jsonl")  # other tests have other hosts
+    log = max(logs, key=lambda path: path.stat().st_mtime)
     *_, light, bulk = map(json.loads, log.read_text().splitlines())
     assert (light["kept"], bulk["kept"]) == (True, True)
     assert bulk["resumes"] >= 1  # a busy machine may lose the new connection, too
