@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import statistics
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from bench import connections
-from bench.second_ssh import ALONE, DAEMON, KEPT, PUMPED, stop_daemon
+from bench.second_ssh import ALONE, DAEMON, KEPT, PUMPED, daemons, stop_daemon
 from bench.terminal import LIMIT_S, Terminal, spread
 
 NODES: Final = 8
@@ -56,10 +57,10 @@ def _print_times(laptop: Terminal, rounds: int) -> None:
 
 
 def _print_memory() -> None:
-    stop_daemon()
     print(f"{_MANY} connections that are open at once: memory of all our processes, MB (PSS)")
     for name, (environment, options) in _ARMS.items():
-        connections.settle()
+        stop_daemon()
+        _await_daemon(environment, options)
         opened = [
             subprocess.Popen(
                 _ssh(1 + number % NODES, options, "echo up; exec cat"),
@@ -77,9 +78,18 @@ def _print_memory() -> None:
         finally:
             for each in opened:
                 each.communicate(timeout=LIMIT_S)
-        stop_daemon()
         target = "  (target 300)" if name == "daemon, fdpass" else ""
         print(f"  {name:16}{size / 1e6:6.0f} in {len(pids)} processes{target}")
+
+
+def _await_daemon(environment: Mapping[str, str], options: Sequence[str]) -> None:
+    """Let a first ssh start the daemon of this arm, if it has one."""
+    subprocess.run(_ssh(1, options, "true"), env={**os.environ, **environment}, check=True)
+    deadline = time.monotonic() + LIMIT_S
+    while environment is not ALONE and not daemons():
+        if time.monotonic() > deadline:
+            raise RuntimeError("no daemon has started")
+        time.sleep(0.1)
 
 
 def _await_greeting(process: subprocess.Popen[bytes]) -> None:

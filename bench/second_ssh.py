@@ -128,7 +128,7 @@ def _print_times(taken: Mapping[str, list[float]], rounds: int) -> None:
 
 def _print_rest() -> None:
     """Print what the daemon costs while it waits."""
-    status = daemon_status()
+    (status,) = daemons()
     before = _wake_ups(status["pid"])
     time.sleep(_REST_S)
     woken = _wake_ups(status["pid"]) - before
@@ -144,12 +144,11 @@ def _wake_ups(pid: int) -> int:
     return sum(int(line.split()[1]) for line in lines if "voluntary_ctxt_switches" in line)
 
 
-def daemon_status() -> dict[str, Any]:
-    """What `sm-proxy daemon status` tells of the daemon."""
+def daemons() -> list[dict[str, Any]]:
+    """What `sm-proxy daemon status` tells of each daemon."""
     command = [*SM_PROXY, "daemon", "status", "--json"]
     done = subprocess.run(command, capture_output=True, check=True, timeout=LIMIT_S)
-    (daemon,) = json.loads(done.stdout)["data"]["daemons"]
-    found: dict[str, Any] = daemon
+    found: list[dict[str, Any]] = json.loads(done.stdout)["data"]["daemons"]
     return found
 
 
