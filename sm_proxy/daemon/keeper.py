@@ -38,6 +38,8 @@ QUIET_BYTES: Final = 64 << 10
 keystroke's echo would take 300 ms."""
 MOST: Final = 32
 """How many connections share a session at most: each may keep two megabytes waiting."""
+_OWN_DESCRIPTORS: Final = 24
+"""What a keeper opens besides the two of each connection, with those of a resumed session."""
 
 
 class Traffic:
@@ -87,6 +89,16 @@ class _Moment:
         return min(self.steady, now + max(0.0, self.wall - time.time()))
 
 
+def most_connections() -> int:
+    """How many connections may share a session, with the descriptors that this process may have."""
+    import resource  # noqa: PLC0415 - there is none on Windows
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return MOST
+    return max(1, min(MOST, (limit - _OWN_DESCRIPTORS) // 2))
+
+
 def run(daemon: socket.socket, messages: socket.socket, data: socket.socket) -> None:
     """Be a keeper; returns when its session is over.
 
@@ -126,6 +138,7 @@ class Keeper:
         self._traffic = Traffic()
         self._keep_until = _Moment()
         self._keys_until = math.inf
+        self._most = most_connections()
         self._state: dict[str, object] = {}
         self._status_lines: list[str] = []
         self._is_last = False
@@ -294,7 +307,7 @@ class Keeper:
     def _has_room(self, now: float) -> bool:
         served = sum(guest.stream is not None for guest in self._guests)
         expired = self._keep_until.is_past(now) or time.time() >= self._keys_until
-        return not expired and served < MOST and self._traffic.is_quiet(now)
+        return not expired and served < self._most and self._traffic.is_quiet(now)
 
     def _on_status(self, line: str) -> None:
         """Show the account's message to each connection, as its own session would."""

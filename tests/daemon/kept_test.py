@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import socket
 import threading
 import time
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from sm_proxy.aws import handed_keys
-from sm_proxy.daemon import kept, kept_stream
+from sm_proxy.daemon import keeper, kept, kept_stream
 from sm_proxy.daemon.kept_stream import KeptStream
 from sm_proxy.daemon.lines import Lines
 from sm_proxy.errors import SmProxyError
@@ -424,3 +425,23 @@ def test_a_keeper_that_dies_with_a_new_session_leaves_it_to_the_connection(
     assert not list(open_sessions._files())
     for each in killed:
         each.result()
+
+
+@pytest.mark.parametrize(
+    ("limit", "most"), [(8, 1), (64, 20), (1024, keeper.MOST), (resource.RLIM_INFINITY, 32)]
+)
+def test_a_session_is_shared_by_as_many_as_there_are_descriptors_for(
+    limit: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
+    assert keeper.most_connections() == most
+
+
+def test_a_full_session_takes_no_more_connections(
+    world: KeptWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "MOST", 2)
+    streams = [greeted(world.stream()) for _ in range(3)]
+    assert [stream.session_id for stream in streams] == ["s-1", "s-1", "s-2"]
+    for stream in streams:
+        stream.close()
