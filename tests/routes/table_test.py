@@ -73,6 +73,15 @@ class Recorded:
         return self.stream
 
 
+def failing(moment: str, why: SmProxyError) -> Recorded:
+    """A route `a` that fails in its verdict, its `connect` or its stream."""
+    return {
+        "verdict": Recorded("a", why),
+        "connect": Recorded("a", failure=why),
+        "stream": Recorded("a", later=why),
+    }[moment]
+
+
 @dataclass
 class Table:
     """The routes of a test.
@@ -133,11 +142,7 @@ def test_the_next_route_serves_after_a_failure_that_it_may_avoid(
     moment: str, routes: Table
 ) -> None:
     why = error("no-bastion", "there is no bastion")
-    first = {
-        "verdict": Recorded("a", why),
-        "connect": Recorded("a", failure=why),
-        "stream": Recorded("a", later=why),
-    }[moment]
+    first = failing(moment, why)
     assert routes.served_by(first, Recorded("b", None), Recorded("c")) == "c"
     assert routes.lines == ["there is no bastion; connecting by c instead"]
 
@@ -303,11 +308,7 @@ def test_where_no_route_can_serve_a_probe_may_find_the_container(
 
     monkeypatch.setattr(direct, "discover", discover)
     why = error("no-bastion", "there is no bastion")
-    bastion = {
-        "verdict": Recorded("a", why),
-        "connect": Recorded("a", failure=why),
-        "stream": Recorded("a", later=why),
-    }[moment]
+    bastion = failing(moment, why)
     assert routes.served_by(Recorded("direct", None), bastion) == "found"
     assert routes.lines == ["there is no bastion; connecting by direct instead"]
     assert routes.served_by(Recorded("direct", None), route="direct") == "found"
