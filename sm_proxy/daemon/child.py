@@ -73,6 +73,8 @@ def answer(job: Job, identity: str, run: Run) -> int:
             connection.sendall(wire.REFUSED)
             return EXIT_EXPECTED
         return _connect(job, request, reader.descriptors, run)
+    if request.kind not in {"status", "stop"}:
+        return EXIT_EXPECTED
     if request.kind == "stop":
         _stop(job)
     connection.sendall(job.status.to_json())

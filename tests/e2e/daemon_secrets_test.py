@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.labs import Lab
+from tests.soak import cases
 from tests.waits import await_true
 
 pytestmark = pytest.mark.e2e
@@ -62,7 +63,7 @@ def connected(lab: Lab, **env: str) -> Iterator[list[bytes]]:
         said.append(ssh.communicate(b"", 60)[1])
 
 
-@pytest.mark.parametrize("keep", ["0", "5m"])
+@pytest.mark.parametrize("keep", cases(["0", "5m"], ["5m"]))
 def test_the_secrets_of_a_request_are_in_no_other_process_and_no_file(
     lab: Lab, tmp_path: Path, keep: str
 ) -> None:
