@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 import time
 from collections.abc import Iterator, Sequence
 
@@ -10,6 +11,8 @@ import pytest
 from sm_proxy.daemon.keepers import ADD, Keepers, Question
 from sm_proxy.daemon.lines import Lines
 from sm_proxy.local import poll
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no daemon")
 
 
 class World:

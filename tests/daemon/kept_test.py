@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -15,6 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+if sys.platform == "win32":
+    pytest.skip("Windows has no daemon", allow_module_level=True)
+
+import resource
 
 from sm_proxy.aws import handed_keys
 from sm_proxy.daemon import keeper, kept, kept_stream

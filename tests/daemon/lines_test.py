@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import socket
+import sys
 import time
 from collections.abc import Iterator
 
 import pytest
 
 from sm_proxy.daemon.lines import LIMIT, Lines
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no daemon")
 
 
 @pytest.fixture
