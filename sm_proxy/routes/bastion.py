@@ -58,25 +58,15 @@ def verdict(container: Container, settings: Settings, aws: Aws) -> Verdict:
     """
     if not container.address:
         return NO_ADDRESS
-    if target := settings.bastion:
-        reason = f"the settings name the bastion {target}"
-        return bastion_lookup.confirmable(aws, target, reason)
-    vpc_id = str(container.vpc_id)
-    try:
-        target, cached = bastion_lookup.choose(aws, vpc_id)
-    except SmProxyError as error:
-        if error.code not in MENDABLE:
-            raise
-        return Verdict.refused(error)
+    vpc_id, named = str(container.vpc_id), settings.bastion
 
-    def anew() -> Verdict:
-        bastion_lookup.forget(aws, vpc_id)
-        return verdict(container, settings, aws)
-
-    reason = f"{target} is the bastion of {vpc_id}"
-    if not cached:
+    def judged(target: str) -> Verdict:
+        found = f"{target} is the bastion of {vpc_id}"
+        reason = f"the settings name the bastion {target}" if named else found
         return Verdict(usable=True, reason=reason)
-    return bastion_lookup.confirmable(aws, target, reason, anew)
+
+    choose = bastion_lookup.choose
+    return bastion_lookup.verdict(aws, vpc_id, named, choose, judged, mendable=MENDABLE)
 
 
 def connect(container: Container, settings: Settings, aws: Aws) -> Stream:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
-from sm_proxy.errors import SmProxyError
+from sm_proxy.errors import Code, SmProxyError
 from sm_proxy.local import debug_log, threads
 from sm_proxy.routes.verdict import Verdict
 from sm_proxy.state.cache import Cache
@@ -132,25 +132,65 @@ def reached(aws: Aws, vpc_id: str, choose: Chooser, through: Callable[[str], _Li
     return through(target)
 
 
-def confirmable(
+def verdict(
+    aws: Aws,
+    vpc_id: str,
+    named: str | None,
+    choose: Chooser,
+    judged: Callable[[str], Verdict],
+    *,
+    mendable: Container[Code],
+    forwards: bool = True,
+) -> Verdict:
+    """The verdict of a route that goes by way of a bastion.
+
+    Args:
+        aws: for the calls.
+        vpc_id: the container's VPC.
+        named: the bastion that the settings name; None to find it.
+        choose: finds it, as the function of that name.
+        judged: the verdict for an instance.
+        mendable: errors that another route may avoid.
+        forwards: whether the bastion's agent has to be new enough to forward.
+
+    Raises:
+        SmProxyError: as `choose`, if no other route could do better.
+    """
+    try:
+        target, cached = (named, False) if named else choose(aws, vpc_id)
+    except SmProxyError as error:
+        if error.code not in mendable:
+            raise
+        return Verdict.refused(error)
+    found = judged(target)
+    if not found.usable or not (cached or named):
+        return found
+
+    def anew() -> Verdict:
+        forget(aws, vpc_id)
+        return verdict(aws, vpc_id, named, choose, judged, mendable=mendable, forwards=forwards)
+
+    return _confirmable(aws, target, found, anew if cached else None, forwards=forwards)
+
+
+def _confirmable(
     aws: Aws,
     target: str,
-    reason: str,
-    anew: Callable[[], Verdict] | None = None,
+    found: Verdict,
+    anew: Callable[[], Verdict] | None,
     *,
-    forwards: bool = True,
+    forwards: bool,
 ) -> Verdict:
     """The verdict for a bastion that may be offline by now: it is named, or from the cache.
 
     Args:
         aws: for the calls.
         target: its instance id.
-        reason: of the verdict.
+        found: the verdict, if it is online.
         anew: judges again, after a cached one was forgotten. None for one that the user has named:
             SSM may not know it here, which StartSession will show.
         forwards: whether its agent has to be new enough to forward.
     """
-    found = Verdict(usable=True, reason=reason)
 
     def confirm() -> Verdict:
         known = _agents_once(aws, target)

@@ -50,25 +50,16 @@ def verdict(container: Container, settings: Settings, aws: Aws) -> Verdict:
     """
     if not container.address:
         return NO_ADDRESS
-    vpc_id, cached = str(container.vpc_id), False
-    try:
-        if not (target := settings.bastion):
-            target, cached = _choose(aws, vpc_id)
-    except SmProxyError as error:
-        if error.code not in MENDABLE:
-            raise
-        return Verdict.refused(error)
-    if not target.startswith("i-"):
-        return Verdict(usable=False, reason=f"{target} is not an EC2 instance")
 
-    def anew() -> Verdict:
-        bastion_lookup.forget(aws, vpc_id)
-        return verdict(container, settings, aws)
+    def judged(target: str) -> Verdict:
+        if not target.startswith("i-"):
+            return Verdict(usable=False, reason=f"{target} is not an EC2 instance")
+        return Verdict(usable=True, reason=f"the bastion {target} may have an sshd of its own")
 
-    reason = f"the bastion {target} may have an sshd of its own"
-    if not cached and not settings.bastion:
-        return Verdict(usable=True, reason=reason)
-    return bastion_lookup.confirmable(aws, target, reason, anew if cached else None, forwards=False)
+    vpc_id, named = str(container.vpc_id), settings.bastion
+    return bastion_lookup.verdict(
+        aws, vpc_id, named, _choose, judged, mendable=MENDABLE, forwards=False
+    )
 
 
 def connect(container: Container, settings: Settings, aws: Aws) -> ChannelStream:
