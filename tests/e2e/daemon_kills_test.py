@@ -103,11 +103,13 @@ def test_the_end_of_the_daemon_costs_its_connections_no_byte(kept: Lab) -> None:
 def test_a_killed_connection_is_cut_and_no_more(kept: Lab, who: str) -> None:
     kept.settle()
     expected = subprocess.run(["sh", "-c", NUMBERS], capture_output=True, check=True).stdout
-    process = started(kept, kept.host, NUMBERS)
-    assert process.stdout is not None
-    received = process.stdout.read(1000)
-    found = victims(kept, who, process)
-    assert found
+    found: list[int] = []
+    while not found:  # on a very busy machine, an ssh may do the work itself
+        process = started(kept, kept.host, NUMBERS)
+        assert process.stdout is not None
+        received = process.stdout.read(1000)
+        if not (found := victims(kept, who, process)):
+            process.communicate(timeout=120)
     for pid in found:
         kill(pid, signal.SIGKILL)
     received += process.communicate(timeout=60)[0]

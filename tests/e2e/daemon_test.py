@@ -47,13 +47,20 @@ def status(lab: Lab) -> list[dict[str, Any]]:
 def test_status_shows_a_connection_while_it_lasts(
     served: Lab, lab: Lab, options: list[str]
 ) -> None:
-    process = served.popen(
-        *("ssh", "-F", served.config, *options, served.host, "echo up; cat"),
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )  # fmt: skip
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"up\n"
-    (daemon,) = status(served)
+    def connect() -> tuple[subprocess.Popen[bytes], dict[str, Any]]:
+        process = served.popen(
+            *("ssh", "-F", served.config, *options, served.host, "echo up; cat"),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        (daemon,) = status(served)
+        return process, daemon
+
+    process, daemon = connect()
+    while not daemon["connections"]:  # on a very busy machine, an ssh may do the work itself
+        process.communicate(timeout=60)
+        process, daemon = connect()
     assert [daemon["pid"]] == served.daemons()
     assert [each["host"] for each in daemon["connections"]] == [served.host]
     assert {each["pid"] for each in daemon["connections"]} <= set(lab.helpers())
@@ -128,7 +135,7 @@ def test_a_daemon_that_hangs_costs_a_second_and_no_more(served: Lab, lab: Lab) -
     assert code_of(asked) == "busy"
     assert last_line(asked).endswith(f"kill -9 {pid}")
     assert served.daemons() == [pid]
-    assert ITSELF not in served.ssh(served.host, "true", env=DEBUG).stderr
+    await_true(lambda: ITSELF not in served.ssh(served.host, "true", env=DEBUG).stderr, 60)
 
 
 def proxy_command(package: Path) -> str:
@@ -152,16 +159,16 @@ def test_after_an_update_new_code_serves(served: Lab, lab: Lab, tmp_path: Path) 
 
     assert ITSELF in connect()
     await_true(lambda: len(ours()) == 1 and len(status(served)) == 2, 60)
-    assert ITSELF not in connect()
+    await_true(lambda: ITSELF not in connect(), 60)
     (old,) = ours()
     with (package / "proxy.py").open("a") as file:
         file.write("# a change\n")
     assert ITSELF in connect()
     await_true(lambda: not process_identity.start_time(old), 60)
     await_true(lambda: len(ours()) == 1 and len(status(served)) == 2, 60)
-    assert ITSELF not in connect()
+    await_true(lambda: ITSELF not in connect(), 60)
     init = package / "__init__.py"
     init.write_text(init.read_text().replace(sm_proxy.__version__, "99.0"))
     assert ITSELF in connect()
     await_true(lambda: "99.0" in {each["version"] for each in status(served)}, 60)
-    assert ITSELF not in connect()
+    await_true(lambda: ITSELF not in connect(), 60)
