@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, cast
 
 from sm_proxy.aws.clients import Aws
@@ -98,9 +98,25 @@ def judge(container: Container, settings: Settings, aws: Aws) -> Choice:
         except SmProxyError as error:
             return Verdict.refused(error)
 
-    verdicts = {name: verdict(name) for name in memory.order(container, aws, ROUTE_NAMES)}
+    tried = memory.order(container, aws, ROUTE_NAMES)
+    verdicts = _with_memory({name: verdict(name) for name in tried}, container, aws)
     allowed = verdicts if settings.route == AUTO else (settings.route,)
     return Choice(next((name for name in allowed if verdicts[name].usable), None), verdicts)
+
+
+def _with_memory(
+    verdicts: dict[str, Verdict], container: Container, aws: Aws
+) -> dict[str, Verdict]:
+    """The verdicts; where a better route is tried after the remembered one, it says why."""
+    tried, preferred = list(verdicts), memory.recall(container, aws)
+    if preferred not in verdicts:
+        return verdicts
+    better = set(ROUTE_NAMES[: ROUTE_NAMES.index(preferred)])
+    for name in tried[tried.index(preferred) :]:
+        if name in better and (found := verdicts[name]).usable:
+            why = f"; but {preferred} is tried first: it served in this network after others failed"
+            verdicts[name] = replace(found, reason=found.reason + why)
+    return verdicts
 
 
 def discovers(container: Container, settings: Settings, aws: Aws) -> bool:

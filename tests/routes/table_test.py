@@ -403,6 +403,13 @@ def test_the_verdicts_are_in_the_order_in_which_the_routes_are_tried(routes: Tab
     memory.remember(HERE, routes.aws, "d", instead_of=["a", "c"])
     choice = table.judge(HERE, Settings(), routes.aws)
     assert (choice.route, list(choice.verdicts)) == ("d", ["d", "a", "b", "c"])
+    assert [choice.verdicts[name].reason for name in "dab"] == [
+        "d says so",
+        "no bastion",
+        "b says so",
+    ]
+    assert choice.verdicts["c"].usable
+    assert choice.verdicts["c"].reason.startswith("c says so; but d is tried first: ")
 
 
 def test_a_forced_route_is_judged_alone(routes: Table) -> None:
