@@ -43,6 +43,7 @@ __all__ = [
 MESSAGE_LIMIT: Final = 256 << 10
 """The agent's messages have about 1 KiB; a handshake document has a few."""
 READ_CHUNK: Final = 64 << 10
+_CLOSED: Final = "the service closed the connection"
 _RETRY_DELAYS_S: Final = (0.2, 0.4)
 _RETRY_WITHIN_S: Final = 10.0
 _WOULD_BLOCK: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -199,29 +200,31 @@ class WebSocket:
         if self._gone:
             raise DisconnectedError(self._gone)
         try:
-            data = self._arrived()
+            data = self._socket.recv(READ_CHUNK)
+            more, end = self._further_records() if data else (b"", "")
         except _WOULD_BLOCK:
             return
         except OSError as error:
             raise DisconnectedError(words(error)) from None
         if not data:
-            raise DisconnectedError("the service closed the connection")
-        self._take(data)
+            raise DisconnectedError(_CLOSED)
+        self._take(data + more)
+        self._gone = self._gone or end
 
-    def _arrived(self) -> bytes:
-        """What has arrived, about `READ_CHUNK` at most. Of TLS, one call brings one record."""
-        data = self._socket.recv(READ_CHUNK)
-        if not isinstance(self._socket, ssl.SSLSocket):
-            return data
-        records = [data]
-        size = len(data)
-        # After an end or a failure the socket stays readable, so the next call will report it.
-        with contextlib.suppress(OSError):
-            while data and size < READ_CHUNK:
-                data = self._socket.recv(READ_CHUNK)
-                records.append(data)
-                size += len(data)
-        return b"".join(records)
+    def _further_records(self) -> tuple[bytes, str]:
+        """What has arrived behind one TLS record, and why nothing will follow it; mostly empty."""
+        records: list[bytes] = []
+        end = ""
+        tls = isinstance(self._socket, ssl.SSLSocket)
+        try:
+            while tls and not end and sum(map(len, records)) < READ_CHUNK:
+                records.append(self._socket.recv(READ_CHUNK))
+                end = "" if records[-1] else _CLOSED
+        except _WOULD_BLOCK:
+            pass
+        except OSError as error:
+            end = words(error)
+        return b"".join(records), end
 
     def _take(self, data: bytes) -> None:
         """Process received bytes: the library gets whole frames, of those that it gets at all."""

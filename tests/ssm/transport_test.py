@@ -12,12 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from websockets.client import ClientProtocol
+from websockets.protocol import State
 from websockets.sync.server import ServerConnection
+from websockets.uri import parse_uri
 
 from sm_proxy.ssm import dial, transport
 from sm_proxy.ssm.dial import DIRECT, Network, Proxy, UnreachableError
 from sm_proxy.ssm.transport import DisconnectedError, WebSocket
-from tests.ssm.service import ConnectProxy, certificate, raw_server, service, stay
+from tests.ssm.service import ConnectProxy, certificate, frame, raw_server, service, stay
 from tests.waits import await_true
 
 
@@ -179,6 +182,41 @@ def test_all_tls_records_that_wait_are_read_at_once(tls: tuple[str, Network]) ->
     assert websocket.receive() == messages
     assert websocket.receive() == []
     websocket.close()
+
+
+class Records(ssl.SSLSocket):
+    """A TLS socket that brings these records, then perhaps fails; it is never readable again."""
+
+    def bring(self, *records: bytes | OSError) -> None:
+        self.records = list(records)
+
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        del buflen, flags
+        record = self.records.pop(0) if self.records else ssl.SSLWantReadError()
+        if isinstance(record, OSError):
+            raise record
+        return record
+
+    def pending(self) -> int:
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [(b"", "the service closed"), (ssl.SSLError(1, "bad record mac"), "bad record mac")],
+)
+def test_an_end_behind_tls_records_is_reported_although_nothing_is_readable(
+    end: bytes | OSError, reason: str
+) -> None:
+    peer = Records.__new__(Records)
+    peer.bring(frame(b"one"), frame(b"two"), end)
+    protocol = ClientProtocol(parse_uri("ws://127.0.0.1/"))
+    protocol.state = State.OPEN
+    websocket = WebSocket(peer, protocol)
+    assert websocket.receive() == [b"one", b"two"]
+    assert websocket.readable_now
+    with pytest.raises(DisconnectedError, match=reason):
+        websocket.receive()
 
 
 def test_pongs_are_counted() -> None:
