@@ -22,6 +22,9 @@ from sm_proxy.aws.errors import ServiceError
 
 INSTANCE: Final = r"i-[0-9a-f]{8,17}"
 _PAGES: Final = 4
+_EPOCH: Final = re.compile(r"-([0-9]{9,13})$")
+_MILLISECONDS_FROM: Final = 10**11
+"""Epochs in names are seconds; numbers from here on are milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Streams:
     Attributes:
         group: the log group.
         prefix: the first part of all names; empty if the job has a group of its own.
-        pattern: matches a whole name, with the groups `node` and, if names have it, `epoch`.
+        pattern: matches a whole name, with the group `node`.
         node: `algo-2`, or an instance id.
         instances: 0 if containers call themselves algo-n; otherwise the job's number of
             instances, and `algo-2` means the second one in the order of ids.
@@ -49,7 +52,7 @@ class Streams:
         for stream in streams:
             name = str(stream.get("logStreamName", ""))
             if match := self.pattern.fullmatch(name):
-                age = (_epoch(match, stream), name)
+                age = (started_ms(name) or int(stream.get("creationTime") or 0), name)
                 newest[match["node"]] = max(age, newest.get(match["node"], age))
         node = self._node_among(newest)
         return newest[node][1] if node in newest else None
@@ -98,7 +101,10 @@ def _page(aws: Aws, parameters: dict[str, Any]) -> dict[str, Any]:
         raise error.as_failure() from None
 
 
-def _epoch(match: re.Match[str], stream: Mapping[str, Any]) -> int:
-    """When the container started: from the stream's name, else its creation time."""
-    named = match.groupdict().get("epoch")
-    return int(named or stream.get("creationTime") or 0)
+def started_ms(name: str) -> int | None:
+    """When a stream's container started, in Unix milliseconds; None if the name has no epoch."""
+    found = _EPOCH.search(name)
+    if found is None:
+        return None
+    number = int(found[1])
+    return number if number >= _MILLISECONDS_FROM else number * 1000

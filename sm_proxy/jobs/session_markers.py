@@ -7,12 +7,11 @@ of ours: no marker will come, so the user is told at once.
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs import marker
+from sm_proxy.jobs import log_streams, marker
 from sm_proxy.jobs.job import Job
 from sm_proxy.jobs.marker import Marker
 from sm_proxy.local import paths
@@ -20,9 +19,6 @@ from sm_proxy.state.cache import Cache
 
 KEPT_S: Final = 28 * 24 * 3600.0
 """How long a marker is kept: the longest that a job may run."""
-_EPOCH: Final = re.compile(r"-([0-9]{9,13})$")
-_MILLISECONDS_FROM: Final = 10**11
-"""Epochs in names of log streams are seconds; larger numbers are milliseconds."""
 
 
 def keep(aws: Aws, job: Job, node: str, stream: str, line: str) -> Marker | None:
@@ -104,11 +100,8 @@ def _is_of(record: dict[str, Any], stream: str) -> bool:
     if record.get("stream") or not isinstance(since := record.get("since"), float):
         return False
     # It had printed nothing yet. Its stream, once there, is named after the time of its start.
-    epoch = _EPOCH.search(stream)
-    if epoch is None:
-        return False
-    started = int(epoch[1])
-    return (started / 1000 if started >= _MILLISECONDS_FROM else started) <= since
+    started = log_streams.started_ms(stream)
+    return started is not None and started / 1000 <= since
 
 
 def _records() -> Cache:

@@ -12,7 +12,7 @@ from sm_proxy.jobs.log_streams import Streams
 from tests.fakes import FakeAws
 from tests.fakes import streams as page
 
-NAMED = Streams("g", "job/algo-1-", re.compile(r"job/(?P<node>algo-1)-(?P<epoch>[0-9]+)"), "algo-1")
+NAMED = Streams("g", "job/algo-1-", re.compile(r"job/(?P<node>algo-1)-[0-9]+"), "algo-1")
 BY_ID = re.compile(r"(?P<node>i-[0-9]+)")
 
 

@@ -116,11 +116,11 @@ def batch_phase(status: str, *, started: bool) -> Phase:
 
 def streams_of_named_nodes(group: str, job: str, node: str) -> Streams:
     """The streams of a kind whose containers call themselves algo-n."""
-    pattern = rf"{re.escape(job)}/(?P<node>{re.escape(node)})-(?P<epoch>[0-9]+)"
+    pattern = rf"{re.escape(job)}/(?P<node>{re.escape(node)})-[0-9]+"
     return Streams(group, f"{job}/{node}-", re.compile(pattern), node)
 
 
 def streams_of_instances(group: str, job: str, node: str, count: int) -> Streams:
     """The streams of a kind whose containers have instance ids."""
-    pattern = rf"{re.escape(job)}/(?P<node>{INSTANCE})-(?P<epoch>[0-9]+)"
+    pattern = rf"{re.escape(job)}/(?P<node>{INSTANCE})-[0-9]+"
     return Streams(group, f"{job}/", re.compile(pattern), node, max(1, count))
