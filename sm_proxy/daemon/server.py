@@ -123,7 +123,8 @@ class Server:
                 self._keepers.ended(pid)
                 if self._working.pop(pid, None):
                     self._idle_since = time.monotonic()
-                    self._ended = self._ended or self._is_outdated()
+                    if self._is_outdated():  # a signal may set `_ended` meanwhile
+                        self._ended = True
 
     def _take_message(self) -> bool:
         """Take in what a process tells; returns whether there was something."""

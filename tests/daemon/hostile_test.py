@@ -385,3 +385,28 @@ def test_no_two_connections_have_the_same_random_numbers() -> None:
     with running(RANDOM) as daemon, folder() as here:
         lines = [daemon.answer(daemon.request(), (0, 1, 2, here))[1].split() for _ in range(3)]
     assert [len(set(numbers)) for numbers in zip(*lines, strict=True)] == [3, 3, 3, 3]
+
+
+SIGNAL_MEANWHILE = """
+import os
+from pathlib import Path
+from sm_proxy.daemon.installed import Installed
+now = Path(os.environ["HOME"], "now")
+
+def has_changed(self):
+    if now.exists() and sys._getframe(2).f_code.co_name == "_reap":
+        now.unlink()
+        os.kill(os.getpid(), 15)
+    return False
+
+Installed.has_changed = has_changed
+"""
+
+
+def test_a_signal_is_not_lost_while_the_daemon_looks_at_its_files() -> None:
+    with running(SIGNAL_MEANWHILE) as daemon:
+        now = Path(daemon.environment["HOME"], "now")
+        now.touch()
+        daemon.connected().close()
+        assert daemon.process.wait(60) == 0
+        assert not now.exists()
