@@ -64,7 +64,7 @@ def is_wanted(words: Sequence[str]) -> bool:
         and sys.platform != "win32"
         and not (idle and idle.rstrip("smhd").strip("0") == "")
         and not any(os.environ.get(name) for name in place.PRELOADED)
-        and not _is_terminal(0)
+        and _is_for_a_program()
     )
 
 
@@ -162,12 +162,18 @@ def _answer(connection: _socket.socket) -> bytes:
         return connection.recv(1)
 
 
-def _is_terminal(number: int) -> bool:
-    """Whether a person has typed the command, who may stop and continue it there."""
+def _is_for_a_program() -> bool:
+    """Whether all descriptors that a program gives us are open, and no person types there.
+
+    A person may stop and continue the command. In the place of a closed one, there would be our
+    connection to the daemon.
+    """
     try:
-        return os.isatty(number)
+        for number in range(3):
+            os.fstat(number)
     except OSError:
         return False
+    return not os.isatty(0)
 
 
 def _tell(why: str) -> None:

@@ -365,13 +365,18 @@ def test_a_folder_that_cannot_be_entered_is_left(
     assert "Not a directory" in why[0]
 
 
-def test_a_closed_descriptor_is_not_handed_over(daemon: Listening) -> None:
-    program = PROGRAM.replace("status =", "os.close(0); status =")
+@pytest.mark.parametrize("number", range(3))
+def test_with_a_closed_descriptor_no_daemon_is_asked(daemon: Listening, number: int) -> None:
+    """Our connection would get its number, and the child would write its words there."""
+    own = "kept = [os.dup(each) for each in range(3)]\n"
+    closed = f"{own}os.close({number}); status = launcher.hand_over(sys.argv[1:])\n"
+    back = "for each in range(3): os.dup2(kept[each], each)\n"
+    program = PROGRAM.replace("status = launcher.hand_over(sys.argv[1:])\n", closed + back)
     with launched(program=program) as process:
-        Child(daemon.listener).close()
-        out, err = process.communicate(b"")
-        assert out == b""
-        assert b"Bad file descriptor" in err  # of the read: hand_over has returned
+        assert process.communicate(b"asked") == (b"worked here asked\n", b"")
+    daemon.listener.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        daemon.listener.accept()
 
 
 def test_a_process_with_few_descriptors_works_itself(daemon: Listening) -> None:
