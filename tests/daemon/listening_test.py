@@ -26,7 +26,7 @@ sys.stdin.read()
 """
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     folders = [str(tmp_path / "a" / "b"), str(tmp_path / "c")]
     monkeypatch.setattr(place, "_folders", lambda: folders)
@@ -58,12 +58,8 @@ def test_a_daemon_listens_for_its_user_only(places: list[str]) -> None:
     assert not list(Path(places[0]).iterdir())
 
 
-def test_nobody_waits_for_a_daemon_that_is_not_ready(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_nobody_waits_for_a_daemon_that_is_not_ready(tmp_path: Path) -> None:
     """It takes a second to import everything; a launcher works itself meanwhile."""
-    monkeypatch.undo()
-    monkeypatch.setenv("SM_PROXY_STATE_DIR", str(tmp_path / "state"))
     folder = tmp_path / "state" / "daemon"
     folder.mkdir(mode=0o700, parents=True)
     Path(place.sockets("me")[0]).touch()  # of a killed daemon
@@ -79,11 +75,7 @@ def test_nobody_waits_for_a_daemon_that_is_not_ready(
     found.remove()
 
 
-def test_a_daemon_that_is_not_ready_is_waited_for_before_it_is_stopped(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.undo()
-    monkeypatch.setenv("SM_PROXY_STATE_DIR", str(tmp_path / "state"))
+def test_a_daemon_that_is_not_ready_is_waited_for_before_it_is_stopped(tmp_path: Path) -> None:
     assert not listening.is_starting("me")
     slow = ANOTHER.replace(
         '"me", 5', '"me", 5, lambda: print("begins", flush=True, end=sys.stdin.readline())'
@@ -112,9 +104,7 @@ def test_the_umask_is_as_before() -> None:
         os.umask(before)
 
 
-def test_there_is_one_daemon_at_a_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.undo()
-    monkeypatch.setenv("SM_PROXY_STATE_DIR", str(tmp_path / "state"))
+def test_there_is_one_daemon_at_a_time(tmp_path: Path) -> None:
     command = [sys.executable, "-c", ANOTHER]
     with subprocess.Popen(
         command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -134,11 +124,7 @@ def test_there_is_one_daemon_at_a_time(monkeypatch: pytest.MonkeyPatch, tmp_path
     found.remove()
 
 
-def test_what_killed_daemons_of_other_versions_have_left_is_removed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.undo()
-    monkeypatch.setenv("SM_PROXY_STATE_DIR", str(tmp_path / "state"))
+def test_what_killed_daemons_of_other_versions_have_left_is_removed(tmp_path: Path) -> None:
     folder = tmp_path / "state" / "daemon"
     folder.mkdir(mode=0o700, parents=True)
     for name in ("killed.sock", "killed.lock", "unlocked.lock"):
