@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture
 def tmp_path() -> Iterator[Path]:
-    """In place of pytest's: its name is short enough for a socket, however many workers there are."""
+    """In place of pytest's, whose name may be too long for a socket in it."""
     path = Path(tempfile.mkdtemp(prefix="sm-", dir=None if sys.platform == "win32" else "/tmp"))
     yield path
     shutil.rmtree(path)

@@ -290,7 +290,7 @@ def takes_more(connection: socket.socket) -> bool:
 
 def test_a_large_request_takes_no_memory_of_the_daemon(daemon: Daemon) -> None:
     before = memory(daemon.process.pid)
-    large = [b"X=" + b"x" * (wire.LARGEST - 20_000)]
+    large = [*daemon.request().environment, b"X=" + b"x" * (wire.LARGEST - 20_000)]
     with folder() as here:
         assert daemon.answer(daemon.request(environment=large), (0, 1, 2, here))[0] == 1
     daemon.serves()
