@@ -112,7 +112,7 @@ def _connect(job: Job, request: wire.Request, descriptors: Sequence[int], run: R
     fd_passing.adopt(launcher)
     launcher.watch()
     prompt.have_no_terminal(launcher.take_back)
-    ssm_session.kept_source = kept.source(job.keepers.ask)
+    ssm_session.kept_source = kept.source(job.inbox.tell)
     words = [os.fsdecode(word) for word in request.words]
     sys.argv = ["sm-proxy", *words]
     with contextlib.suppress(OSError):

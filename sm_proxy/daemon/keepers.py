@@ -4,36 +4,31 @@ The daemon only passes descriptors on. A connection that wants a stream gives tw
 pairs: one for messages, one for the bytes. They go to a keeper whose session has the same key,
 else to a new one. The keeper decides whether its session is quiet enough for one more stream.
 
-A fork of the daemon asks through a datagram socket that all forks share. Such a question holds no
-secret: the key is a hash.
+A question comes through the daemon's inbox. It holds no secret: the key is a hash.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from sm_proxy.daemon import wire
 from sm_proxy.daemon.lines import Lines
 from sm_proxy.daemon.status import KeptSession
 
 ADD: Final = b"+"
 """What comes with the two descriptors of a connection."""
-_ASKING_S: Final = 1.0
-"""How long a fork waits until the daemon has read the questions before its own."""
-_QUESTION: Final = 8192
-"""Bytes of a question at most."""
 _STARTING: Final = 0
 """The process id of a keeper that has none yet."""
 _UNSURE: Final = 64
 """How many keys are remembered whose credentials only a call can tell."""
 
 Start = Callable[[Sequence[socket.socket]], int]
-"""Starts a process that calls `release` and then `keeper.run` with these sockets; returns its id.
+"""Starts a process that calls `keeper.run` with these sockets; returns its id.
 
 The sockets are closed in the daemon after that.
 
@@ -91,60 +86,31 @@ class Keepers:
         self._start = start
         self._keepers: dict[int, _Keeper] = {}
         self._unsure: list[str] = []
-        self._questions, self._asker = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._questions.setblocking(False)
-        self._asker.settimeout(_ASKING_S)
-
-    @classmethod
-    def elsewhere(cls, asker: socket.socket) -> Keepers:
-        """The list in a process that is no fork of the daemon: it can only ask.
-
-        Args:
-            asker: the socket of the daemon's `asker`.
-        """
-
-        def refuse(_: Sequence[socket.socket]) -> int:
-            raise BlockingIOError
-
-        found = cls(refuse)
-        found.close()
-        found._asker = asker
-        asker.settimeout(_ASKING_S)
-        return found
 
     def __len__(self) -> int:
         """How many there are; the daemon does not end while there is one."""
         return len(self._keepers)
 
-    def asker(self) -> int:
-        """The descriptor that `ask` needs in a fork."""
-        return self._asker.fileno()
-
-    def ask(self, question: Question, ends: Sequence[socket.socket]) -> None:
-        """In a fork of the daemon: ask for a stream. Both ends are closed in this process.
+    def asked(self, question: object, ends: Sequence[socket.socket]) -> None:
+        """Give a connection to a keeper. If none gets it, it sees the end of its sockets.
 
         Args:
-            question: for which session.
+            question: the fields of a `Question`; anything else is dropped.
             ends: of two socket pairs, for messages and for the bytes. The answer comes as a message
-                on the first one, or as its end.
-
-        Raises:
-            OSError: the daemon has gone, or does not read.
+                on the first one, or as its end. The caller closes them.
         """
-        messages, data = ends
-        with messages, data:
-            fds = [messages.fileno(), data.fileno()]
-            socket.send_fds(self._asker, [json.dumps(asdict(question)).encode()], fds)
+        try:
+            messages, data = ends
+            self._answer(Question(**question), messages, data)  # type: ignore[arg-type]
+        except (OSError, TypeError, ValueError):  # from a fork that is out of descriptors, say
+            return
 
     def filenos(self) -> list[int]:
         """The descriptors to wait for; call `heard` when one is readable."""
-        return [self._questions.fileno(), *(each.lines.fileno() for each in self._keepers.values())]
+        return [each.lines.fileno() for each in self._keepers.values()]
 
     def heard(self, fileno: int) -> None:
-        """Take a question of a fork, or what a keeper tells about itself."""
-        if fileno == self._questions.fileno():
-            self._take_question()
-            return
+        """Take what a keeper tells about itself."""
         for keeper in list(self._keepers.values()):
             if keeper.lines.fileno() == fileno:
                 for state in keeper.lines.received():
@@ -173,39 +139,12 @@ class Keepers:
             for state in (keeper.state,)
         ]
 
-    def release(self) -> list[int]:
-        """Let go of all keepers; those without a stream end now. Returns their process ids.
-
-        Call it in each fork of the daemon, too, which can still ask: the daemon's end of a keeper's
-        socket must not stay open elsewhere.
-        """
-        pids = list(self._keepers)
-        for pid in pids:
-            self.ended(pid)
-        self._questions.close()
-        return pids
-
     def close(self) -> None:
-        """Let go of all keepers, and answer no more."""
-        self.release()
-        self._asker.close()
-
-    def _take_question(self) -> None:
-        ends: list[socket.socket] = []
-        try:
-            data, fds, _, _ = socket.recv_fds(self._questions, _QUESTION, 2)
-            ends = [socket.socket(fileno=fd) for fd in fds]
-            question = Question(**json.loads(data))
-            messages, bytes_ = ends
-            self._answer(question, messages, bytes_)
-        except (OSError, TypeError, ValueError):  # from a fork that is out of descriptors, say
-            return
-        finally:
-            for end in ends:
-                end.close()
+        """Let go of all keepers: those without a stream end now."""
+        for pid in list(self._keepers):
+            self.ended(pid)
 
     def _answer(self, question: Question, messages: socket.socket, data: socket.socket) -> None:
-        """Give a connection to a keeper. If none gets it, it sees the end of its socket."""
         if question.key in self._unsure and not question.sure:
             Lines(messages).send({"state": "resolve"})
             return
@@ -218,7 +157,7 @@ class Keepers:
             if keeper.session not in question.without:
                 with contextlib.suppress(OSError):
                     fds = [messages.fileno(), data.fileno()]
-                    socket.send_fds(keeper.lines.socket, [ADD], fds)
+                    wire.send_with(keeper.lines.socket, ADD, fds)
                     keeper.given = True
                     return
         self._begin(question, messages, data)

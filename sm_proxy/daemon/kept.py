@@ -13,7 +13,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from sm_proxy.aws import handed_keys, principal
@@ -42,16 +42,16 @@ _TRIES: Final = 4
 """After so many keepers that are busy or ending, the connection starts a session of its own."""
 _TRY_AGAIN: Final[dict[str, Any]] = {"state": "again"}
 
-Ask = Callable[[Question, Sequence[socket.socket]], None]
-"""Asks the daemon for a stream: `Keepers.ask`."""
+Tell = Callable[[dict[str, Any], Sequence[socket.socket]], None]
+"""Tells the daemon something: `inbox.Sender.tell`."""
 
 
-def source(ask: Ask) -> ssm_session.KeptSource:
+def source(tell: Tell) -> ssm_session.KeptSource:
     """What `ssm_session.kept_source` is in a fork of the daemon."""
 
     def kept(aws: Aws, request: SessionRequest, words: Words, settings: Settings) -> Stream | None:
         aws.network  # noqa: B018 - a bad setting is an error before StartSession, as without us
-        asked = _Asked(ask, aws, request, words, settings)
+        asked = _Asked(tell, aws, request, words, settings)
         stream = asked.stream()
         if stream is not None and settings.session_ahead:
             return LeadingStream(stream, asked.start_ahead)
@@ -76,9 +76,9 @@ class _Asked:
     """One connection that asks for a stream of a kept session."""
 
     def __init__(
-        self, ask: Ask, aws: Aws, request: SessionRequest, words: Words, settings: Settings
+        self, tell: Tell, aws: Aws, request: SessionRequest, words: Words, settings: Settings
     ) -> None:
-        self._ask = ask
+        self._tell = tell
         self._aws = aws
         self._request = request
         self._words = words
@@ -178,7 +178,8 @@ class _Asked:
             opened += (*socket.socketpair(),)
             messages, theirs, data, far = opened
             question = Question(self._key(), self._without, self._sure, ahead)
-            self._ask(question, (theirs, far))
+            with theirs, far:
+                self._tell({"question": asdict(question)}, (theirs, far))
         except OSError as error:
             debug_log.write("the daemon keeps no session", why=error)
             for each in opened:

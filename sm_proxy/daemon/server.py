@@ -79,6 +79,7 @@ class Server:
                     pass
                 if self._listener.fileno() in readable:
                     self._accept()
+        self._inbox.close()
         self._keepers.close()
         self._workers.close()
 
@@ -113,7 +114,7 @@ class Server:
         """
         if len(self._working) >= LIMIT:
             raise BlockingIOError("too many processes")
-        pid = self._workers.start(Job(kind, sockets, self._status(), self._inbox, self._keepers))
+        pid = self._workers.start(Job(kind, sockets, self._status(), self._inbox.sender))
         self._working[pid] = Connection(pid, "", time.time())
         return pid
 
@@ -128,13 +129,18 @@ class Server:
 
     def _take_message(self) -> bool:
         """Take in what a process tells; returns whether there was something."""
-        if (message := self._inbox.receive()) is None:
+        if (received := self._inbox.receive()) is None:
             return False
+        message, sockets = received
         pid, host = message.get("pid"), message.get("host")
-        if message.get("stop"):
+        if "question" in message:
+            self._keepers.asked(message["question"], sockets)
+        elif message.get("stop"):
             self._stop(asker=pid)
         elif isinstance(pid, int) and pid in self._working:
             self._working[pid] = replace(self._working[pid], host=str(host))
+        for each in sockets:
+            each.close()
         return True
 
     def _stop(self, asker: object) -> None:

@@ -13,8 +13,8 @@ import socket
 from collections.abc import Sequence
 from typing import Final
 
-from sm_proxy.daemon.inbox import Inbox
-from sm_proxy.daemon.keepers import Keepers
+from sm_proxy.daemon import wire
+from sm_proxy.daemon.inbox import Sender
 from sm_proxy.daemon.status import Status
 from sm_proxy.daemon.workers import Job
 
@@ -87,8 +87,8 @@ def _give(control: socket.socket, job: Job) -> None:
         OSError: it has ended.
     """
     control.settimeout(_SEND_S)
-    own = [job.inbox.writer.fileno(), job.keepers.asker()]
-    socket.send_fds(control, [job.kind.encode() + _END], [*own, *(s.fileno() for s in job.sockets)])
+    numbers = [job.inbox.fileno(), *(each.fileno() for each in job.sockets)]
+    wire.send_with(control, job.kind.encode() + _END, numbers)
     control.sendall(job.status.to_json() + _END)
 
 
@@ -103,7 +103,7 @@ def wait_for_job() -> Job | None:
         os.close(null)
         with contextlib.suppress(OSError):
             control.sendall(_READY)
-        data, found, _, _ = socket.recv_fds(control, _CHUNK, _DESCRIPTORS)
+        data, found, _ = wire.receive_with(control, _CHUNK, _DESCRIPTORS)
         while data and data.count(_END) < 2:
             if not (more := control.recv(_CHUNK)):
                 return None
@@ -111,7 +111,5 @@ def wait_for_job() -> Job | None:
     if not data:
         return None
     kind, status, _ = data.split(_END)
-    writer, asker, *sockets = (socket.socket(fileno=number) for number in found)
-    return Job(
-        kind.decode(), sockets, Status.from_json(status), Inbox(writer), Keepers.elsewhere(asker)
-    )
+    inbox, *sockets = (socket.socket(fileno=number) for number in found)
+    return Job(kind.decode(), sockets, Status.from_json(status), Sender(inbox))

@@ -141,7 +141,7 @@ def send_request(
     data = request.encode()
     if not is_ready and connection.recv(1) != READY:
         raise ConnectionResetError("it went away")
-    sent = _send_with(connection, data, descriptors)
+    sent = send_with(connection, data, descriptors)
     if sent < len(data):  # else the answer may have come, and the other end be closed
         connection.sendall(memoryview(data)[sent:])
 
@@ -152,7 +152,7 @@ def give_back(connection: _socket.socket) -> None:
     Raises:
         OSError: the launcher has gone.
     """
-    _send_with(connection, GIVEN_BACK, (0, 1, 2))
+    send_with(connection, GIVEN_BACK, (0, 1, 2))
 
 
 def end(connection: _socket.socket, status: int) -> None:
@@ -170,7 +170,7 @@ def receive_word(connection: _socket.socket) -> tuple[bytes, list[int]]:
     Raises:
         OSError: the connection is lost.
     """
-    word, found, _ = _receive(connection, 1, 3)
+    word, found, _ = receive_with(connection, 1, 3)
     return word, found
 
 
@@ -192,7 +192,7 @@ class RequestReader:
             EOFError: the launcher has gone.
             OSError: the connection is lost; BlockingIOError, nothing has come.
         """
-        data, found, is_cut = _receive(connection, _CHUNK, DESCRIPTORS)
+        data, found, is_cut = receive_with(connection, _CHUNK, DESCRIPTORS)
         self.descriptors += found
         if is_cut or len(self.descriptors) > DESCRIPTORS:
             raise ValueError("the request has too many descriptors")
@@ -209,14 +209,28 @@ class RequestReader:
         return Request.decode(bytes(self._data[_HEAD:]))
 
 
-def _send_with(connection: _socket.socket, data: bytes, descriptors: Sequence[int]) -> int:
+def send_with(connection: _socket.socket, data: bytes, descriptors: Sequence[int]) -> int:
+    """Send bytes, and descriptors with the first of them; returns how many bytes were sent.
+
+    Raises:
+        OSError: the other end has gone or does not read, or a descriptor is closed.
+    """
     numbers = b"".join(number.to_bytes(_NUMBER, sys.byteorder) for number in descriptors)
     rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, numbers)] if descriptors else []
     return connection.sendmsg([data], rights)
 
 
-def _receive(connection: _socket.socket, size: int, most: int) -> tuple[bytes, list[int], bool]:
-    """Bytes, the descriptors that came with them, and whether more came than asked for."""
+def receive_with(connection: _socket.socket, size: int, most: int) -> tuple[bytes, list[int], bool]:
+    """Bytes, the descriptors that came with them, and whether more came than there was room for.
+
+    Args:
+        connection: what to read.
+        size: how many bytes at most.
+        most: how many descriptors there is room for. No program that we start inherits them.
+
+    Raises:
+        OSError: the connection is lost; BlockingIOError, nothing has come.
+    """
     room = _socket.CMSG_SPACE(most * _NUMBER)
     data, messages, flags, _ = connection.recvmsg(size, room, _CLOEXEC)
     numbers = [

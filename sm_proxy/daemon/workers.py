@@ -17,8 +17,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, NoReturn, Protocol
 
-from sm_proxy.daemon.inbox import Inbox
-from sm_proxy.daemon.keepers import Keepers
+from sm_proxy.daemon.inbox import Sender
 from sm_proxy.daemon.status import Status
 from sm_proxy.errors import EXIT_BUG
 from sm_proxy.local import process_identity, signals
@@ -39,15 +38,13 @@ class Job:
         kind: `CONNECTION` or `KEEPER`.
         sockets: what it works with.
         status: of the daemon, when it gave the job away.
-        inbox: to the daemon.
-        keepers: to ask for a kept session.
+        inbox: to tell the daemon something.
     """
 
     kind: str
     sockets: Sequence[socket.socket]
     status: Status
-    inbox: Inbox
-    keepers: Keepers
+    inbox: Sender
 
 
 Work = Callable[[Job], int]
@@ -106,9 +103,7 @@ def become(job: Job, work: Work, blocked: set[int] | None = None) -> NoReturn:
     """
     status = EXIT_BUG
     try:
-        job.keepers.release()
-        ends = [job.inbox.writer.fileno(), job.keepers.asker()]
-        _forget_the_daemon([*ends, *(end.fileno() for end in job.sockets)])
+        _forget_the_daemon([job.inbox.fileno(), *(each.fileno() for each in job.sockets)])
         if blocked is not None:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         status = work(job)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import socket
 import sys
 from collections.abc import Iterator
 
@@ -18,16 +20,16 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no 
 def inbox() -> Iterator[Inbox]:
     made = Inbox()
     yield made
-    made.writer.close()
-    made._reader.close()
+    made.sender.socket.close()
+    made.close()
 
 
 def test_messages_arrive_one_by_one(inbox: Inbox) -> None:
     assert inbox.receive() is None
-    inbox.tell({"pid": 1})
-    inbox.tell({"pid": 2, "host": "\udcff"})
-    assert inbox.receive() == {"pid": 1}
-    assert inbox.receive() == {"pid": 2, "host": "\udcff"}
+    inbox.sender.tell({"pid": 1})
+    inbox.sender.tell({"pid": 2, "host": "\udcff"})
+    assert inbox.receive() == ({"pid": 1}, [])
+    assert inbox.receive() == ({"pid": 2, "host": "\udcff"}, [])
     assert inbox.receive() is None
 
 
@@ -35,19 +37,38 @@ def test_messages_arrive_one_by_one(inbox: Inbox) -> None:
     "data", [b"", b"[1]", b"{", b"\xff", json.dumps({"host": "h" * LIMIT}).encode()]
 )
 def test_what_is_no_message_says_nothing(data: bytes, inbox: Inbox) -> None:
-    inbox.writer.send(data)
-    inbox.tell({"pid": 1})
-    assert inbox.receive() == {}
-    assert inbox.receive() == {"pid": 1}
+    inbox.sender.socket.send(data)
+    inbox.sender.tell({"pid": 1})
+    assert inbox.receive() == ({}, [])
+    assert inbox.receive() == ({"pid": 1}, [])
 
 
 def test_a_daemon_that_does_not_read_holds_nobody_up(
     inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sm_proxy.daemon.inbox._SEND_S", 0.01)
-    inbox.writer.setblocking(False)
+    inbox.sender.socket.setblocking(False)
     with contextlib.suppress(BlockingIOError):
         while True:
-            inbox.writer.send(b"{}")
+            inbox.sender.socket.send(b"{}")
     with pytest.raises(TimeoutError):
-        inbox.tell({"pid": 1})
+        inbox.sender.tell({"pid": 1})
+
+
+def test_sockets_come_with_a_message_and_no_program_inherits_them(inbox: Inbox) -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        inbox.sender.tell({"pid": 1}, [far])
+        received = inbox.receive()
+        assert received is not None
+        (found,) = received[1]
+        with found:
+            assert not os.get_inheritable(found.fileno())
+            found.sendall(b"bytes")
+        assert near.recv(9) == b"bytes"
+
+
+def test_a_process_learns_that_the_daemon_has_gone(inbox: Inbox) -> None:
+    inbox.close()
+    with socket.socket() as end, pytest.raises(OSError, match=r"refused|Broken|reset"):
+        inbox.sender.tell({"pid": 1}, [end])

@@ -350,7 +350,7 @@ def test_a_session_that_cannot_be_started_ahead_costs_nothing(
     asked = threading.Event()
     stream = greeted(world.stream())
     ahead = kept._Asked(
-        world.keepers.ask, Account(DENIED), REQUEST, Words(), Settings(session_ahead=True)
+        world.inbox.sender.tell, Account(DENIED), REQUEST, Words(), Settings(session_ahead=True)
     )
     monkeypatch.setattr(debug_log, "write", lambda *_, **__: asked.set())
     assert ahead.start_ahead() is None

@@ -12,6 +12,7 @@ from typing import Any
 from sm_proxy.aws.clients import Aws
 from sm_proxy.daemon import kept
 from sm_proxy.daemon.guest import Guest
+from sm_proxy.daemon.inbox import Inbox
 from sm_proxy.daemon.keeper import Keeper
 from sm_proxy.daemon.keepers import Keepers
 from sm_proxy.local import poll
@@ -51,6 +52,7 @@ class KeptWorld:
     def __init__(self, shares: Shares) -> None:
         self.shares = shares
         self.aws = Account()
+        self.inbox = Inbox()
         self.keepers = Keepers(self._start)
         self.threads: list[threading.Thread] = []
         self.failures: list[BaseException] = []
@@ -63,7 +65,7 @@ class KeptWorld:
         """What a connection gets."""
         given = {"aws": self.aws, "request": REQUEST, "settings": Settings(), **changes}
         words = Words(route="bastion")
-        source = kept.source(self.keepers.ask)
+        source = kept.source(self.inbox.sender.tell)
         return source(given["aws"], given["request"], words, given["settings"])
 
     def signal(self) -> None:
@@ -76,11 +78,12 @@ class KeptWorld:
         """As if its process had been killed."""
         self._over.set()
         self._daemon.join(LONG_S)
-        self.keepers.release()
+        self.inbox.close()
+        self.keepers.close()
 
     def close(self) -> None:
         self.stop_daemon()
-        self.keepers.close()
+        self.inbox.sender.socket.close()
         self.signal()
         for thread in self.threads:
             thread.join(LONG_S)
@@ -114,8 +117,14 @@ class KeptWorld:
 
     def _serve(self) -> None:
         while not self._over.is_set():
-            for fileno in poll.wait(self.keepers.filenos(), [], [], 0.05).readable:
+            inbox, keepers = self.inbox.fileno(), self.keepers.filenos()
+            readable = poll.wait([inbox, *keepers], [], [], 0.05).readable
+            for fileno in readable.intersection(keepers):
                 self.keepers.heard(fileno)
+            if inbox in readable and (found := self.inbox.receive()) is not None:
+                self.keepers.asked(found[0]["question"], found[1])
+                for each in found[1]:
+                    each.close()
 
 
 def drive(stream: Stream, until: Callable[[bytes], bool], within: float = LONG_S) -> bytes:

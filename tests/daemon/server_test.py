@@ -42,8 +42,8 @@ def test_a_process_has_nothing_of_the_daemon(resident: Resident) -> None:
     assert found["usual"] == [True] * 4
     assert found["parent"] == resident.process.pid
     assert found["group"] == found["pid"]
-    # Its own three, the launcher's connection, two sockets to the daemon, and the one of listdir.
-    assert len(found["descriptors"]) == 7
+    # Its own three, the launcher's connection, the socket to the daemon, and the one of listdir.
+    assert len(found["descriptors"]) == 6
 
 
 def test_the_launcher_gets_the_exit_status(resident: Resident) -> None:
