@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from sm_proxy.daemon import peers, place
+from sm_proxy.daemon.removal import Watch
 from sm_proxy.local import private_files
 
 _HELD: Final = frozenset({errno.EAGAIN, errno.EACCES, errno.ENOENT})
@@ -27,11 +28,13 @@ class Listening:
     Attributes:
         listener: the socket.
         path: where it listens.
+        watch: tells when to ask `is_gone`.
     """
 
     def __init__(self, path: Path, lock: int, backlog: int) -> None:
         self.path = path
         self._lock = lock
+        self._lock_found = os.fstat(lock)
         new = path.with_suffix(_NEW)
         new.unlink(missing_ok=True)
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -40,6 +43,7 @@ class Listening:
             self.listener.bind(str(new))
             self.listener.listen(backlog)
             new.replace(path)  # who finds it can connect
+            self.watch = Watch(path)
             self._found = path.lstat()
         except OSError:
             self.listener.close()
@@ -49,18 +53,17 @@ class Listening:
 
     def is_gone(self) -> bool:
         """Whether nobody can find the socket any more: it was removed, or there is another one."""
-        try:
-            return not os.path.samestat(self._found, self.path.lstat())
-        except OSError:
-            return True
+        return not _is_same(self._found, self.path)
 
     def remove(self) -> None:
         """Remove the socket and release the lock, at the end of the daemon; not in a fork."""
         self.listener.close()
-        with contextlib.suppress(OSError):
-            if not self.is_gone():
-                self.path.unlink()
-            _lock_file(self.path).unlink()
+        self.watch.close()
+        # After somebody has removed the folder, these may be another daemon's.
+        for found, path in ((self._found, self.path), (self._lock_found, _lock_file(self.path))):
+            with contextlib.suppress(OSError):
+                if _is_same(found, path):
+                    path.unlink()
         os.close(self._lock)
 
 
@@ -123,6 +126,14 @@ def _sweep(own: Path) -> None:
                 for each in (path.with_suffix(own.suffix), path.with_suffix(_NEW), path):
                     each.unlink(missing_ok=True)
                 os.close(lock)
+
+
+def _is_same(found: os.stat_result, path: Path) -> bool:
+    """Whether a path leads to the file that was found."""
+    try:
+        return os.path.samestat(found, path.lstat())
+    except OSError:
+        return False
 
 
 def _lock_file(path: Path) -> Path:

@@ -25,6 +25,7 @@ from sm_proxy import __version__
 from sm_proxy.daemon import peers
 from sm_proxy.daemon.inbox import Inbox
 from sm_proxy.daemon.keepers import Keepers
+from sm_proxy.daemon.removal import Watch
 from sm_proxy.daemon.status import Connection, Status
 from sm_proxy.daemon.workers import CONNECTION, KEEPER, Job, Workers
 from sm_proxy.local import poll, signals
@@ -43,6 +44,7 @@ class Server:
         idle_s: after how many seconds without a process it ends.
         is_outdated: whether it must serve no more: its files have changed, or its socket is gone.
         workers: starts a process for each job.
+        watch: tells when to ask `is_outdated`, besides for each connection and after it.
     """
 
     def __init__(
@@ -51,11 +53,13 @@ class Server:
         idle_s: float,
         is_outdated: Callable[[], bool],
         workers: Workers,
+        watch: Watch,
     ) -> None:
         self._listener = listener
         self._idle_s = idle_s
         self._is_outdated = is_outdated
         self._workers = workers
+        self._watch = watch
         self._inbox = Inbox()
         self._keepers = Keepers(lambda sockets: self._start(KEEPER, sockets))
         self._since = time.time()
@@ -69,7 +73,8 @@ class Server:
         with self._woken_by_signals() as wakeup:
             while not self._ended and (left := self._left()) > 0:
                 ends = [self._listener.fileno(), wakeup.fileno(), self._inbox.fileno()]
-                readable = poll.wait([*ends, *self._keepers.filenos()], [], [], left).readable
+                ends += [*self._keepers.filenos(), *self._watch.filenos()]
+                readable = poll.wait(ends, [], [], min(left, self._watch.look_s)).readable
                 with contextlib.suppress(BlockingIOError):
                     wakeup.recv(4096)
                 self._reap()
@@ -77,6 +82,8 @@ class Server:
                     self._keepers.heard(number)
                 while self._take_message():
                     pass
+                if self._watch.is_due(readable):
+                    self._ended = self._ended or self._is_outdated()
                 if self._listener.fileno() in readable:
                     self._accept()
         self._inbox.close()
@@ -149,6 +156,7 @@ class Server:
         for pid in self._working:
             if pid != asker:
                 os.kill(pid, signal.SIGTERM)  # not reaped yet, so it is ours
+                os.kill(pid, signal.SIGCONT)  # a stopped process ends only when it goes on
 
     def _status(self) -> Status:
         named = [each for each in self._working.values() if each.host]

@@ -44,7 +44,8 @@ def serve(idle_s: float, run: Run, prepare: Callable[[], None], spare: Sequence[
         installed = Installed()
         workers = Spares(spare, _SPARES) if spare else Forks(_work(identity, run))
         Server(
-            found.listener, idle_s, lambda: found.is_gone() or installed.has_changed(), workers
+            *(found.listener, idle_s, lambda: found.is_gone() or installed.has_changed()),
+            *(workers, found.watch),
         ).serve()
     finally:
         found.remove()  # a fork does not come here

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from sm_proxy.daemon import listening, peers, place
 from sm_proxy.daemon.listening import Listening
+from sm_proxy.daemon.removal import LOOK_S, Watch
+from sm_proxy.local import poll
 from tests.waits import await_true
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no daemon")
@@ -200,3 +204,43 @@ def test_a_socket_that_is_replaced_or_removed_is_noticed() -> None:
         assert found.is_gone()
         found.remove()
         assert found.path.exists()  # it is not ours
+
+
+def test_a_daemon_whose_folder_was_removed_leaves_the_files_of_the_next_one() -> None:
+    lost = listen()
+    lost.path.parent.rename(lost.path.parent.with_name("away"))
+    found = listen()
+    names = set(found.path.parent.iterdir())
+    lost.remove()
+    assert set(found.path.parent.iterdir()) == names
+    found.remove()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell")
+@pytest.mark.parametrize("how", ["remove", "replace", "move"])
+def test_the_end_of_a_file_is_told_at_once(tmp_path: Path, how: str) -> None:
+    path, other = tmp_path / "file", tmp_path / "other"
+    for each in (path, other):
+        each.touch()
+    ways: dict[str, Callable[[], object]] = {
+        "remove": path.unlink,
+        "replace": lambda: other.replace(path),
+        "move": lambda: path.rename(tmp_path / "new"),
+    }
+    watch = Watch(path)
+    with (tmp_path / "more").open("w") as more:
+        others = [more.fileno()]  # it can always be read
+        assert not watch.is_due(poll.wait([*watch.filenos(), *others], [], [], 60).readable)
+        ways[how]()
+        assert watch.is_due(poll.wait([*watch.filenos(), *others], [], [], 60).readable)
+        assert not watch.is_due(poll.wait([*watch.filenos(), *others], [], [], 60).readable)
+    assert watch.look_s == math.inf
+    watch.close()
+
+
+def test_where_no_file_can_be_watched_it_is_looked_for_each_minute(tmp_path: Path) -> None:
+    watch = Watch(tmp_path / "none")
+    assert watch.look_s == LOOK_S
+    assert watch.filenos() == []
+    assert watch.is_due([])
+    assert not watch.is_due([0])

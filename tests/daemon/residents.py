@@ -22,6 +22,7 @@ _PROGRAM = """
 import json, os, signal, socket, sys, threading, time
 from pathlib import Path
 from sm_proxy.daemon import child
+from sm_proxy.daemon.removal import Watch
 from sm_proxy.daemon.server import Server
 from sm_proxy.daemon.spares import Spares, wait_for_job
 from sm_proxy.daemon.workers import Forks, become
@@ -75,7 +76,12 @@ with socket.socket(socket.AF_UNIX) as listener:
     listener.bind(path)
     listener.listen(128)
     workers = Spares(spare, 1) if kind == "spares" else Forks(work)
-    Server(listener, float(idle), Path(outdated).exists, workers).serve()
+    watch = Watch(Path("/" if kind == "untold" else path))
+    if kind == "untold":
+        watch.close()
+        watch.look_s = 0.1
+    is_outdated = lambda: Path(outdated).exists() or not Path(path).exists()
+    Server(listener, float(idle), is_outdated, workers, watch).serve()
 """
 
 
@@ -84,7 +90,7 @@ class Resident:
 
     Args:
         folder: for its socket.
-        kind: `forks` or `spares`.
+        kind: `forks` or `spares`; `untold`, forks where the system tells of no removed file.
         idle: after how many seconds without work it ends.
     """
 

@@ -221,6 +221,18 @@ def test_a_daemon_that_nobody_can_find_ends_after_its_connection(tmp_path: Path)
     assert lost.process.wait(60) == 0
 
 
+@pytest.mark.parametrize("kind", ["forks", "untold"])
+def test_a_daemon_without_its_socket_ends_at_once(tmp_path: Path, kind: str) -> None:
+    lost = Resident(tmp_path, kind)
+    with lost.asked("wait") as working:
+        working.go()
+        assert working.line() == b"waiting\n"
+        lost.path.unlink()
+        assert lost.process.wait(60) == 0
+        working.connection.sendall(bytes([signal.SIGHUP]))  # it goes on to its own end
+        assert working.status() == 130
+
+
 def test_a_killed_daemon_costs_no_connection_anything(tmp_path: Path) -> None:
     killed = Resident(tmp_path)
     with killed.asked("wait") as working:
@@ -249,7 +261,9 @@ def test_the_status_names_the_connections(tmp_path: Path) -> None:
         asked.go()
         assert asked.line() == b"waiting\n"
         await_true(lambda: [each.host for each in named.status().connections] == ["sm-a"], 60)
+        os.kill(named.status().connections[0].pid, signal.SIGSTOP)
         named.stop()
+        assert asked.out() == b"hangup 15\n"  # a stopped process ends as well
 
 
 def test_a_spare_process_does_the_same(tmp_path: Path) -> None:
