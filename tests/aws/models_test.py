@@ -8,6 +8,7 @@ from typing import Any
 
 import botocore.session
 import pytest
+from botocore.config import Config
 from botocore.loaders import Loader
 from botocore.stub import Stubber
 
@@ -181,24 +182,33 @@ def test_kept_files_are_read_once_until_they_change(
     assert models.CachedLoader().load_data("service-2") == {"a": 2}
 
 
-def test_no_client_changes_what_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forks of the daemon share it, each for another account and region."""
-    monkeypatch.setattr(models, "_files", [])
-    models.keep_files()
-    own_client("ssm")  # reads the files
-    names = ("endpoints", "partitions", "_retry", "sdk-default-configuration")
+def test_a_client_is_the_same_whichever_were_made_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forks of the daemon share what is kept; botocore completes the endpoints that it uses."""
+    models.ensure_trimmed("ssm")
+    kinds = [("us-east-1", False), ("us-east-1", True), ("cn-north-1", False)]
 
-    def loaded() -> str:
-        return json.dumps([models.CachedLoader().load_data(name) for name in names])
-
-    before = loaded()
-    for region in ("cn-north-1", "us-gov-west-1"):
+    def url(region: str, fips: bool) -> str:
+        config = Config(use_fips_endpoint=fips)
         client: Any = session().create_client(
-            "ssm", region, aws_access_key_id="a", aws_secret_access_key="b"
+            "ssm", region, aws_access_key_id="a", aws_secret_access_key="b", config=config
         )
         with Stubber(client) as stubber:
             stubber.add_response("terminate_session", {"SessionId": "s-1"})
             client.terminate_session(SessionId="s-1")
+        found: str = client.meta.endpoint_url
+        return found
+
+    def loaded() -> str:
+        names = ("partitions", "_retry", "sdk-default-configuration")
+        return json.dumps([models.CachedLoader().load_data(name) for name in names])
+
+    alone = [url(*kind) for kind in kinds]
+    assert len(set(alone)) == len(kinds)
+    monkeypatch.setattr(models, "_files", [])
+    models.keep_files()
+    before = loaded()
+    assert [url(*kind) for kind in kinds] == alone
+    assert [url(*kind) for kind in reversed(kinds)] == alone[::-1]
     assert loaded() == before
 
 
