@@ -58,8 +58,8 @@ class Daemon:
 def sockets() -> list[str]:
     """The sockets of this user's daemons: ours, and those of other versions beside it."""
     own = place.sockets(place.identity())
-    beside = [str(path) for each in own for path in Path(each).parent.glob("*.sock")]
-    return list(dict.fromkeys(path for path in [*own, *beside] if os.path.lexists(path)))
+    beside = Path(own[0]).parent.glob("*.sock") if own else ()  # not beside all: a lab has its own
+    return list(dict.fromkeys(path for path in [*own, *map(str, beside)] if os.path.lexists(path)))
 
 
 def stranger() -> tuple[str, str] | None:
