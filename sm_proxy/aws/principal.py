@@ -19,7 +19,12 @@ from sm_proxy.aws.clients import Aws
 
 _SURE: Final = frozenset({"assume-role", "config-file", "env", "shared-credentials-file", "sso"})
 """botocore's names of the sources of keys that only environment and files decide."""
-_FROM_ELSEWHERE: Final = (b"credential_process", b"credential_source")
+_FROM_ELSEWHERE: Final = (
+    b"credential_process",
+    b"credential_source",
+    b"login_session",
+    b"web_identity_token_file",
+)
 """Settings of a profile, perhaps of the source of a role."""
 _FILES: Final = {
     "AWS_CONFIG_FILE": "~/.aws/config",
@@ -34,8 +39,12 @@ _OTHER: Final = frozenset(
 
 def fingerprint(aws: Aws) -> str:
     """What is known about the principal without a call, and about the way to AWS; not a secret."""
-    parts = [aws.scope.encode("utf-8", "surrogateescape"), *_variables(), *_files(), *_tokens()]
-    return _digest(*parts)
+    return _digest(aws.scope.encode("utf-8", "surrogateescape"), surroundings().encode())
+
+
+def surroundings() -> str:
+    """A digest of all that may decide the principal of a run. Keys that it has may be older."""
+    return _digest(*_variables(), *_files(), *_tokens())
 
 
 def of_keys(known: str, aws: Aws) -> str:

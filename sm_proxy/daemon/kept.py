@@ -47,10 +47,14 @@ Tell = Callable[[dict[str, Any], Sequence[socket.socket]], None]
 
 
 def source(tell: Tell) -> ssm_session.KeptSource:
-    """What `ssm_session.kept_source` is in a fork of the daemon."""
+    """What `ssm_session.kept_source` is in a fork of the daemon. Call it before AWS is asked."""
+    began = principal.surroundings()
 
     def kept(aws: Aws, request: SessionRequest, words: Words, settings: Settings) -> Stream | None:
         aws.network  # noqa: B018 - a bad setting is an error before StartSession, as without us
+        if principal.surroundings() != began:  # it waited for its job, and may have the old keys
+            debug_log.write("the AWS configuration has changed, so no kept session is used")
+            return None
         asked = _Asked(tell, aws, request, words, settings)
         stream = asked.stream()
         if stream is not None and settings.session_ahead:

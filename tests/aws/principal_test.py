@@ -111,3 +111,16 @@ def test_only_the_keys_tell_for_whom_a_program_has_got_them(home: Path) -> None:
     aws = Aws("other")
     assert principal.fingerprint(aws) == known
     assert principal.of_keys(known, aws) != first
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["credential_process", "credential_source", "login_session", "web_identity_token_file"],
+)
+def test_where_a_profile_may_get_keys_from_elsewhere_only_the_keys_tell(
+    setting: str, home: Path
+) -> None:
+    (home / "config").write_text(f"{CONFIG}{setting} = x\n")
+    aws = Aws()
+    aws.keys()
+    assert not principal.is_certain(aws)

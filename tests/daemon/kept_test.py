@@ -392,6 +392,24 @@ def test_connections_whose_program_gets_the_same_keys_share_a_session(
         stream.close()
 
 
+def test_a_session_is_not_kept_if_the_keys_file_has_changed_since_its_connection_began(
+    world: KeptWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    file = tmp_path / "credentials"
+    text = "[default]\naws_access_key_id = AKIAONE\naws_secret_access_key = of-one\n"
+    file.write_text(text)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    waiting, source = Account(), kept.source(world.inbox.sender.tell)
+    assert waiting.keys().access_key == "AKIAONE"
+    file.write_text(text.replace("ONE", "TWO"))  # while the job starts
+    assert world.stream(aws=waiting, source=source) is None
+    greeted(world.stream()).close()
+    assert world.stream(aws=waiting, source=source) is None
+    assert (waiting.calls, starts(world)) == ([], 1)
+
+
 def test_a_keeper_that_does_not_answer_is_not_waited_for(
     world: KeptWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,10 +63,11 @@ class KeptWorld:
 
     def stream(self, **changes: Any) -> Stream | None:
         """What a connection gets."""
-        given = {"aws": self.aws, "request": REQUEST, "settings": Settings(), **changes}
-        words = Words(route="bastion")
-        source = kept.source(self.inbox.sender.tell)
-        return source(given["aws"], given["request"], words, given["settings"])
+        given = {"aws": self.aws, "request": REQUEST, "words": Words(route="bastion"), **changes}
+        source = given.get("source") or kept.source(self.inbox.sender.tell)
+        return source(
+            given["aws"], given["request"], given["words"], given.get("settings", Settings())
+        )
 
     def signal(self) -> None:
         """As SIGTERM to all keepers."""
