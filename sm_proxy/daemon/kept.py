@@ -137,9 +137,14 @@ class _Asked:
         Raises:
             SmProxyError: as `open_session`.
         """
-        stream = self.stream()
-        if stream is None:
-            return ssm_session.open_session(self._aws, self._request, self._words)
+        try:
+            stream = self.stream()
+            if stream is None:
+                return ssm_session.open_session(self._aws, self._request, self._words)
+        except SmProxyError as failure:
+            if self._words.instead is None:
+                raise
+            return self._words.instead(failure)
         return stream
 
     def start_ahead(self) -> Stream | None:

@@ -6,6 +6,7 @@ The user may name the bastion. Otherwise it is a running instance in the job's V
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from sm_proxy.aws.clients import Aws
@@ -77,14 +78,24 @@ def connect(container: Container, settings: Settings, aws: Aws) -> Stream:
     """
     if settings.bastion:
         return _through(settings.bastion, container, settings, aws)
+    vpc_id, choose = str(container.vpc_id), bastion_lookup.choose
 
     def through(target: str) -> Stream:
-        return _through(target, container, settings, aws)
+        return _through(target, container, settings, aws, instead)
 
-    return bastion_lookup.reached(aws, str(container.vpc_id), bastion_lookup.choose, through)
+    def instead(failure: SmProxyError) -> Stream:
+        return bastion_lookup.instead(aws, vpc_id, choose, through, failure)
+
+    return bastion_lookup.reached(aws, vpc_id, choose, through)
 
 
-def _through(target: str, container: Container, settings: Settings, aws: Aws) -> Stream:
+def _through(
+    target: str,
+    container: Container,
+    settings: Settings,
+    aws: Aws,
+    instead: Callable[[SmProxyError], Stream] | None = None,
+) -> Stream:
     debug_log.write("bastion", id=target)
     parameters = {
         "host": [str(container.address)],
@@ -92,7 +103,7 @@ def _through(target: str, container: Container, settings: Settings, aws: Aws) ->
         "localPortNumber": ["0"],
     }
     request = SessionRequest(target, _DOCUMENT, parameters, f"sm-proxy {container.job}")
-    words = Words(lambda error: explained(error, target, aws), FAILURES, "bastion")
+    words = Words(lambda error: explained(error, target, aws), FAILURES, "bastion", instead)
     return open_stream(aws, request, words, settings)
 
 

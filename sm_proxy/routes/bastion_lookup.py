@@ -123,11 +123,30 @@ def reached(aws: Aws, vpc_id: str, choose: Chooser, through: Callable[[str], _Li
     try:
         return through(target)
     except SmProxyError as error:
-        if error.code in _STALE:
-            forget(aws, vpc_id)
-        if not cached or error.code not in _STALE:
+        if not cached:
+            if error.code in _STALE:
+                forget(aws, vpc_id)
             raise
-        debug_log.write("the cached bastion no longer serves, looking for another", id=target)
+        failure = error
+    return instead(aws, vpc_id, choose, through, failure)
+
+
+def instead(
+    aws: Aws,
+    vpc_id: str,
+    choose: Chooser,
+    through: Callable[[str], _Link],
+    failure: SmProxyError,
+) -> _Link:
+    """What `through` makes with the bastion that now serves, after this failure of a known one.
+
+    Raises:
+        SmProxyError: the failure, if it is no matter of the bastion; or as `reached`.
+    """
+    if failure.code not in _STALE:
+        raise failure
+    forget(aws, vpc_id)
+    debug_log.write("the known bastion no longer serves, looking for another")
     target, _ = threads.run(choose, aws, vpc_id)
     return through(target)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from sm_proxy.aws.clients import Aws
@@ -28,6 +29,7 @@ from sm_proxy.tunnel.stream import Stream
 
 DIALS_FROM: Final = "container"
 MENDABLE: Final[frozenset[Code]] = frozenset({"access-denied", "remote-debug-off"})
+_AWAY: Final = "remote-debug-off"
 AGENT_S: Final = 60.0
 """How long the agent of a container that has just started may take to connect, in seconds."""
 ROLE_HINT: Final = (
@@ -68,11 +70,18 @@ def connect(container: Container, settings: Settings, aws: Aws) -> Stream:
     again = f"Find out why with: sm-proxy doctor {container.host}"
     if container.source == "session":
         again = f"If it has ended, start it again: sm-proxy bootstrap {container.host}"
-    words = _words(container.job, container.node, again)
+
+    def open_now() -> Stream:
+        return open_stream(aws, request, words, settings)
+
+    def instead(failure: SmProxyError) -> Stream:
+        if failure.code != _AWAY:
+            raise failure
+        return _open_once_connected(open_now, container.host, settings.wait)
+
+    words = replace(_words(container.job, container.node, again), instead=instead)
     wait = 0.0 if container.cached else settings.wait
-    return _open_once_connected(
-        lambda: open_stream(aws, request, words, settings), container.host, wait
-    )
+    return _open_once_connected(open_now, container.host, wait)
 
 
 def open_shell(job: str, node: str, host: str, aws: Aws, wait: float) -> Session:
@@ -108,7 +117,7 @@ def _open_once_connected(open_now: Callable[[], _Opened], host: str, within_s: f
     try:
         return open_now()
     except SmProxyError as error:
-        if error.code != "remote-debug-off" or not within_s:
+        if error.code != _AWAY or not within_s:
             raise
     within_s = min(within_s, AGENT_S)
     deadline = time.monotonic() + within_s
@@ -122,7 +131,7 @@ def _open_once_connected(open_now: Callable[[], _Opened], host: str, within_s: f
         try:
             return open_now()
         except SmProxyError as error:
-            if error.code != "remote-debug-off" or left <= 0:
+            if error.code != _AWAY or left <= 0:
                 raise
 
 
@@ -139,7 +148,7 @@ def _words(job: str, node: str, again: str) -> Words:
     def explain(error: ServiceError) -> SmProxyError:
         if error.error == "TargetNotConnected":
             return SmProxyError(
-                "remote-debug-off",
+                _AWAY,
                 f"the agent in the container of {job}/{node} is not connected "
                 f"to Session Manager: {error.message}",
                 ROLE_HINT,

@@ -49,17 +49,20 @@ _BY_THE_NETWORK: Final[frozenset[Kind]] = frozenset({"unanswered", "barred"})
 
 @dataclass(frozen=True)
 class Words:
-    """What a route calls itself, and says about a session that failed.
+    """What a route calls itself, and says and does about a session that failed.
 
     Attributes:
         explain: makes the error for a StartSession that the service refused; it may make calls.
         failures: code and hint for each kind of end, where they differ from the common ones.
         route: its name, which stands before the target in messages and in the connection log.
+        instead: opens a stream elsewhere, when a kept session is dead and no other one can be
+            started there. It raises that failure if nothing else is left.
     """
 
     explain: Callable[[ServiceError], SmProxyError] = ServiceError.as_failure
     failures: Mapping[Kind, tuple[Code, str]] | None = None
     route: str = ""
+    instead: Callable[[SmProxyError], Stream] | None = None
 
     def failure(self, kind: Kind, reason: str) -> SmProxyError:
         """The error for a session that did not end cleanly, or never began."""

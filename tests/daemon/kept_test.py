@@ -288,6 +288,31 @@ def test_a_kept_session_that_leads_nowhere_is_replaced(
         stream.close()
 
 
+def test_the_route_finds_another_way_if_a_kept_session_is_dead_and_no_other_starts(
+    world: KeptWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_stream, "PATIENCE_S", 0.1)
+    world.shares.silent = True
+    first = world.stream()
+    world.shares.silent = False
+    failures: list[SmProxyError] = []
+
+    def instead(failure: SmProxyError) -> Stream:
+        failures.append(failure)
+        found = world.stream(request=other())
+        assert found is not None
+        return found
+
+    words = Words(route="bastion", instead=instead)
+    second = greeted(world.stream(aws=Account(DENIED), words=words))
+    assert failures == [DENIED]
+    assert second.session_id == "s-2"
+    third = world.stream()
+    for stream in (first, second, third):
+        assert stream is not None
+        stream.close()
+
+
 def test_without_a_daemon_the_connection_starts_a_session_of_its_own(world: KeptWorld) -> None:
     world.stop_daemon()
     assert world.stream() is None

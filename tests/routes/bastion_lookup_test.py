@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 
+from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
-from sm_proxy.routes import bastion_lookup, table
+from sm_proxy.routes import bastion_lookup, ssm_session, table
+from sm_proxy.routes.session_api import SessionRequest
+from sm_proxy.routes.ssm_session import Words
 from sm_proxy.settings import Settings
 from sm_proxy.state.cache import Cache
 from tests.fakes import FakeAws, container
@@ -197,3 +200,28 @@ def test_a_connection_does_not_ask_about_a_known_bastion() -> None:
     cached_bastion(aws)
     connected(aws)
     assert aws.operations() == ["StartSession"]
+
+
+def test_another_bastion_serves_if_that_of_a_kept_session_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[tuple[str, Words]] = []
+
+    def kept(_: Aws, request: SessionRequest, words: Words, __: Settings) -> Any:
+        given.append((request.target, words))
+        return "a kept one"
+
+    monkeypatch.setattr(ssm_session, "kept_source", kept)
+    aws = account(
+        DescribeInstances=[instances((name, "running")) for name in ("i-1", "i-2")],
+        DescribeInstanceInformation=agents(
+            *((name, "Online", "3.3.0.0") for name in ("i-1", "i-2"))
+        ),
+    )
+    assert connected(aws) == "a kept one"
+    instead = given[0][1].instead
+    assert instead is not None
+    with pytest.raises(SmProxyError, match=DENIED.message):
+        instead(DENIED)
+    assert str(instead(SmProxyError("bastion-offline", "gone"))) == "a kept one"
+    assert [target for target, _ in given] == ["i-1", "i-2"]

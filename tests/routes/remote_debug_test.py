@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
+from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs.container import Container
-from sm_proxy.routes import remote_debug, table
+from sm_proxy.routes import remote_debug, ssm_session, table
+from sm_proxy.routes.session_api import SessionRequest
+from sm_proxy.routes.ssm_session import Words
 from sm_proxy.settings import Settings
 from tests.fakes import Answers, Clock, FakeAws, container
 from tests.routes.helpers import DENIED, GRANTED, Started
@@ -134,3 +137,26 @@ def test_a_closed_port_names_the_next_step() -> None:
 def test_other_errors_of_the_service_are_reported() -> None:
     error = refused(account(ServiceError("InternalError", "oops", "ssm:StartSession")))
     assert (error.code, "oops" in error.message) == ("aws-error", True)
+
+
+def test_an_agent_that_restarts_is_waited_for_if_its_session_was_kept(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Words] = []
+    answers: list[Any] = ["a kept one", SmProxyError("remote-debug-off", "away"), "a new one"]
+
+    def kept(_: Aws, __: SessionRequest, words: Words, ___: Settings) -> Any:
+        given.append(words)
+        if isinstance(answer := answers.pop(0), Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(ssm_session, "kept_source", kept)
+    settings = Settings(wait=900)
+    assert str(remote_debug.connect(debugged(cached=True), settings, account())) == "a kept one"
+    instead = given[0].instead
+    assert instead is not None
+    with pytest.raises(SmProxyError, match=DENIED.message):
+        instead(DENIED)
+    assert str(instead(SmProxyError("remote-debug-off", "away"))) == "a new one"
+    assert not answers
