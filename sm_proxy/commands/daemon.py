@@ -119,10 +119,16 @@ def _lines(daemon: dict[str, Any]) -> list[str]:
         for each in daemon["connections"]
     ]
     for each in daemon["sessions"]:
-        used = f", {each['streams']} connection(s)" if each["streams"] else ""
-        shown = f"{printable(each['target'])}, since {each['since']}{used}"
-        lines.append(f"  session {each['session']}: {shown}{_ending(each['ends_in'])}")
+        shown = f"{printable(each['target'])}, since {each['since']}"
+        lines.append(f"  session {each['session']}: {shown}{_use(each)}")
     return lines
+
+
+def _use(session: dict[str, Any]) -> str:
+    """What a session is kept for."""
+    if session["streams"]:
+        return f", {session['streams']} connection(s)"
+    return _ending(session["ends_in"]) or ", opened ahead"
 
 
 def _ending(seconds: float | None) -> str:

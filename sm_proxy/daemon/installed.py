@@ -1,4 +1,4 @@
-"""Whether the files that this process was started from are still the same."""
+"""Whether the files that this process was started from, and the settings, are still the same."""
 
 from __future__ import annotations
 
@@ -6,22 +6,25 @@ import os
 import sys
 from typing import Final
 
+from sm_proxy.local import paths
+from sm_proxy.settings import sources
+
 _OURS: Final = "sm_proxy"
 
 
 class Installed:
-    """The installed files, as they are now.
+    """The installed files, as they are now, and `config.toml`: it may switch the daemon off.
 
     A daemon whose files have changed would import a new module beside old ones. Of another package
     one file is enough: an update replaces it.
     """
 
     def __init__(self) -> None:
-        self._paths = sorted(_files())
+        self._paths = sorted({*_files(), str(paths.config_dir() / sources.FILE_NAME)})
         self._states = [_state(path) for path in self._paths]
 
     def has_changed(self) -> bool:
-        """Whether a file was replaced, changed or removed."""
+        """Whether a file was replaced, changed, removed or created."""
         return any(_state(path) != old for path, old in zip(self._paths, self._states, strict=True))
 
 

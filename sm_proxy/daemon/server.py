@@ -41,7 +41,7 @@ class Server:
 
     Args:
         listener: the daemon's socket.
-        idle_s: after how many seconds without a process it ends.
+        idle_s: after how many seconds without a connection it ends, once no session is kept.
         is_outdated: whether it must serve no more: its files have changed, or its socket is gone.
         workers: starts a process for each job.
         watch: tells when to ask `is_outdated`, besides for each connection and after it.
@@ -80,8 +80,7 @@ class Server:
                 self._reap()
                 for number in readable.intersection(self._keepers.filenos()):
                     self._keepers.heard(number)
-                while self._take_message():
-                    pass
+                self._take_messages()
                 if self._watch.is_due(readable):
                     self._ended = self._ended or self._is_outdated()
                 if self._listener.fileno() in readable:
@@ -128,27 +127,32 @@ class Server:
     def _reap(self) -> None:
         with contextlib.suppress(ChildProcessError):  # there are no more
             while pid := os.waitpid(-1, os.WNOHANG)[0]:
+                ended = self._working.pop(pid, None)
                 self._keepers.ended(pid)
-                if self._working.pop(pid, None):
-                    self._idle_since = time.monotonic()
+                named = self._take_messages()  # its own may have come just before its end
+                if ended is not None:
+                    if ended.host or pid in named:  # not if it was asked for the status only
+                        self._idle_since = time.monotonic()
                     if self._is_outdated():  # a signal may set `_ended` meanwhile
                         self._ended = True
 
-    def _take_message(self) -> bool:
-        """Take in what a process tells; returns whether there was something."""
-        if (received := self._inbox.receive()) is None:
-            return False
-        message, sockets = received
-        pid, host = message.get("pid"), message.get("host")
-        if "question" in message:
-            self._keepers.asked(message["question"], sockets)
-        elif message.get("stop"):
-            self._stop(asker=pid)
-        elif isinstance(pid, int) and pid in self._working:
-            self._working[pid] = replace(self._working[pid], host=str(host))
-        for each in sockets:
-            each.close()
-        return True
+    def _take_messages(self) -> set[object]:
+        """Take in what our processes tell; returns the ids of those that have told their host."""
+        named: set[object] = set()
+        while (received := self._inbox.receive()) is not None:
+            message, sockets = received
+            pid, host = message.get("pid"), message.get("host")
+            if "question" in message:
+                self._keepers.asked(message["question"], sockets)
+            elif message.get("stop"):
+                self._stop(asker=pid)
+            elif isinstance(pid, int):
+                named.add(pid)
+                if pid in self._working:
+                    self._working[pid] = replace(self._working[pid], host=str(host))
+            for each in sockets:
+                each.close()
+        return named
 
     def _stop(self, asker: object) -> None:
         """End, and all that works for us, except for the process that was asked to tell us."""

@@ -30,8 +30,8 @@ def healthy(context: Context) -> str:
     for found in asking.running():
         told = found.status
         if found.is_ours:
-            work = f"{len(told.connections)} connections, {len(told.sessions)} kept sessions"
-            return f"process {told.pid} answers: {work}"
+            work = f"connections: {len(told.connections)}, sessions: {len(told.sessions)}"
+            return f"process {told.pid} answers; {work}"
         others.append(told.version)
-    beside = f" beside that of {', '.join(others)}" if others else ""
-    return f"none runs; the next ssh starts one of {__version__}{beside}"
+    beside = f", beside that of sm-proxy {', '.join(others)}" if others else ""
+    return f"none of sm-proxy {__version__} runs; the next ssh starts one{beside}"

@@ -34,6 +34,7 @@ STATUS = Status(
     sessions=(
         KeptSession(0, "me-0abc", "i-0abc to 10.0.0.5:22", 1_700_000_002, 0, 90.2),
         KeptSession(0, "me-0def", "i-0abc to 10.0.0.6:22", 1_700_000_002, 2, None),
+        KeptSession(0, "me-0fed", "i-0abc to 10.0.0.6:22", 1_700_000_003, 0, None),
     ),
 )
 
@@ -135,13 +136,14 @@ def test_status_shows_connections_and_kept_sessions(
         "  connection sm-\N{REPLACEMENT CHARACTER}[31mred, since 2023-11-14T22:13:21Z, process 0",
         "  session me-0abc: i-0abc to 10.0.0.5:22, since 2023-11-14T22:13:22Z, ends in 90s",
         "  session me-0def: i-0abc to 10.0.0.6:22, since 2023-11-14T22:13:22Z, 2 connection(s)",
+        "  session me-0fed: i-0abc to 10.0.0.6:22, since 2023-11-14T22:13:23Z, opened ahead",
     ]
 
 
 def test_json_has_all_of_it(fake: Callable[..., Fake], capsys: pytest.CaptureFixture[str]) -> None:
     daemon = fake(lambda _: STATUS.to_json())
     (data,) = json.loads(run(capsys, "status", "--json")[1])["data"]["daemons"]
-    first, second = data.pop("sessions")
+    first, second, _ = data.pop("sessions")
     assert data.pop("connections") == [
         {"pid": 0, "host": "sm-\x1b[31mred", "since": "2023-11-14T22:13:21Z"}
     ]

@@ -45,6 +45,16 @@ def test_every_change_of_a_file_counts(
     assert removed.has_changed()
 
 
+def test_new_settings_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may switch the daemon off."""
+    monkeypatch.setenv("SM_PROXY_CONFIG_DIR", str(tmp_path))
+    without = Installed()
+    assert not without.has_changed()
+    (tmp_path / "config.toml").write_text('daemon_idle = "0"\n')
+    assert without.has_changed()
+    assert not Installed().has_changed()
+
+
 @pytest.mark.parametrize("name", ["another_package.deep", "json.made_up"])
 def test_the_first_file_of_a_foreign_package_is_enough(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

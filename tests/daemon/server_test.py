@@ -185,6 +185,24 @@ def test_the_daemon_ends_when_it_was_idle_for_long_enough(tmp_path: Path) -> Non
     assert brief.process.wait(60) == 0
 
 
+def test_asking_for_the_status_does_not_keep_the_daemon_alive(tmp_path: Path) -> None:
+    """A connection does, however short it is."""
+    watched = Resident(tmp_path, idle=600)
+
+    def idle_for() -> float:
+        while (left := watched.status().ends_in) is None:  # the last one that asked has not ended
+            time.sleep(0.02)
+        return 600 - left
+
+    idle = idle_for()
+    time.sleep(0.1)
+    assert idle_for() >= idle + 0.1
+    began = time.monotonic()
+    watched.told("0", "connect", "sm-a")
+    assert idle_for() <= time.monotonic() - began
+    watched.stop()
+
+
 def test_the_daemon_sleeps_while_nobody_asks(resident: Resident) -> None:
     def wakes() -> int:
         lines = Path(f"/proc/{resident.process.pid}/status").read_text().splitlines()

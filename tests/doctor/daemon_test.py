@@ -36,19 +36,19 @@ def test_a_daemon_that_answers_is_healthy(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running(monkeypatch, Daemon("/ours.sock", STATUS), ours="/ours.sock")
-    assert daemon.healthy(context) == "process 10 answers: 1 connections, 0 kept sessions"
+    assert daemon.healthy(context) == "process 10 answers; connections: 1, sessions: 0"
 
 
 def test_without_one_the_next_ssh_starts_it(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running(monkeypatch)
-    assert daemon.healthy(context).startswith("none runs; the next ssh starts one of ")
+    assert daemon.healthy(context).endswith(" runs; the next ssh starts one")
 
 
 def test_one_of_another_version_is_named(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     running(monkeypatch, Daemon("/other.sock", STATUS), ours="/ours.sock")
-    assert daemon.healthy(context).endswith(" beside that of 1.0")
+    assert daemon.healthy(context).endswith(", beside that of sm-proxy 1.0")
 
 
 def test_switched_off_is_no_failure(context: Context) -> None:
