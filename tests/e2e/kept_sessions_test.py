@@ -23,7 +23,7 @@ def served(lab: Lab) -> Iterator[Lab]:
     """The lab of a user whose daemon serves, and whose cache knows the container."""
     with lab.with_daemon(SM_PROXY_KEEP_SESSION="5m") as found:
         found.ok(found.host, "true")
-        await_true(lambda: b"socket" in found.sm_proxy("daemon", "status").stdout, 60)
+        found.await_daemon()
         found.settle()
         yield found
 
@@ -32,10 +32,11 @@ def started(lab: Lab) -> int:
     return [call["operation"] for call in lab.calls()].count("StartSession")
 
 
-def await_sessions(lab: Lab, number: int) -> list[str]:
-    """Wait until so many sessions are open: on a busy machine, one may end a moment later."""
-    await_true(lambda: len(lab.sessions()) == number, 60, lambda: (lab.sessions(), lab.calls()))
-    return lab.sessions()
+def kept(lab: Lab) -> dict[str, int]:
+    """The open sessions that are kept, each with its keeper's pid."""
+    daemons = json.loads(lab.sm_proxy("daemon", "status", "--json").stdout)["data"]["daemons"]
+    found = {each["session"]: each["pid"] for daemon in daemons for each in daemon["sessions"]}
+    return {session: found[session] for session in lab.sessions() if session in found}
 
 
 def open_ssh(lab: Lab, command: str, **options: Any) -> subprocess.Popen[bytes]:
@@ -49,39 +50,53 @@ def open_ssh(lab: Lab, command: str, **options: Any) -> subprocess.Popen[bytes]:
     return process
 
 
+def open_kept(lab: Lab, command: str) -> tuple[subprocess.Popen[bytes], str, int]:
+    """The same in a session that is kept, with its id and the keeper's pid.
+
+    On a busy machine an ssh may do without the daemon, or get no answer from a keeper in time.
+    """
+    while True:
+        process = open_ssh(lab, command)
+        for session, keeper in kept(lab).items():
+            return process, session, keeper
+        process.kill()
+        process.communicate(timeout=60)
+
+
 def test_a_second_ssh_makes_no_call(served: Lab) -> None:
-    served.ok(served.host, "true")
-    calls = len(served.calls())
-    assert served.ok(served.host, "echo kept") == b"kept\n"
-    assert served.calls()[calls:] == []
-    (session,) = await_sessions(served, 1)
-    (keeper,) = served.keepers()
-    status = served.sm_proxy("daemon", "status").stdout.decode()
-    assert session in status
+    def shares() -> bool:
+        calls = len(served.calls())
+        assert served.ok(served.host, "echo kept") == b"kept\n"
+        return served.calls()[calls:] == []
+
+    await_true(shares, 60, served.calls)  # a busy machine may do without the daemon at first
+    session, keeper = next(iter(kept(served).items()))
     before = started(served)
     served.ok(served.host, "true", env={"AWS_ACCESS_KEY_ID": "AKIAOTHER"})
-    await_sessions(served, 2)
-    assert started(served) == before + 1
+    assert started(served) > before
     os.kill(keeper, signal.SIGTERM)
     await_true(lambda: session not in served.sessions(), 60, served.sessions)
     assert served.ok(served.host, "echo again") == b"again\n"
 
 
 def test_a_killed_keeper_costs_a_connection_and_leaves_no_session(served: Lab) -> None:
-    process = open_ssh(served, "echo up; cat")
-    (session,) = await_sessions(served, 1)
-    (keeper,) = served.keepers()
+    process, session, keeper = open_kept(served, "echo up; cat")
     os.kill(keeper, signal.SIGKILL)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 255
     assert b"sm-proxy: session-lost: " in err
-    assert served.ok(served.host, "echo again") == b"again\n"
-    await_true(lambda: session not in served.sessions(), 60, served.sessions)
-    await_sessions(served, 1)
+
+    def ended() -> bool:
+        """Whether the next ssh has ended it; the one after that, if the service was too slow."""
+        assert served.ok(served.host, "echo again") == b"again\n"
+        served.settle()
+        return session not in served.sessions()
+
+    await_true(ended, 60, served.calls)
 
 
 def test_beside_bulk_another_session_is_opened_and_a_cut_ends_none(served: Lab) -> None:
-    process = open_ssh(served, "echo up; exec cat /dev/zero")
+    process, bulk, _ = open_kept(served, "echo up; exec cat /dev/zero")
     came = [0]
 
     def drain() -> None:
@@ -92,19 +107,24 @@ def test_beside_bulk_another_session_is_opened_and_a_cut_ends_none(served: Lab) 
 
     draining = Background(drain)
     await_true(lambda: came[0] > 1 << 20, 60, lambda: came)
-    assert served.ok(served.host, "echo light") == b"light\n"
-    await_sessions(served, 2)
-    assert served.cut_clients() == 2
+
+    def apart() -> bool:
+        assert served.ok(served.host, "echo light") == b"light\n"
+        return len(kept(served)) > 1
+
+    await_true(apart, 60, served.calls)
+    assert served.cut_clients() > 1
     so_far = came[0]
     await_true(lambda: came[0] > so_far + (1 << 20), 60, lambda: came)
     assert served.ok(served.host, "echo light") == b"light\n"
-    await_sessions(served, 2)
+    assert bulk in served.sessions()
     process.kill()
     process.communicate(timeout=60)
     draining.result()
     served.settle()
     logs = (served.state / "connections").glob("*.jsonl")  # other tests have other hosts
     log = max(logs, key=lambda path: path.stat().st_mtime)
-    *_, light, bulk = map(json.loads, log.read_text().splitlines())
-    assert (light["kept"], bulk["kept"]) == (True, True)
-    assert bulk["resumes"] >= 1  # a busy machine may lose the new connection, too
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+    (of_bulk,) = [record for record in records if record["session"] == bulk]
+    assert of_bulk["kept"]
+    assert of_bulk["resumes"] >= 1
