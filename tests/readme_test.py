@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import get_args
 
 from sm_proxy.aws.models import OPERATIONS
 from sm_proxy.errors import Code
 from sm_proxy.settings.route_names import ROUTE_NAMES
+from sm_proxy.settings.schema import FLAGS, Settings
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -45,6 +47,15 @@ def test_the_table_has_every_route_in_the_order_in_which_they_are_tried() -> Non
     lines = README.partition("\n| route | it serves |")[2].partition("\n\n")[0]
     named = re.findall(r"^\| `([a-z-]+)` \|", lines, re.MULTILINE)
     assert [name for name in named if name in ROUTE_NAMES] == list(ROUTE_NAMES)
+
+
+def test_the_table_has_every_setting_that_a_variable_can_set() -> None:
+    lines = README.partition("\n| setting | default |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| ([^|]*) \|", lines, re.MULTILINE)
+    named = re.findall(r"`(\w+)`", " ".join(rows))
+    assert sorted(named) == sorted({item.name for item in fields(Settings)} - {"hosts"})
+    flags = named[: named.index("daemon_idle") + 1]
+    assert sorted(flags) == sorted(FLAGS)  # as the sentence below the table says
 
 
 def _words(value: str | list[str]) -> list[str]:
