@@ -24,6 +24,9 @@ ADD: Final = b"+"
 """What comes with the two descriptors of a connection."""
 _STARTING: Final = 0
 """The process id of a keeper that has none yet."""
+UNUSED: Final = 32
+"""How many sessions are kept that nobody uses. Each has a process; and some can serve nobody else:
+those of keys that are made for one connection."""
 _UNSURE: Final = 64
 """How many keys are remembered whose credentials only a call can tell."""
 
@@ -63,6 +66,7 @@ class _Keeper:
     began: float = field(default_factory=time.time)
     state: dict[str, Any] = field(default_factory=dict)
     given: bool = False
+    unused_since: float = 0.0
 
     @property
     def session(self) -> str:
@@ -73,6 +77,11 @@ class _Keeper:
     def streams(self) -> int:
         """How many connections use it, or are about to."""
         return int(self.state.get("streams", 0 if self.ahead else 1))
+
+    @property
+    def unused(self) -> bool:
+        """Whether it has a session that nobody uses."""
+        return bool(self.session) and not (self.given or self.streams)
 
 
 class Keepers:
@@ -183,3 +192,7 @@ class Keepers:
             keeper.key = str(sure_key)
         keeper.state = state
         keeper.given = False
+        keeper.unused_since = time.monotonic()
+        unused = [each for each in self._keepers.values() if each.unused]
+        for each in sorted(unused, key=lambda each: each.unused_since)[:-UNUSED]:
+            self.ended(each.pid)  # its process sees that, and ends the session

@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 import pytest
 
+from sm_proxy.daemon import keepers
 from sm_proxy.daemon.keepers import ADD, Keepers, Question
 from sm_proxy.daemon.lines import Lines
 from sm_proxy.local import poll
@@ -97,6 +98,22 @@ def test_a_keeper_that_has_ended_gets_no_connection(world: World) -> None:
         each.close()
     world.ask(Question("a"))
     assert len(world.processes) == 2
+
+
+def test_of_many_unused_sessions_those_that_were_used_last_are_kept(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keepers, "UNUSED", 2)
+    for number, name in enumerate("abcd"):
+        world.ask(Question(name))
+        Lines(world.processes[number][0]).send({"session": name, "streams": 0 if number else 1})
+        world.look()
+    assert [each.session for each in world.keepers.states()] == ["a", "c", "d"]
+    assert world.processes[1][0].recv(1) == b""  # its keeper sees that it is to end
+    world.ask(Question("c"))  # it is in use again
+    Lines(world.processes[0][0]).send({"session": "a", "streams": 0})
+    world.look()
+    assert [each.session for each in world.keepers.states()] == ["a", "c", "d"]
 
 
 def test_a_key_that_does_not_tell_the_principal_is_not_shared(world: World) -> None:
