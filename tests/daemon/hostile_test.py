@@ -83,7 +83,11 @@ class Daemon:
             status, said = self.answer(self.request(), (0, 1, 2, here))
         assert (status, said.split()[:2]) == (1, [b"sm-proxy:", b"bad-name:"])
         await_true(lambda: children(self.process.pid) == [], 60, lambda: children(self.process.pid))
-        assert descriptors(self.process.pid) == self.opened
+        await_true(
+            lambda: descriptors(self.process.pid) == self.opened,
+            60,
+            lambda: descriptors(self.process.pid),
+        )
         assert self.process.poll() is None
 
 

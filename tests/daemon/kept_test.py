@@ -139,7 +139,10 @@ def test_another_account_gets_another_session(
     stream.close()
 
 
-def test_beside_bulk_a_connection_gets_a_session_of_its_own(world: KeptWorld) -> None:
+def test_beside_bulk_a_connection_gets_a_session_of_its_own(
+    world: KeptWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "QUIET_S", 600)
     bulk = greeted(world.stream())
     data = b"x" * (80 << 10)
     assert echoed(bulk, data) == data
@@ -281,6 +284,7 @@ def test_a_kept_session_that_leads_nowhere_is_replaced(
     assert second.session_id == "s-1"
     greeted(second)
     assert second.session_id == "s-2"
+    monkeypatch.setattr(kept_stream, "PATIENCE_S", 60)
     third = greeted(world.stream())
     assert (third.session_id, starts(world)) == ("s-2", 2)
     for stream in (first, second, third):

@@ -24,6 +24,7 @@ CONNECT = ["connect", "--user", "root", "sm-x", "22"]
 PROGRAM = """
 import os, sys
 from sm_proxy.daemon import launcher
+launcher.ANSWER_S = 60.0
 status = launcher.hand_over(sys.argv[1:])
 if status is not None:
     os._exit(status)

@@ -143,10 +143,19 @@ def test_a_daemon_serves_all_who_start_the_same_program(
         await_true(lambda: bool(list(listens("*.sock"))), 60, alive=daemon)
         for form in (*forms, *others):
             command = [*started_by(form, tmp_path), "connect", "no-name-of-ours"]
-            done = subprocess.run(command, capture_output=True, check=False, timeout=60, **options)
-            assert done.returncode == 1, done
-            assert "sm-proxy: bad-name: " in done.stderr
-            assert ("no daemon" not in done.stderr) == (form in forms), done.stderr
+
+            def by_daemon(command: list[str] = command) -> bool:
+                done = subprocess.run(
+                    command, capture_output=True, check=False, timeout=60, **options
+                )
+                assert done.returncode == 1, done
+                assert "sm-proxy: bad-name: " in done.stderr
+                return "no daemon" not in done.stderr
+
+            if form in forms:
+                await_true(by_daemon, 60)  # a very busy machine may do without the daemon
+            else:
+                assert not by_daemon()
     finally:
         daemon.terminate()
         daemon.wait(60)

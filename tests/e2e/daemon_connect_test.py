@@ -44,12 +44,9 @@ def _the_daemon_lives(lab: Lab, served: Lab) -> Iterator[None]:
 @MODES
 def test_bytes_and_the_exit_status_are_those_of_the_command(served: Lab, mode: str) -> None:
     data = bytes(range(256)) * 2048
-    done = served.ssh(
-        mode, served.host, "sha256sum; exit 7", stdin=data, env={"SM_PROXY_LOG": "debug"}
-    )
+    done = served.by_daemon(mode, served.host, "sha256sum; exit 7", stdin=data)
     assert done.returncode == 7
     assert done.stdout.split()[0].decode() == hashlib.sha256(data).hexdigest()
-    assert b"no daemon" not in done.stderr
     assert b"session granted" in done.stderr
 
 
@@ -67,13 +64,6 @@ def test_a_failure_is_told_on_the_askers_stderr_and_file(
     found = error_handler.read_handed_over(told)
     assert found is not None
     assert found.code == "job-not-found"
-
-
-def test_each_connection_has_its_own_settings(served: Lab) -> None:
-    """The daemon has none of them, and the next connection not those of the one before."""
-    wrong = served.ssh(served.host, "true", env={"AWS_PROFILE": "no-such-profile"})
-    assert code_of(wrong) == "no-credentials"
-    assert served.ok(served.host, "echo fine") == b"fine\n"
 
 
 def test_a_usage_error_is_told(served: Lab) -> None:

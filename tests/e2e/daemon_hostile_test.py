@@ -158,14 +158,3 @@ def echoing(lab: Lab, *options: str) -> Iterator[subprocess.Popen[bytes]]:
         assert ssh.stdout is not None
         assert ssh.stdout.readline() == b"up\n"
         yield ssh
-
-
-def test_a_stopped_daemon_costs_a_second(served: Lab) -> None:
-    """Somebody has stopped it, or it hangs."""
-    daemon = served.await_daemon()
-    os.kill(daemon, signal.SIGSTOP)
-    try:
-        assert "no daemon" in says(served)
-    finally:
-        os.kill(daemon, signal.SIGCONT)
-    await_true(lambda: says(served) == "", 60)

@@ -82,9 +82,19 @@ def terminal(served: Lab, folder: Path, profile: str) -> Iterator[Terminal]:
         os.close(near)
 
 
-@pytest.fixture
-def served(lab: Lab) -> Iterator[Lab]:
-    with lab.with_daemon() as found:
+@contextlib.contextmanager
+def question(served: Lab, folder: Path, profile: str) -> Iterator[Terminal]:
+    """The terminal at which a question is asked that the daemon gave back."""
+    while True:  # on a very busy machine, an ssh does the work itself from the start
+        with terminal(served, folder, profile) as seen:
+            if b"gave the work back" in seen.shows(b"MFA code"):
+                yield seen
+                return
+
+
+@pytest.fixture(scope="module")
+def served(host_lab: Lab) -> Iterator[Lab]:
+    with host_lab.with_daemon() as found:
         found.ok(found.host, "true")
         found.await_daemon()
         yield found
@@ -92,16 +102,14 @@ def served(lab: Lab) -> Iterator[Lab]:
 
 @pytest.mark.parametrize("profile", ["role", "program"])
 def test_a_code_is_typed_there(served: Lab, tmp_path: Path, profile: str) -> None:
-    with terminal(served, tmp_path, profile) as seen:
-        assert b"gave the work back" in seen.shows(b"MFA code")
+    with question(served, tmp_path, profile) as seen:
         seen.types(b"998877\n")
         seen.shows(b"42\r\n")
         assert seen.ssh.wait(60) == 0
 
 
 def test_ctrl_c_at_the_question_ends_it(served: Lab, tmp_path: Path) -> None:
-    with terminal(served, tmp_path, "role") as seen:
-        seen.shows(b"MFA code")
+    with question(served, tmp_path, "role") as seen:
         seen.types(b"\x03")
         assert seen.ssh.wait(60) == 255 or seen.ssh.returncode < 0
     served.settle()

@@ -18,6 +18,7 @@ import pytest
 import sm_proxy
 from sm_proxy.local import process_identity
 from tests.e2e.labs import Lab, code_of, last_line
+from tests.soak import product
 from tests.waits import await_true
 
 pytestmark = pytest.mark.e2e
@@ -69,13 +70,14 @@ def test_status_shows_a_connection_while_it_lasts(
     await_true(lambda: not status(served)[0]["connections"], 60)
 
 
-@pytest.mark.parametrize("options", [[], [PUMPED]], ids=["passed", "pumped"])
 @pytest.mark.parametrize(
-    ("host", "code"), [("sm-no-such-job", "job-not-found"), ("no-name-of-ours", "bad-name")]
+    ("options", "failure"),
+    product([[], [PUMPED]], [("sm-no-such-job", "job-not-found"), ("no-name-of-ours", "bad-name")]),
 )
 def test_an_error_reads_as_without_the_daemon(
-    served: Lab, lab: Lab, options: list[str], host: str, code: str
+    served: Lab, lab: Lab, options: list[str], failure: tuple[str, str]
 ) -> None:
+    host, code = failure
     program = "-oProxyCommand=" + proxy_command(Path(sm_proxy.__file__).parent)
     words = [*options, program, host, "true"]
     plain, by_daemon = lab.ssh(*words), served.ssh(*words)
