@@ -66,7 +66,7 @@ _ENDPOINT_PREFIXES: Final = frozenset(
 class _KeptFiles(JSONFileLoader):
     """Reads the files of models, and keeps what they hold for all loaders of this process.
 
-    No loader changes what it has loaded, so forks can share it.
+    Forks can share it: botocore only completes the endpoints that it uses there.
     """
 
     def __init__(self) -> None:
