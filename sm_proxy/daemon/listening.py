@@ -16,6 +16,8 @@ from sm_proxy.local import private_files
 
 _HELD: Final = frozenset({errno.EAGAIN, errno.EACCES, errno.ENOENT})
 """A lock is held, or its file has just been removed by a daemon that ended."""
+CLAIM: Final = "SM_PROXY_DAEMON_CLAIM"
+"""The variable of a daemon with the descriptor from `claim_start`."""
 _OTHERS: Final = 0o177
 _NEW: Final = ".new"
 
@@ -84,8 +86,7 @@ def listen(
     prepared = False
     for path in map(Path, place.sockets(whose)):
         try:
-            private_files.ensure_private_dir(path.parent)
-            peers.refuse_foreign_folder(str(path.parent))
+            _ensure_ours(path.parent)
             lock = _locked(_lock_file(path))
         except OSError:
             continue
@@ -105,15 +106,77 @@ def listen(
     return None
 
 
+def claim_start(whose: str) -> int | None:
+    """Claim the start of a daemon: a descriptor for it to inherit, and to close once it listens.
+
+    Until that is closed, or its process has ended, nobody else starts one: twelve connections that
+    begin at once do not start twelve, and who stops the daemon knows that another one may follow.
+
+    Returns:
+        None if nothing can be claimed here.
+
+    Raises:
+        BlockingIOError: another process is starting one.
+    """
+    for path in place.sockets(whose):
+        folder = Path(path).parent
+        try:
+            _ensure_ours(folder)
+            return _claimed(folder)
+        except BlockingIOError:
+            raise
+        except OSError:
+            continue
+    return None
+
+
+def end_start() -> None:
+    """In a daemon that listens: end the claim with which it was started."""
+    with contextlib.suppress(OSError, ValueError):
+        os.close(int(os.environ.pop(CLAIM, "")))
+
+
 def is_starting(whose: str) -> bool:
     """Whether another process is about to listen for this identity."""
     for path in map(Path, place.sockets(whose)):
         with contextlib.suppress(OSError):
+            try:
+                os.close(_claimed(path.parent))
+            except BlockingIOError:
+                return True
             if (lock := _locked(_lock_file(path), create=False)) is not None:
                 os.close(lock)
             elif not os.path.lexists(path):
                 return True
     return False
+
+
+def _ensure_ours(folder: Path) -> None:
+    """Make a folder, unless it exists.
+
+    Raises:
+        OSError: it is not ours alone, or cannot be made.
+    """
+    private_files.ensure_private_dir(folder)
+    peers.refuse_foreign_folder(str(folder))
+
+
+def _claimed(folder: Path) -> int:
+    """A descriptor with a lock on the folder. A program that inherits it has the lock, too.
+
+    Raises:
+        BlockingIOError: another process has it.
+        OSError: there is no such folder, or this file system has no locks.
+    """
+    import fcntl  # noqa: PLC0415 - Windows has none
+
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(number)
+        raise
+    return number
 
 
 def _sweep(own: Path) -> None:

@@ -40,6 +40,7 @@ def serve(idle_s: float, run: Run, prepare: Callable[[], None], spare: Sequence[
     found = listening.listen(identity, _BACKLOG, begin)
     if found is None:
         return EXIT_OK
+    listening.end_start()
     try:
         installed = Installed()
         workers = Spares(spare, _SPARES) if spare else Forks(_work(identity, run))

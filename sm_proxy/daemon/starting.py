@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import sm_proxy
-from sm_proxy.daemon import hardening, launcher
+from sm_proxy.daemon import hardening, launcher, listening, place
 from sm_proxy.local import debug_log
 from sm_proxy.settings import Settings
 
@@ -35,7 +35,10 @@ def start_if_absent(settings: Settings) -> None:
         return
     own = hardening.clean_environment(os.environ)
     own["SM_PROXY_DAEMON_IDLE"] = str(settings.daemon_idle)
+    claim = None
     try:
+        if (claim := listening.claim_start(place.identity())) is not None:
+            own[listening.CLAIM] = str(claim)
         process = subprocess.Popen(
             [*program(), "daemon", "serve"],
             stdin=subprocess.DEVNULL,
@@ -43,12 +46,16 @@ def start_if_absent(settings: Settings) -> None:
             stderr=subprocess.DEVNULL,
             cwd="/",
             env=own,
+            pass_fds=() if claim is None else (claim,),
             start_new_session=True,
             umask=_PRIVATE,
         )
     except (OSError, subprocess.SubprocessError) as error:
         debug_log.write("no daemon could be started", why=error)
         return
+    finally:
+        if claim is not None:
+            os.close(claim)
     debug_log.write("daemon started", pid=process.pid)
     # If another one was faster, it ends at once, and must not stay as a zombie.
     with contextlib.suppress(RuntimeError):  # no more threads

@@ -99,6 +99,19 @@ def test_a_daemon_that_is_not_ready_is_waited_for_before_it_is_stopped(tmp_path:
     await_true(lambda: not listening.is_starting("me"), 60)
 
 
+def test_a_start_is_claimed_until_the_daemon_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    claim = listening.claim_start("me")
+    assert claim is not None
+    assert listening.is_starting("me")
+    with pytest.raises(BlockingIOError):
+        listening.claim_start("me")
+    monkeypatch.setenv(listening.CLAIM, str(claim))
+    listening.end_start()
+    assert listening.CLAIM not in os.environ
+    assert not listening.is_starting("me")
+    listening.end_start()  # a daemon that somebody starts by hand has no claim
+
+
 def test_the_umask_is_as_before() -> None:
     before = os.umask(0o22)
     try:

@@ -11,19 +11,20 @@ from typing import Any
 
 import pytest
 
-from sm_proxy.daemon import launcher, starting
+from sm_proxy.daemon import launcher, listening, place, starting
 from sm_proxy.settings import Settings
 from tests.waits import await_true
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no daemon")
 
 DAEMON = """
-import json, os, sys
+import json, os, stat, sys
 mask = os.umask(0)
 files = {}
 for number in range(64):
     try:
-        files[number] = os.fstat(number).st_rdev
+        found = os.fstat(number)
+        files[number] = found.st_rdev if stat.S_ISCHR(found.st_mode) else "folder"
     except OSError:
         pass
 found = {
@@ -64,7 +65,8 @@ def test_a_daemon_has_nothing_of_the_connection_that_starts_it(
     os.close(reading)
     null = Path(os.devnull).stat().st_rdev
     assert told["words"] == ["daemon", "serve"]
-    assert told["files"] == {"0": null, "1": null, "2": null}
+    claim = told["environment"][listening.CLAIM]
+    assert told["files"] == {"0": null, "1": null, "2": null, claim: "folder"}
     assert (told["session"], told["folder"], told["umask"]) == (True, "/", 0o77)
     assert told["environment"]["SM_PROXY_DAEMON_IDLE"] == "77"
     assert told["environment"]["SM_PROXY_STATE_DIR"] == os.environ["SM_PROXY_STATE_DIR"]
@@ -93,6 +95,26 @@ def test_a_process_starts_one_daemon_at_most(found: Path) -> None:
     found.unlink()
     starting.start_if_absent(Settings())
     assert launcher.absent == [False]
+
+
+def test_two_connections_start_one_daemon(found: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wait = "import sys, time; time.sleep(600)"
+    begun: list[subprocess.Popen[bytes]] = []
+    usual = subprocess.Popen
+
+    def noted(*words: Any, **options: Any) -> subprocess.Popen[bytes]:
+        begun.append(usual(*words, **options))
+        return begun[-1]
+
+    monkeypatch.setattr(starting, "program", lambda: [sys.executable, "-c", wait])
+    monkeypatch.setattr(subprocess, "Popen", noted)
+    for _ in range(2):
+        monkeypatch.setattr(launcher, "absent", [True])
+        starting.start_if_absent(Settings())
+    assert len(begun) == 1
+    assert listening.is_starting(place.identity())  # so `daemon stop` waits for it
+    begun[0].kill()
+    await_true(lambda: not listening.is_starting(place.identity()), 60)
 
 
 @pytest.mark.parametrize(("is_absent", "idle"), [(False, 600), (True, 0)])
