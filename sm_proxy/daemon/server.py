@@ -22,7 +22,7 @@ from types import FrameType
 from typing import Any, Final
 
 from sm_proxy import __version__
-from sm_proxy.daemon import peers
+from sm_proxy.daemon import peers, wire
 from sm_proxy.daemon.inbox import Inbox
 from sm_proxy.daemon.keepers import Keepers
 from sm_proxy.daemon.removal import Watch
@@ -107,9 +107,13 @@ class Server:
             time.sleep(_FULL_S)
             return
         with connection, contextlib.suppress(OSError):
-            # Without a process, its end tells the other side to do the work itself.
-            peers.refuse_stranger(connection)
+            try:
+                peers.refuse_stranger(connection)
+            except peers.StrangerError:
+                connection.sendall(wire.REFUSED)  # so that `daemon status` waits for no process
+                raise
             connection.setblocking(True)
+            # Without a process, its end tells the other side to do the work itself.
             self._start(CONNECTION, [connection])
 
     def _start(self, kind: str, sockets: Sequence[socket.socket]) -> int:

@@ -2,6 +2,7 @@ r"""What a launcher and the daemon say to each other on a Unix stream socket.
 
     launcher                                daemon, then its child
                                      <-     READY
+                                            (or REFUSED and the end: it is in another place)
     request, with descriptors        ->
                                      <-     TAKEN, or REFUSED and the end
     GO                               ->
@@ -43,7 +44,7 @@ READY = b"y"
 TAKEN = b"t"
 """A child is ready to do the work."""
 REFUSED = b"r"
-"""The daemon has other code than the launcher, or is about to end."""
+"""The daemon has other code than the launcher, is in another place, or is about to end."""
 GO = b"g"
 """The launcher has read TAKEN: from now on, the descriptors are the child's."""
 GIVEN_BACK = b"b"
@@ -135,12 +136,14 @@ def send_request(
         is_ready: whether READY has been read.
 
     Raises:
-        OSError: the daemon has gone or does not read, or a descriptor is closed.
+        PermissionError: the daemon serves another place.
+        OSError: it has gone or does not read, or a descriptor is closed.
         ValueError: as `Request.encode`.
     """
     data = request.encode()
-    if not is_ready and connection.recv(1) != READY:
-        raise ConnectionResetError("it went away")
+    answer = READY if is_ready else connection.recv(1)
+    if answer != READY:
+        raise PermissionError("refused") if answer else ConnectionResetError("it went away")
     sent = send_with(connection, data, descriptors)
     if sent < len(data):  # else the answer may have come, and the other end be closed
         connection.sendall(memoryview(data)[sent:])

@@ -50,8 +50,11 @@ def state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 class Fake:
     """Something that listens where the daemon would, and answers."""
 
-    def __init__(self, path: str, answer: Callable[[str], bytes]) -> None:
+    def __init__(
+        self, path: str, answer: Callable[[str], bytes], first: bytes = wire.READY
+    ) -> None:
         self.path = path
+        self._first = first
         self.asked: list[str] = []
         self._answer = answer
         self._server = socket.socket(socket.AF_UNIX)
@@ -68,7 +71,9 @@ class Fake:
                 connection, _ = self._server.accept()
                 with connection:
                     reader = wire.RequestReader()
-                    connection.sendall(wire.READY)
+                    connection.sendall(self._first)
+                    if self._first != wire.READY:
+                        continue
                     while (request := reader.receive(connection)) is None:
                         pass
                     self.asked.append(request.kind)
@@ -85,9 +90,9 @@ def fake(state: Path) -> Iterator[Callable[..., Fake]]:
     """Starts a daemon that answers as told: at our own socket, or beside it."""
     made: list[Fake] = []
 
-    def start(answer: Callable[[str], bytes], name: str = "") -> Fake:
+    def start(answer: Callable[[str], bytes], name: str = "", first: bytes = wire.READY) -> Fake:
         own = Path(place.sockets(place.identity())[0])
-        made.append(Fake(str(own.with_name(name) if name else own), answer))
+        made.append(Fake(str(own.with_name(name) if name else own), answer, first))
         return made[-1]
 
     yield start
@@ -164,6 +169,16 @@ def test_daemons_of_other_versions_are_found(
 ) -> None:
     fake(lambda _: STATUS.to_json(), "0123456789abcdef.sock")
     assert "sm-proxy 1.0" in run(capsys, "status")[1]
+
+
+def test_a_daemon_in_another_place_is_not_waited_for(
+    fake: Callable[..., Fake], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a container that shares the home folder, for example."""
+    monkeypatch.setattr(asking, "_READY_S", 600)
+    fake(lambda _: b"", "0123456789abcdef.sock", first=wire.REFUSED)
+    assert run(capsys, "status")[1].startswith("no daemon runs")
+    assert run(capsys, "stop")[:2] == (0, "no daemon runs\n")
 
 
 def test_what_a_killed_daemon_left_is_no_daemon(

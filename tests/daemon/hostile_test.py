@@ -210,6 +210,20 @@ def test_only_the_code_that_the_daemon_has_is_served(daemon: Daemon) -> None:
     daemon.serves()
 
 
+ASK = """
+import sys
+from sm_proxy.daemon import peers
+print(peers.connect(sys.argv[1], 60).recv(1).decode())
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may enter another namespace")
+def test_a_process_in_another_place_is_refused_in_a_word(daemon: Daemon) -> None:
+    words = ["unshare", "--net", sys.executable, "-c", ASK, daemon.path]
+    assert subprocess.check_output(words) == wire.REFUSED + b"\n"
+    daemon.serves()
+
+
 @pytest.mark.parametrize("number", cases([0, 1, 3, 5, 200], [0, 5, 200]))
 def test_a_wrong_number_of_descriptors_gets_no_work(daemon: Daemon, number: int) -> None:
     with folder() as here, daemon.connected() as connection:
