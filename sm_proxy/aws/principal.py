@@ -11,25 +11,26 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sm_proxy.aws.clients import Aws
 
-_SURE: Final = frozenset({"assume-role", "config-file", "env", "shared-credentials-file", "sso"})
-"""botocore's names of the sources of keys that only environment and files decide."""
-_FROM_ELSEWHERE: Final = (
-    b"credential_process",
-    b"credential_source",
-    b"login_session",
-    b"web_identity_token_file",
+_OF_PROFILES: Final = frozenset({"assume-role", "assume-role-with-web-identity"})
+_SURE: Final = frozenset({"config-file", "env", "shared-credentials-file", "sso"})
+"""botocore's names of the sources of keys that only environment and files decide; those above do
+unless a profile says where its keys come from."""
+_FROM_ELSEWHERE: Final = frozenset(
+    {"credential_process", "credential_source", "login_session", "web_identity_token_file"}
 )
 """Settings of a profile, perhaps of the source of a role."""
 _FILES: Final = {
     "AWS_CONFIG_FILE": "~/.aws/config",
     "AWS_SHARED_CREDENTIALS_FILE": "~/.aws/credentials",
+    "AWS_WEB_IDENTITY_TOKEN_FILE": "",
 }
+"""Variables that name a file, and where it is usually; only its hash is used."""
 _TOKENS: Final = "~/.aws/sso/cache"
 _OWN: Final = frozenset({"SM_PROXY_CACHE_DIR", "SM_PROXY_CONFIG_DIR", "SM_PROXY_STATE_DIR"})
 _OTHER: Final = frozenset(
@@ -62,10 +63,19 @@ def of_keys(known: str, aws: Aws) -> str:
 
 def is_certain(aws: Aws) -> bool:
     """Whether the fingerprint decides the principal; ask it after a call."""
-    configured = b"".join(_files())
-    return aws.credential_source in _SURE and not any(
-        setting in configured for setting in _FROM_ELSEWHERE
-    )
+    if aws.credential_source not in _OF_PROFILES:
+        return aws.credential_source in _SURE
+    return not any(_FROM_ELSEWHERE.intersection(profile) for profile in _profiles(aws))
+
+
+def _profiles(aws: Aws) -> Iterator[Mapping[str, Any]]:
+    """The settings of the profile, and of those that its keys come from."""
+    profiles = aws.session.full_config.get("profiles", {})
+    name, seen = aws.session.profile or "default", set[str]()
+    while name not in seen:
+        seen.add(name)
+        yield (profile := profiles.get(name, {}))
+        name = profile.get("source_profile", name)
 
 
 def _variables() -> Iterator[bytes]:
@@ -78,7 +88,8 @@ def _variables() -> Iterator[bytes]:
 
 def _files() -> Iterator[bytes]:
     for variable, usual in _FILES.items():
-        path = os.path.expandvars(os.environ.get(variable) or usual)
+        if not (path := os.path.expandvars(os.environ.get(variable) or usual)):
+            continue
         yield os.fsencode(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111 - as botocore finds it
         with contextlib.suppress(OSError, ValueError):
             yield Path(os.path.expanduser(path)).read_bytes()  # noqa: PTH111 - as above

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from botocore.credentials import AssumeRoleWithWebIdentityProvider, Credentials
 
 from sm_proxy.aws import principal
 from sm_proxy.aws.clients import Aws
@@ -97,6 +98,20 @@ def test_the_keys_of_files_and_variables_are_certain(monkeypatch: pytest.MonkeyP
     assert (aws.credential_source, principal.is_certain(aws)) == ("env", True)
 
 
+def test_a_web_identity_is_that_of_its_token(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = home / "token"
+    token.write_text("of one")
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(token))
+    aws = Aws()
+    method = AssumeRoleWithWebIdentityProvider.METHOD
+    monkeypatch.setattr(aws.session, "_credentials", Credentials("AKIA", "key", "token", method))
+    assert principal.is_certain(aws)
+    known = principal.fingerprint(aws)
+    assert principal.fingerprint(Aws()) == known
+    token.write_text("of another")
+    assert principal.fingerprint(Aws()) != known
+
+
 def test_only_the_keys_tell_for_whom_a_program_has_got_them(home: Path) -> None:
     script = home / "keys"
     keys = {"Version": 1, "AccessKeyId": "AKIAPROGRAM", "SecretAccessKey": "of-the-program"}
@@ -113,14 +128,25 @@ def test_only_the_keys_tell_for_whom_a_program_has_got_them(home: Path) -> None:
     assert principal.of_keys(known, aws) != first
 
 
+ROLE = """
+[profile role]
+role_arn = arn:aws:iam::123456789012:role/role
+source_profile = source
+[profile source]
+"""
+
+
 @pytest.mark.parametrize(
     "setting",
     ["credential_process", "credential_source", "login_session", "web_identity_token_file"],
 )
-def test_where_a_profile_may_get_keys_from_elsewhere_only_the_keys_tell(
-    setting: str, home: Path
+@pytest.mark.parametrize("of_the_source", [True, False])
+def test_where_the_source_of_a_role_gets_keys_from_elsewhere_only_the_keys_tell(
+    setting: str, *, of_the_source: bool, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (home / "config").write_text(f"{CONFIG}{setting} = x\n")
-    aws = Aws()
-    aws.keys()
-    assert not principal.is_certain(aws)
+    elsewhere = "" if of_the_source else "[profile another]\n"
+    (home / "config").write_text(f"{CONFIG}{ROLE}{elsewhere}{setting} = x\n")
+    aws = Aws("role")
+    keys = Credentials("AKIA", "key", "token", "assume-role")
+    monkeypatch.setattr(aws.session, "_credentials", keys)
+    assert principal.is_certain(aws) is not of_the_source
