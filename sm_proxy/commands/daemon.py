@@ -56,7 +56,7 @@ def _stop(_: Settings) -> Result:
     from sm_proxy.daemon import asking  # noqa: PLC0415 - not on Windows
 
     stopped = []
-    for each in asking.running():
+    for each in asking.running(resume=True):
         asking.stop(each)
         stopped.append(each.status.pid)
     text = "\n".join(f"daemon {pid} has ended" for pid in stopped)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -73,8 +74,11 @@ def stranger() -> tuple[str, str] | None:
     return None
 
 
-def running() -> Iterator[Daemon]:
+def running(*, resume: bool = False) -> Iterator[Daemon]:
     """The daemons that answer.
+
+    Args:
+        resume: whether a daemon that is stopped (SIGSTOP) shall go on.
 
     Raises:
         SmProxyError: `busy`, one of them listens and does not answer.
@@ -82,9 +86,7 @@ def running() -> Iterator[Daemon]:
     _await_start()
     for path in sockets():
         try:
-            answer = _ask(path, STATUS)
-        except (BlockingIOError, TimeoutError):  # its backlog is full, or it does not answer
-            raise _silent(path) from None
+            answer = _status(path, resume=resume)
         except OSError:  # it was killed, or is in another place
             continue
         with contextlib.suppress(ValueError):
@@ -118,6 +120,29 @@ def _await_start() -> None:
     whose, until = place.identity(), time.monotonic() + _START_S
     while listening.is_starting(whose) and time.monotonic() < until:
         time.sleep(_PAUSE_S)
+
+
+def _status(path: str, *, resume: bool) -> bytes:
+    """What a daemon answers about itself.
+
+    Raises:
+        OSError: it was killed, or is in another place.
+        SmProxyError: `busy`, as `running`.
+    """
+    silent = (BlockingIOError, TimeoutError)  # its backlog is full, or it does not answer
+    try:
+        return _ask(path, STATUS)
+    except silent:
+        pid = _listener(path)
+    if pid and resume:
+        os.kill(pid, signal.SIGCONT)
+        with contextlib.suppress(*silent):
+            return _ask(path, STATUS)
+    raise SmProxyError(
+        "busy",
+        f"the daemon at {path} does not answer",
+        f"End it with: kill -9 {pid}" if pid else "Try again, or remove that socket.",
+    )
 
 
 def _ask(path: str, kind: str) -> bytes:
@@ -159,14 +184,10 @@ def _begun(pid: int) -> str:
     return ""
 
 
-def _silent(path: str) -> SmProxyError:
-    """The error of a daemon that listens and does not answer: stopped, or on a machine in need."""
-    pid = 0
+def _listener(path: str) -> int:
+    """The process that listens; 0 if its backlog is full, or the system does not tell."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(_ANSWER_S)
         connection.connect(path)
-        pid = peers.refuse_foreign_user(connection)
-    return SmProxyError(
-        "busy",
-        f"the daemon at {path} does not answer",
-        f"End it with: kill -9 {pid}" if pid else "Try again, or remove that socket.",
-    )
+        return peers.refuse_foreign_user(connection)
+    return 0

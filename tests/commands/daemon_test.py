@@ -20,6 +20,7 @@ import pytest
 from sm_proxy import cli
 from sm_proxy.daemon import asking, place, wire
 from sm_proxy.daemon.status import Connection, KeptSession, Status
+from tests.daemon.residents import Resident
 from tests.waits import await_true
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no daemon")
@@ -245,3 +246,44 @@ def test_a_daemon_that_does_not_answer_is_named(
     assert err.startswith(f"sm-proxy: busy: the daemon at {daemon.path} does not answer")
     if sys.platform == "linux":
         assert f"kill -9 {os.getpid()}" in err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not name the process")
+def test_a_daemon_that_is_stopped_goes_on_to_its_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = Resident(tmp_path)
+    stopped.path.chmod(0o600)
+    monkeypatch.setattr(asking, "sockets", lambda: [str(stopped.path)])
+    monkeypatch.setattr(asking, "_ANSWER_S", 0.1)
+    kill = os.kill
+
+    def patient(pid: int, number: int) -> None:
+        monkeypatch.setattr(asking, "_ANSWER_S", 60)
+        kill(pid, number)
+
+    kill(stopped.process.pid, signal.SIGSTOP)
+    assert run(capsys, "status")[0] == 1
+    monkeypatch.setattr(os, "kill", patient)
+    monkeypatch.setattr(asking, "_begun", lambda _: "")  # its parent reaps it
+    status, out, err = run(capsys, "stop")
+    assert (status, out) == (0, f"daemon {stopped.process.pid} has ended\n"), err
+    assert stopped.process.wait(60) == 0
+
+
+def test_a_daemon_with_a_full_backlog_holds_nobody_up(
+    fake: Callable[..., Fake], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "_ANSWER_S", 0.1)
+    goes_on = threading.Event()
+    daemon = fake(lambda _: str(goes_on.wait(60)).encode())
+    daemon._server.listen(0)
+    with contextlib.ExitStack() as stack:
+        for _ in range(4):  # one is accepted; macOS lets more wait than it is told
+            connection = stack.enter_context(socket.socket(socket.AF_UNIX))
+            connection.setblocking(False)
+            connection.connect_ex(daemon.path)
+        status, _, err = run(capsys, "status")
+    goes_on.set()
+    assert status == 1
+    assert err.startswith(f"sm-proxy: busy: the daemon at {daemon.path} does not answer")
