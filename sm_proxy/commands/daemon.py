@@ -59,6 +59,7 @@ def _stop(_: Settings) -> Result:
     for each in asking.running(resume=True):
         asking.stop(each)
         stopped.append(each.status.pid)
+    asking.tidy()
     text = "\n".join(f"daemon {pid} has ended" for pid in stopped)
     return Result({"stopped": stopped}, text or "no daemon runs")
 

@@ -115,6 +115,12 @@ def stop(daemon: Daemon) -> None:
         time.sleep(_PAUSE_S)
 
 
+def tidy() -> None:
+    """Remove the files of daemons that were killed."""
+    for path in sockets():
+        listening.sweep(Path(path).parent)
+
+
 def _await_start() -> None:
     """Wait for a daemon that has begun and does not listen yet: `stop` must end it, too."""
     whose, until = place.identity(), time.monotonic() + _START_S

@@ -101,7 +101,7 @@ def listen(
         except OSError:
             os.close(lock)
             continue
-        _sweep(path)
+        sweep(path.parent, path)
         return found
     return None
 
@@ -179,14 +179,19 @@ def _claimed(folder: Path) -> int:
     return number
 
 
-def _sweep(own: Path) -> None:
-    """Remove what killed daemons of other versions, or before the last boot, have left."""
-    for path in own.parent.glob("*.lock"):
-        if path == _lock_file(own):  # closing it once would release our lock (fcntl(2))
+def sweep(folder: Path, own: Path | None = None) -> None:
+    """Remove what killed daemons have left, also of other versions, or before the last boot.
+
+    Args:
+        folder: of their sockets.
+        own: the socket of this process, if it is a daemon.
+    """
+    for path in folder.glob("*.lock"):
+        if own and path == _lock_file(own):  # closing it once would release our lock (fcntl(2))
             continue
         with contextlib.suppress(OSError):
             if (lock := _locked(path)) is not None:
-                for each in (path.with_suffix(own.suffix), path.with_suffix(_NEW), path):
+                for each in (path.with_suffix(".sock"), path.with_suffix(_NEW), path):
                     each.unlink(missing_ok=True)
                 os.close(lock)
 
