@@ -90,8 +90,8 @@ def _files() -> Iterator[bytes]:
     for variable, usual in _FILES.items():
         if not (path := os.path.expandvars(os.environ.get(variable) or usual)):
             continue
-        yield os.fsencode(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111 - as botocore finds it
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):  # the working folder may be gone, too
+            yield os.fsencode(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111 - as botocore finds it
             yield Path(os.path.expanduser(path)).read_bytes()  # noqa: PTH111 - as above
 
 

@@ -86,6 +86,17 @@ def test_it_needs_no_files(home: Path) -> None:
     assert principal.fingerprint(Aws()) == principal.fingerprint(Aws())
 
 
+def test_it_needs_no_working_folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (gone := home / "gone").mkdir()
+    monkeypatch.chdir(gone)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "config")
+    try:
+        gone.rmdir()
+    except OSError:
+        pytest.skip("this system keeps the folder of a process")
+    assert principal.surroundings() == principal.surroundings()
+
+
 def test_the_keys_of_files_and_variables_are_certain(monkeypatch: pytest.MonkeyPatch) -> None:
     aws = Aws()
     assert not principal.is_certain(aws)  # nothing is known before a call

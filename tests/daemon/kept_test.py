@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -332,6 +333,20 @@ def test_a_session_ends_before_its_keys_do(
     stream.close()
     until_true(world.shares.sessions[0].closed.is_set)
     assert datetime.now(timezone.utc) < ends
+
+
+def test_a_laptop_that_has_slept_past_the_time_of_a_session_begins_another(
+    world: KeptWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    greeted(world.stream(settings=Settings(keep_session=600))).close()
+    until_true(lambda: [each.streams for each in world.keepers.states()] == [0])
+    # Only the clock on the wall goes on during a sleep.
+    clocks = SimpleNamespace(monotonic=time.monotonic, time=lambda: time.time() + 601)
+    monkeypatch.setattr(keeper, "time", clocks)
+    second = greeted(world.stream())
+    assert second.session_id == "s-2"
+    until_true(world.shares.sessions[0].closed.is_set)
+    second.close()
 
 
 def test_a_session_of_keys_that_end_serves_those_who_use_it(
