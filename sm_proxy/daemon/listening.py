@@ -54,8 +54,17 @@ class Listening:
             os.umask(mask)
 
     def is_gone(self) -> bool:
-        """Whether nobody can find the socket any more: it was removed, or there is another one."""
-        return not _is_same(self._found, self.path)
+        """Whether no launcher uses the socket any more.
+
+        It was removed, there is another one, or others may connect to it.
+        """
+        try:
+            now = self.path.lstat()
+        except OSError:
+            return True
+        before = self._found
+        rights = (before.st_mode, before.st_uid)
+        return not os.path.samestat(now, before) or (now.st_mode, now.st_uid) != rights
 
     def remove(self) -> None:
         """Remove the socket and release the lock, at the end of the daemon; not in a fork."""

@@ -208,6 +208,16 @@ def test_a_place_that_takes_no_socket_is_left(
     found.remove()
 
 
+def test_a_socket_that_launchers_refuse_is_noticed() -> None:
+    found = listen()
+    found.path.chmod(0o666)
+    if sys.platform == "linux":
+        assert poll.wait(found.watch.filenos(), [], [], 60).readable
+    assert found.is_gone()
+    found.remove()
+    assert not list(found.path.parent.iterdir())
+
+
 def test_a_socket_that_is_replaced_or_removed_is_noticed() -> None:
     found = listen()
     found.path.rename(found.path.with_name("away"))
