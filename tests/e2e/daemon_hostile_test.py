@@ -139,15 +139,22 @@ def test_a_laptop_may_be_suspended(served: Lab) -> None:
     with contextlib.ExitStack() as opened:
         ends = [opened.enter_context(echoing(served, *options)) for options in ([], [PUMPED])]
         stopped = [*(ssh.pid for ssh in ends), *served.launchers(), *served.daemon_processes()]
-        for pid in stopped:
-            os.kill(pid, signal.SIGSTOP)
-        time.sleep(3)  # longer than the launcher, a keeper or a daemon waits for anything
-        for pid in stopped:
-            os.kill(pid, signal.SIGCONT)
+        try:
+            send(stopped, signal.SIGSTOP)
+            time.sleep(3)  # longer than the launcher, a keeper or a daemon waits for anything
+        finally:
+            send(stopped, signal.SIGCONT)
         for ssh in ends:
             assert ssh.communicate(b"still here\n", 60)[0] == b"still here\n"
             assert ssh.returncode == 0
     await_true(lambda: says(served) == "", 60)
+
+
+def send(pids: list[int], number: int) -> None:
+    """Send a signal to those of the processes that have not ended."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 @contextlib.contextmanager
