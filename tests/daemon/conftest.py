@@ -8,6 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from sm_proxy.aws import handed_keys
+from sm_proxy.routes import sessions
+from sm_proxy.routes.sessions import Sessions
+from sm_proxy.ssm import shared
+from tests.daemon.fake_session import Shares
+from tests.daemon.kept_world import KeptWorld
+
 
 @pytest.fixture
 def tmp_path() -> Iterator[Path]:
@@ -15,3 +22,17 @@ def tmp_path() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="sm-", dir=None if sys.platform == "win32" else "/tmp"))
     yield path
     shutil.rmtree(path)
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[KeptWorld]:
+    """A daemon and its keepers, with sessions in memory."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAONE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "the-secret-of-one")
+    monkeypatch.setattr(sessions, "SESSIONS", Sessions())
+    shares = Shares()
+    monkeypatch.setattr(shared, "share", shares, raising=False)
+    found = KeptWorld(shares)
+    monkeypatch.setattr(handed_keys, "take", lambda *_: found.aws)
+    yield found
+    found.close()

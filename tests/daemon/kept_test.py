@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import sys
-import threading
 import time
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -23,51 +20,22 @@ if sys.platform == "win32":
 import resource
 
 from sm_proxy.aws import handed_keys
-from sm_proxy.daemon import keeper, kept, kept_stream
-from sm_proxy.daemon.kept_stream import KeptStream
-from sm_proxy.daemon.lines import Lines
+from sm_proxy.daemon import keeper, kept
 from sm_proxy.errors import SmProxyError
-from sm_proxy.local import debug_log
-from sm_proxy.local.threads import Background
-from sm_proxy.routes import sessions
-from sm_proxy.routes.sessions import Sessions
-from sm_proxy.routes.ssm_session import Words
 from sm_proxy.settings import Settings
-from sm_proxy.ssm import shared
 from sm_proxy.ssm.api import SessionEndedError
 from sm_proxy.state import open_sessions
-from sm_proxy.tunnel.stream import Stream, finish
-from tests.daemon.fake_session import GREETING, Shares
-from tests.daemon.kept_world import REQUEST, Account, KeptWorld, drive, until_true
-from tests.routes.helpers import DENIED
-
-
-@pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[KeptWorld]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAONE")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "the-secret-of-one")
-    monkeypatch.setattr(sessions, "SESSIONS", Sessions())
-    shares = Shares()
-    monkeypatch.setattr(shared, "share", shares, raising=False)
-    found = KeptWorld(shares)
-    monkeypatch.setattr(handed_keys, "take", lambda *_: found.aws)
-    yield found
-    found.close()
-
-
-def greeted(stream: Stream | None) -> Stream:
-    assert stream is not None
-    assert drive(stream, lambda found: len(found) >= len(GREETING)) == GREETING
-    return stream
-
-
-def echoed(stream: Stream, data: bytes) -> bytes:
-    stream.write(data)
-    return drive(stream, lambda found: len(found) >= len(data))
-
-
-def starts(world: KeptWorld) -> int:
-    return world.aws.calls.count("StartSession")
+from sm_proxy.tunnel.stream import finish
+from tests.daemon.kept_world import (
+    REQUEST,
+    Account,
+    KeptWorld,
+    drive,
+    echoed,
+    greeted,
+    starts,
+    until_true,
+)
 
 
 def test_a_second_connection_uses_the_session_of_the_first(world: KeptWorld) -> None:
@@ -167,50 +135,6 @@ def test_an_agent_without_smux_carries_one_connection(world: KeptWorld) -> None:
     second.close()
 
 
-def test_a_refused_startsession_is_the_error_of_the_connection(world: KeptWorld) -> None:
-    with pytest.raises(SmProxyError) as caught:
-        world.stream(aws=Account(DENIED))
-    assert caught.value is DENIED
-    until_true(lambda: not len(world.keepers))
-    greeted(world.stream()).close()
-
-
-def test_a_websocket_that_cannot_be_opened_is_an_error_in_the_words_of_the_route(
-    world: KeptWorld,
-) -> None:
-    world.shares.error = SessionEndedError("unopened", "no way there")
-    with pytest.raises(SmProxyError) as caught:
-        world.stream()
-    assert (caught.value.code, caught.value.message) == ("network", "no way there")
-    assert sessions.SESSIONS._open == {}
-
-
-@pytest.mark.parametrize(
-    ("failure", "code"),
-    [
-        (SessionEndedError("lost", "gone"), "session-lost"),
-        (SessionEndedError("refused", "no sshd"), "connect-refused"),
-        (SmProxyError("expired-credentials", "gone", "log in"), "expired-credentials"),
-        (ValueError("gone"), "session-lost"),
-    ],
-)
-def test_a_lost_session_ends_each_stream_with_its_reason(
-    world: KeptWorld, failure: Exception, code: str
-) -> None:
-    streams = [greeted(world.stream()), greeted(world.stream())]
-    session = world.shares.sessions[0]
-    session.all_streams[0].incoming += b"the last bytes"
-    session.fail(failure)
-    assert drive(streams[0], lambda _: False) == b"the last bytes"
-    assert drive(streams[1], lambda _: False) == b""
-    for stream in streams:
-        assert isinstance(stream.failure, SmProxyError)
-        assert stream.failure.code == code
-        stream.close()
-    greeted(world.stream()).close()
-    assert starts(world) == 2
-
-
 def test_the_far_ends_end_is_a_clean_one(world: KeptWorld) -> None:
     stream = greeted(world.stream())
     far = world.shares.sessions[0].all_streams[0]
@@ -249,81 +173,6 @@ def test_delivered_means_by_the_far_end(world: KeptWorld) -> None:
     stream.close()
 
 
-def test_a_killed_keeper_costs_its_connections_no_more_than_a_cut(
-    world: KeptWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stream = greeted(world.stream())
-    assert isinstance(stream, KeptStream)
-    stream._lines.socket.shutdown(socket.SHUT_RD)
-    stream._inner.socket.shutdown(socket.SHUT_RD)
-    monkeypatch.setattr(kept_stream, "_LAST_WORD_S", 0.1)
-    drive(stream, lambda _: False)
-    assert isinstance(stream.failure, SmProxyError)
-    assert stream.failure.code == "session-lost"
-    stream.close()
-
-
-def test_an_ended_keeper_ends_its_session_and_says_so(world: KeptWorld) -> None:
-    stream = greeted(world.stream())
-    world.signal()
-    drive(stream, lambda _: False)
-    assert isinstance(stream.failure, SmProxyError)
-    assert stream.failure.code == "session-lost"
-    until_true(world.shares.sessions[0].closed.is_set)
-    stream.close()
-
-
-def test_a_kept_session_that_leads_nowhere_is_replaced(
-    world: KeptWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(kept_stream, "PATIENCE_S", 0.1)
-    world.shares.silent = True
-    first = world.stream()
-    world.shares.silent = False
-    second = world.stream()
-    assert second is not None
-    assert second.session_id == "s-1"
-    greeted(second)
-    assert second.session_id == "s-2"
-    monkeypatch.setattr(kept_stream, "PATIENCE_S", 60)
-    third = greeted(world.stream())
-    assert (third.session_id, starts(world)) == ("s-2", 2)
-    for stream in (first, second, third):
-        assert stream is not None
-        stream.close()
-
-
-def test_the_route_finds_another_way_if_a_kept_session_is_dead_and_no_other_starts(
-    world: KeptWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(kept_stream, "PATIENCE_S", 0.1)
-    world.shares.silent = True
-    first = world.stream()
-    world.shares.silent = False
-    failures: list[SmProxyError] = []
-
-    def instead(failure: SmProxyError) -> Stream:
-        failures.append(failure)
-        found = world.stream(request=other())
-        assert found is not None
-        return found
-
-    words = Words(route="bastion", instead=instead)
-    second = greeted(world.stream(aws=Account(DENIED), words=words))
-    assert failures == [DENIED]
-    assert second.session_id == "s-2"
-    third = world.stream()
-    for stream in (first, second, third):
-        assert stream is not None
-        stream.close()
-
-
-def test_without_a_daemon_the_connection_starts_a_session_of_its_own(world: KeptWorld) -> None:
-    world.stop_daemon()
-    assert world.stream() is None
-    assert world.aws.calls == []
-
-
 def test_a_session_ends_before_its_keys_do(
     world: KeptWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -360,47 +209,6 @@ def test_a_session_of_keys_that_end_serves_those_who_use_it(
     assert echoed(first, b"still here") == b"still here"
     first.close()
     second.close()
-
-
-def test_the_next_session_is_started_ahead_if_the_user_wants_that(world: KeptWorld) -> None:
-    ahead = Settings(session_ahead=True)
-    first = greeted(world.stream(settings=ahead))
-    until_true(lambda: len(world.shares.sessions) == 2)
-    until_true(lambda: [each.streams for each in world.keepers.states()] == [1, 0])
-    second = greeted(world.stream())
-    assert (second.session_id, starts(world)) == ("s-2", 2)
-    assert [len(session.all_streams) for session in world.shares.sessions] == [1, 1]
-    for stream in (first, second):
-        stream.close()
-
-
-def test_only_one_session_is_started_ahead(world: KeptWorld) -> None:
-    ahead = Settings(session_ahead=True)
-    first = greeted(world.stream(settings=ahead))
-    until_true(lambda: [each.streams for each in world.keepers.states()] == [1, 0])
-    second = greeted(world.stream(settings=ahead))
-    until_true(lambda: [each.streams for each in world.keepers.states()] == [1, 1, 0])
-    second.close()
-    until_true(lambda: [each.streams for each in world.keepers.states()] == [1, 0, 0])
-    third = greeted(world.stream(settings=ahead))
-    assert (third.session_id, starts(world)) == ("s-3", 3)
-    for stream in (first, third):
-        stream.close()
-
-
-def test_a_session_that_cannot_be_started_ahead_costs_nothing(
-    world: KeptWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked = threading.Event()
-    stream = greeted(world.stream())
-    ahead = kept._Asked(
-        world.inbox.sender.tell, Account(DENIED), REQUEST, Words(), Settings(session_ahead=True)
-    )
-    monkeypatch.setattr(debug_log, "write", lambda *_, **__: asked.set())
-    assert ahead.start_ahead() is None
-    assert asked.wait(0)
-    assert echoed(stream, b"still here") == b"still here"
-    stream.close()
 
 
 def test_each_connection_shows_the_accounts_message(
@@ -452,46 +260,6 @@ def test_a_session_is_not_kept_if_the_keys_file_has_changed_since_its_connection
     greeted(world.stream()).close()
     assert world.stream(aws=waiting, source=source) is None
     assert (waiting.calls, starts(world)) == ([], 1)
-
-
-def test_a_keeper_that_does_not_answer_is_not_waited_for(
-    world: KeptWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(kept, "ANSWER_S", 0.1)
-    held: list[socket.socket] = []
-
-    def start(sockets: Sequence[socket.socket]) -> int:
-        held.extend(each.dup() for each in sockets)
-        return 1
-
-    monkeypatch.setattr(world.keepers, "_start", start)
-    assert world.stream() is None
-    assert world.aws.calls == []
-    for each in held:
-        each.close()
-
-
-def test_a_keeper_that_dies_with_a_new_session_leaves_it_to_the_connection(
-    world: KeptWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def start(sockets: Sequence[socket.socket]) -> int:
-        lines = Lines(sockets[1].dup())
-        lines.send({"state": "start"})
-
-        def die() -> None:
-            lines.next(time.monotonic() + 60)
-            lines.close()
-
-        killed.append(Background(die))
-        return 1
-
-    killed: list[Background[None]] = []
-    monkeypatch.setattr(world.keepers, "_start", start)
-    assert world.stream() is None
-    assert world.aws.calls == ["StartSession", "TerminateSession"]
-    assert not list(open_sessions._files())
-    for each in killed:
-        each.result()
 
 
 @pytest.mark.parametrize(

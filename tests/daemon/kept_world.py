@@ -20,7 +20,7 @@ from sm_proxy.routes.session_api import SessionRequest
 from sm_proxy.routes.ssm_session import Words
 from sm_proxy.settings import Settings
 from sm_proxy.tunnel.stream import Stream, wanted
-from tests.daemon.fake_session import Shares
+from tests.daemon.fake_session import GREETING, Shares
 
 LONG_S = 60.0
 REQUEST = SessionRequest("i-1", "Document", {"host": ["10.0.1.5"], "portNumber": ["22"]}, "a job")
@@ -151,3 +151,18 @@ def until_true(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < limit
         time.sleep(0.01)
+
+
+def greeted(stream: Stream | None) -> Stream:
+    assert stream is not None
+    assert drive(stream, lambda found: len(found) >= len(GREETING)) == GREETING
+    return stream
+
+
+def echoed(stream: Stream, data: bytes) -> bytes:
+    stream.write(data)
+    return drive(stream, lambda found: len(found) >= len(data))
+
+
+def starts(world: KeptWorld) -> int:
+    return world.aws.calls.count("StartSession")
