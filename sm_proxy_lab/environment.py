@@ -26,11 +26,7 @@ def base(folder: Path, endpoint: str, *, mode: str) -> dict[str, str]:
         endpoint: URL of the AWS endpoint.
         mode: the network mode.
     """
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if name in _KEPT or not (name.startswith(("AWS_", "SM_PROXY_")) or name in _DROPPED)
-    }
+    environment = _of_the_caller()
     config = str(folder / "ssh" / "config")
     local = "127.0.0.1,localhost"
     environment |= {
@@ -70,6 +66,15 @@ def base(folder: Path, endpoint: str, *, mode: str) -> dict[str, str]:
     if mode == "loopback":
         environment["SM_PROXY_ALLOW_LOOPBACK"] = "1"
     return environment
+
+
+def _of_the_caller() -> dict[str, str]:
+    """The caller's environment, without what is about real jobs and the user's own files."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in _KEPT or not (name.startswith(("AWS_", "SM_PROXY_")) or name in _DROPPED)
+    }
 
 
 def exports(callers: dict[str, str], environment: dict[str, str]) -> str:
