@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sm_proxy.aws import handed_keys
-from sm_proxy.daemon import endings, hardening
+from sm_proxy.daemon import endings, hardening, wire
 from sm_proxy.daemon.guest import Guest
 from sm_proxy.daemon.handover import Handover
 from sm_proxy.daemon.lines import Lines
@@ -212,7 +212,7 @@ class Keeper:
     def _take_guests(self) -> None:
         """Take the connections that the daemon sends."""
         try:
-            data, fds, _, _ = socket.recv_fds(self._daemon.socket, 1, 2)
+            data, fds, _ = wire.receive_with(self._daemon.socket, 1, 2)
         except BlockingIOError:
             return
         except OSError:
