@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import threading
 import time
@@ -18,7 +19,9 @@ from sm_proxy.tunnel.socket_stream import SocketStream
 from sm_proxy.tunnel.stream import Stream, StreamWrapper
 
 PATIENCE_S: Final = 3.0
-"""How long a session that was kept may be silent: an SSH server greets at once."""
+"""How long a session that was kept may be silent, unless its agent has taken what ssh has sent."""
+_ANSWER_S: Final = 1.0
+"""How long before that its keeper is asked."""
 _TICK_S: Final = 0.05
 _LAST_WORD_S: Final = 1.0
 _KILLED: Final[dict[str, Ending]] = {
@@ -195,7 +198,8 @@ class KeptStream(StreamWrapper):
 class JoinedStream(ReplaceableStream):
     """A stream of a session that was there before; of another one if that session leads nowhere.
 
-    A session may have died unnoticed, in a sleeping laptop for example.
+    A session may have died unnoticed, in a sleeping laptop for example. If its agent still answers,
+    the SSH server is slow, and would be so in another session.
 
     Args:
         stream: the first one.
@@ -206,14 +210,25 @@ class JoinedStream(ReplaceableStream):
     def __init__(self, stream: KeptStream, anew: Callable[[], Stream | None], now: float) -> None:
         super().__init__(stream, anew)
         self._kept = stream
-        self._due = now + PATIENCE_S
+        self._due = now + PATIENCE_S - _ANSWER_S
+        self._asked = False
 
     def _wants_another(self, now: float) -> bool:
-        wanted = self._kept.of_the_session if self._kept.ended else now >= self._due
+        wanted = self._kept.of_the_session if self._kept.ended else self._is_dead(now)
         if wanted:
             debug_log.write("the kept session leads nowhere", id=self._kept.session_id)
             self._kept.retire()
         return wanted
+
+    def _is_dead(self, now: float) -> bool:
+        if self._asked and self._sent and self._kept.delivered:
+            self._due = math.inf
+        if now < self._due:
+            return False
+        if not self._asked:
+            self._asked, self._due = True, now + _ANSWER_S
+            return self._is_dead(now)  # it is asked by that
+        return True
 
 
 class LeadingStream(StreamWrapper):

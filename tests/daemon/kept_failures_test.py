@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import sys
 import time
@@ -11,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from sm_proxy.daemon import kept, kept_stream
-from sm_proxy.daemon.kept_stream import KeptStream
+from sm_proxy.daemon.kept_stream import JoinedStream, KeptStream
 from sm_proxy.daemon.lines import Lines
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local.threads import Background
@@ -120,6 +121,32 @@ def test_a_kept_session_that_leads_nowhere_is_replaced(
     for stream in (first, second, third):
         assert stream is not None
         stream.close()
+
+
+@pytest.mark.parametrize(("answers", "session"), [(True, "s-1"), (False, "s-2")])
+def test_a_slow_server_is_waited_for_if_the_agent_of_the_session_answers(
+    world: KeptWorld, monkeypatch: pytest.MonkeyPatch, *, answers: bool, session: str
+) -> None:
+    answer_s = 60.0 if answers else 0.1
+    monkeypatch.setattr(kept_stream, "_ANSWER_S", answer_s)
+    monkeypatch.setattr(kept_stream, "PATIENCE_S", answer_s + 0.1)
+    world.shares.silent = True
+    first, second = world.stream(), world.stream()
+    assert first is not None
+    assert isinstance(second, JoinedStream)
+    drive(second, lambda _: second.opened)
+    world.shares.sessions[0].all_streams[1].acknowledges = answers
+    world.shares.silent = False
+    second.write(b"SSH-2.0-ours")
+
+    def settled() -> bool:
+        second.advance(time.monotonic(), readable=False)
+        return second.session_id == "s-2" or second._due == math.inf
+
+    until_true(settled)
+    assert second.session_id == session
+    first.close()
+    second.close()
 
 
 def test_the_route_finds_another_way_if_a_kept_session_is_dead_and_no_other_starts(
