@@ -89,10 +89,10 @@ def test_a_daemon_that_ends_at_once_is_no_zombie(
     started(found)
 
 
-def test_a_process_starts_one_daemon_at_most(found: Path) -> None:
+def test_a_process_starts_one_daemon_at_most(found: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     starting.start_if_absent(Settings())
     started(found)
-    found.unlink()
+    monkeypatch.setattr(subprocess, "Popen", None)  # it would be called
     starting.start_if_absent(Settings())
     assert launcher.absent == [False]
 

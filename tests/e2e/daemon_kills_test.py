@@ -66,6 +66,7 @@ def kill(pid: int, way: int) -> bool:
 
 
 def test_nothing_is_left_after_a_kill_at_any_moment(kept: Lab) -> None:
+    killed = set()
     for number in range(200 if SOAK else 10):
         who, way = WHO[number % len(WHO)], random.choice(WAYS)  # noqa: S311
         options = [PUMPED] if number % 2 else []
@@ -73,12 +74,15 @@ def test_nothing_is_left_after_a_kill_at_any_moment(kept: Lab) -> None:
         process = started(kept, *options, kept.host, "sleep 600")
         time.sleep(random.random() * (1.0 if SOAK else 0.4))  # noqa: S311 - any moment
         found = victims(kept, who, process)
-        if found and kill(found[0], way) and who in {"launcher", "child"}:
-            process.communicate(timeout=60)  # it has seen the end
+        if found and kill(found[0], way):
+            killed.add(who)
+            if who in {"launcher", "child"}:
+                process.communicate(timeout=60)  # it has seen the end
         process.kill()
         process.communicate(timeout=60)  # nobody else has its stderr open
         assert kept.ok(*options, kept.host, "echo ok") == b"ok\n", (who, way)
     kept.settle()
+    assert killed > {"ssh"}, "more than what is always there"
 
 
 def test_the_end_of_the_daemon_costs_its_connections_no_byte(kept: Lab) -> None:
