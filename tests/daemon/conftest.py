@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sm_proxy.aws import handed_keys
+from sm_proxy.daemon import kept, kept_stream
 from sm_proxy.routes import sessions
 from sm_proxy.routes.sessions import Sessions
 from sm_proxy.ssm import shared
@@ -30,6 +31,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[KeptWorld]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAONE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "the-secret-of-one")
     monkeypatch.setattr(sessions, "SESSIONS", Sessions())
+    monkeypatch.setattr(kept, "ANSWER_S", 60)  # this machine may be very busy
+    monkeypatch.setattr(kept_stream, "PATIENCE_S", 60)
     shares = Shares()
     monkeypatch.setattr(shared, "share", shares, raising=False)
     found = KeptWorld(shares)
