@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from sm_proxy.daemon import peers, place
-from sm_proxy.daemon.removal import Watch
+from sm_proxy.daemon.file_watch import Watch
 from sm_proxy.local import private_files
 
 _HELD: Final = frozenset({errno.EAGAIN, errno.EACCES, errno.ENOENT})

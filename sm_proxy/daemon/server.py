@@ -23,9 +23,9 @@ from typing import Any, Final
 
 from sm_proxy import __version__
 from sm_proxy.daemon import peers, wire
+from sm_proxy.daemon.file_watch import Watch
 from sm_proxy.daemon.inbox import Inbox
 from sm_proxy.daemon.keepers import Keepers
-from sm_proxy.daemon.removal import Watch
 from sm_proxy.daemon.status import Connection, Status
 from sm_proxy.daemon.workers import CONNECTION, KEEPER, Job, Workers
 from sm_proxy.local import poll, signals

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from sm_proxy.daemon import listening, peers, place
+from sm_proxy.daemon.file_watch import LOOK_S, Watch
 from sm_proxy.daemon.listening import Listening
-from sm_proxy.daemon.removal import LOOK_S, Watch
 from sm_proxy.local import poll
 from tests.waits import await_true
 

@@ -22,7 +22,7 @@ _PROGRAM = """
 import json, os, signal, socket, sys, threading, time
 from pathlib import Path
 from sm_proxy.daemon import child
-from sm_proxy.daemon.removal import Watch
+from sm_proxy.daemon.file_watch import Watch
 from sm_proxy.daemon.server import Server
 from sm_proxy.daemon.spares import Spares, wait_for_job
 from sm_proxy.daemon.workers import Forks, become
