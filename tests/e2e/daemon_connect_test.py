@@ -95,7 +95,7 @@ def test_spare_processes_serve_as_forks_do(served: Lab, tmp_path: Path) -> None:
             assert done.stdout == b"out\n"
             return step in done.stderr and b"no daemon" not in done.stderr
 
-        await_true(lambda: shows(b"tunnel up"), 60)
-        await_true(lambda: shows(b"using a kept session"), 60)
+        await_true(lambda: shows(b"tunnel up"), 150)
+        await_true(lambda: shows(b"using a kept session"), 150)
     assert b"sm-proxy: " not in daemon.communicate(timeout=60)[1]
     assert daemon.returncode == 0
