@@ -34,6 +34,10 @@ def run(args: argparse.Namespace, settings: Settings) -> Result | int:
 
     Data of `status`: `{"daemons": [...]}`, with the fields of `daemon.status.Status` and `socket`;
     times are ISO 8601, UTC, durations seconds. Data of `stop`: `{"stopped": [pid, ...]}`.
+
+    Raises:
+        SmProxyError: `busy`, a daemon does not answer or end; `bad-permissions`, another user may
+            be behind its socket.
     """
     if sys.platform == "win32":
         empty: dict[str, list[Any]] = {"status": {"daemons": []}, "stop": {"stopped": []}}
@@ -47,6 +51,8 @@ def _status(settings: Settings) -> Result:
     from sm_proxy.daemon import asking  # noqa: PLC0415 - not on Windows
 
     found = list(asking.running())
+    if not found:
+        asking.refuse_stranger()
     data = [{"socket": each.socket, **_with_dates(asdict(each.status))} for each in found]
     text = "\n".join(line for each in data for line in _lines(each))
     return Result({"daemons": data}, text or _why_none(settings))
@@ -60,6 +66,8 @@ def _stop(_: Settings) -> Result:
         asking.stop(each)
         stopped.append(each.status.pid)
     asking.tidy()
+    if not stopped:
+        asking.refuse_stranger()
     text = "\n".join(f"daemon {pid} has ended" for pid in stopped)
     return Result({"stopped": stopped}, text or "no daemon runs")
 
@@ -96,9 +104,11 @@ def _spare(_: Settings) -> int:
 
 
 def _why_none(settings: Settings) -> str:
-    if settings.daemon_idle:
-        return "no daemon runs; the next ssh starts one"
-    return "no daemon runs, and the setting daemon_idle = 0 keeps ssh from starting one"
+    from sm_proxy.daemon import asking  # noqa: PLC0415 - not on Windows
+
+    if why := asking.hindrance(settings):
+        return f"no daemon runs, and {why} keeps ssh from starting one"
+    return "no daemon runs; the next ssh starts one"
 
 
 def _with_dates(found: dict[str, Any]) -> dict[str, Any]:

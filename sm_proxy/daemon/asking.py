@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sm_proxy.daemon import listening, peers, place, wire
+from sm_proxy.daemon import listening, peers, place, starting, wire
 from sm_proxy.daemon.status import Status
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import output, process_identity
+from sm_proxy.settings import Settings
 
 STATUS: Final = "status"
 STOP: Final = "stop"
@@ -63,15 +64,32 @@ def sockets() -> list[str]:
     return list(dict.fromkeys(path for path in [*own, *map(str, beside)] if os.path.lexists(path)))
 
 
-def stranger() -> tuple[str, str] | None:
-    """A socket that keeps the launcher away, because it may not be ours alone, and why."""
+def hindrance(settings: Settings) -> str:
+    """What keeps each ssh in this environment from starting a daemon, for people; empty if nothing.
+
+    Args:
+        settings: of that ssh.
+    """
+    if not settings.daemon_idle:
+        return "the setting daemon_idle = 0"
+    for name in filter(os.environ.get, place.PRELOADED):
+        return f"the variable {name}"
+    return "" if starting.is_unlimited() else "a limit of this shell (`ulimit -a`)"
+
+
+def refuse_stranger() -> None:
+    """Refuse a socket that keeps the launcher away.
+
+    Raises:
+        SmProxyError: `bad-permissions`, it may not be this user's alone.
+    """
     for path in filter(os.path.lexists, place.sockets(place.identity())):
         with contextlib.suppress(OSError):  # nobody listens, or it does not answer: see `running`
             try:
                 peers.connect(path, _ANSWER_S).close()
             except peers.StrangerError as error:
-                return path, str(error)
-    return None
+                what = f"no daemon is used: {error}"
+                raise SmProxyError("bad-permissions", what, f"Remove {path}.") from None
 
 
 def running(*, resume: bool = False) -> Iterator[Daemon]:

@@ -30,7 +30,7 @@ def start_if_absent(settings: Settings) -> None:
     if not (launcher.absent[0] and settings.daemon_idle):
         return
     launcher.absent[0] = False
-    if not _is_unlimited():
+    if not is_unlimited():
         debug_log.write("no daemon is started by a process with limits of its own")
         return
     own = hardening.clean_environment(os.environ)
@@ -62,7 +62,7 @@ def start_if_absent(settings: Settings) -> None:
         threading.Thread(target=process.wait, daemon=True).start()
 
 
-def _is_unlimited() -> bool:
+def is_unlimited() -> bool:
     """Whether other connections can do with the limits of this one: the daemon inherits them."""
     if sys.platform == "win32":
         return False

@@ -6,7 +6,6 @@ import sys
 
 from sm_proxy import __version__
 from sm_proxy.doctor.check import Context, SkipCheck
-from sm_proxy.errors import SmProxyError
 
 
 def healthy(context: Context) -> str:
@@ -23,9 +22,7 @@ def healthy(context: Context) -> str:
         return "switched off (daemon_idle = 0)"
     from sm_proxy.daemon import asking  # noqa: PLC0415 - not on Windows
 
-    if strange := asking.stranger():
-        path, why = strange
-        raise SmProxyError("bad-permissions", f"no daemon is used: {why}", f"Remove {path}.")
+    asking.refuse_stranger()
     others = []
     for found in asking.running():
         told = found.status
@@ -34,4 +31,6 @@ def healthy(context: Context) -> str:
             return f"process {told.pid} answers; {work}"
         others.append(told.version)
     beside = f", beside that of sm-proxy {', '.join(others)}" if others else ""
+    if why := asking.hindrance(context.settings):
+        return f"none of sm-proxy {__version__} runs, and {why} keeps ssh from starting one{beside}"
     return f"none of sm-proxy {__version__} runs; the next ssh starts one{beside}"

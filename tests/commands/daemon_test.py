@@ -14,12 +14,17 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from sm_proxy import cli
 from sm_proxy.daemon import asking, place, wire
 from sm_proxy.daemon.status import Connection, KeptSession, Status
+from sm_proxy.doctor.check import Context
+from sm_proxy.doctor.daemon import healthy
+from sm_proxy.errors import SmProxyError
+from sm_proxy.settings import Settings
 from tests.daemon.residents import Resident
 from tests.waits import await_true
 
@@ -144,6 +149,21 @@ def test_status_shows_connections_and_kept_sessions(
         "  session me-0def: i-0abc to 10.0.0.6:22, since 2023-11-14T22:13:22Z, 2 connection(s)",
         "  session me-0fed: i-0abc to 10.0.0.6:22, since 2023-11-14T22:13:23Z, opened ahead",
     ]
+
+
+@pytest.mark.parametrize("action", ["status", "stop"])
+def test_a_daemon_that_others_could_reach_is_not_asked(
+    action: str, fake: Callable[..., Fake], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """ssh does not use it either; `doctor` says the same."""
+    daemon = fake(lambda _: STATUS.to_json())
+    Path(daemon.path).parent.chmod(0o755)
+    status, _, err = run(capsys, action)
+    assert status == 1
+    assert "bad-permissions: no daemon is used: others may enter " in err
+    assert f"Remove {daemon.path}." in err
+    with pytest.raises(SmProxyError, match="others may enter"):
+        healthy(Context(Settings(), None, cast("Any", None)))
 
 
 def test_json_has_all_of_it(fake: Callable[..., Fake], capsys: pytest.CaptureFixture[str]) -> None:

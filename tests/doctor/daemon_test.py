@@ -13,7 +13,6 @@ from sm_proxy.daemon.asking import Daemon
 from sm_proxy.daemon.status import Connection, Status
 from sm_proxy.doctor import daemon
 from sm_proxy.doctor.check import Context, SkipCheck
-from sm_proxy.errors import SmProxyError
 from sm_proxy.settings import Settings
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no daemon")
@@ -27,7 +26,7 @@ def context() -> Context:
 
 
 def running(monkeypatch: pytest.MonkeyPatch, *found: Daemon, ours: str = "") -> None:
-    monkeypatch.setattr(asking, "stranger", lambda: None)
+    monkeypatch.setattr(asking, "refuse_stranger", lambda: None)
     monkeypatch.setattr(asking, "running", lambda: iter(found))
     monkeypatch.setattr(place, "sockets", lambda _: [ours])
 
@@ -46,6 +45,15 @@ def test_without_one_the_next_ssh_starts_it(
     assert daemon.healthy(context).endswith(" runs; the next ssh starts one")
 
 
+def test_it_says_what_keeps_ssh_from_starting_one(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running(monkeypatch)
+    monkeypatch.setenv("LD_PRELOAD", "/lib/of-another-program.so")
+    expected = " runs, and the variable LD_PRELOAD keeps ssh from starting one"
+    assert daemon.healthy(context).endswith(expected)
+
+
 def test_one_of_another_version_is_named(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     running(monkeypatch, Daemon("/other.sock", STATUS), ours="/ours.sock")
     assert daemon.healthy(context).endswith(", beside that of sm-proxy 1.0")
@@ -54,15 +62,6 @@ def test_one_of_another_version_is_named(context: Context, monkeypatch: pytest.M
 def test_switched_off_is_no_failure(context: Context) -> None:
     context.settings = replace(context.settings, daemon_idle=0)
     assert daemon.healthy(context) == "switched off (daemon_idle = 0)"
-
-
-def test_a_socket_of_a_stranger_fails(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "stranger", lambda: ("/x.sock", "another user owns /x"))
-    with pytest.raises(SmProxyError) as failed:
-        daemon.healthy(context)
-    assert failed.value.code == "bad-permissions"
-    assert "another user owns /x" in failed.value.line
-    assert "Remove /x.sock" in failed.value.line
 
 
 def test_windows_has_none(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
