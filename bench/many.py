@@ -15,6 +15,8 @@ from bench.terminal import LIMIT_S, Terminal, spread
 
 NODES: Final = 8
 _MANY: Final = 64
+_SETTLES_S: Final = 5.0
+"""After so long, a connection with a kept session has been left to its keeper."""
 _ARMS: Final[Mapping[str, tuple[Mapping[str, str], Sequence[str]]]] = {
     "warm, fdpass": (ALONE, []),
     "warm, pumped": (ALONE, [PUMPED]),
@@ -73,13 +75,18 @@ def _print_memory() -> None:
         try:
             for each in opened:
                 _await_greeting(each)
+            began = connections.memory(connections.helpers())
+            time.sleep(_SETTLES_S)
             pids = connections.helpers()
             size = connections.memory(pids)
         finally:
             for each in opened:
                 each.communicate(timeout=LIMIT_S)
-        target = "  (target 300)" if name == "daemon, fdpass" else ""
-        print(f"  {name:16}{size / 1e6:6.0f} in {len(pids)} processes{target}")
+        target = "  (target 300)" if name == "kept, fdpass" else ""
+        print(
+            f"  {name:16}{began / 1e6:6.0f} as the last one begins, {size / 1e6:6.0f} in "
+            f"{len(pids)} processes {_SETTLES_S:.0f} s later{target}"
+        )
 
 
 def _await_daemon(environment: Mapping[str, str], options: Sequence[str]) -> None:

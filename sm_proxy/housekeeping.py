@@ -50,6 +50,11 @@ class BackgroundHousekeeping:
         self._over = threading.Event()
         self._work = Background(self._run)
 
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+        return self._work.done
+
     def finish(self) -> None:
         """Finish after the connection has ended; waits for PATIENCE_S at most."""
         self._over.set()

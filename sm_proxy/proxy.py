@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from sm_proxy import error_handler, resolver
@@ -27,6 +27,7 @@ from sm_proxy.resolver import Container
 from sm_proxy.routes import memory, sessions
 from sm_proxy.routes import table as routes
 from sm_proxy.settings import Settings
+from sm_proxy.tunnel.leavable import LeavableStream
 from sm_proxy.tunnel.pump import Pump
 from sm_proxy.tunnel.stream import Stream
 
@@ -116,6 +117,15 @@ class _Connection:
     is_passed: bool = False
     pump: Pump | None = None
 
+    def leave(self, stream: LeavableStream) -> bool:
+        """Ask the process behind the stream to go on with ssh; returns whether it was asked."""
+        ssh, housekeeping = self.ssh, self.housekeeping
+        if not isinstance(ssh, PassingStdio) or housekeeping is None or not housekeeping.done:
+            return False
+        descriptors = ssh.for_another()
+        told = {"record": asdict(_record(self)), "began": self.began}
+        return bool(descriptors) and stream.leave(descriptors, told)
+
 
 def _run(connection: _Connection, port: int, user: str | None, settings: Settings) -> None:
     """The steps of a connection, from ssh's start to its end."""
@@ -141,6 +151,7 @@ def _run(connection: _Connection, port: int, user: str | None, settings: Setting
         stream,
         connection.ssh,
         lambda greeting: greeting.failure(container.place, stream.through),
+        connection.leave,
     )
     connection.pump.run()
     if stream.refusal is not None:  # ssh may have left before the pump could raise it
@@ -341,7 +352,8 @@ def _clean_up(connection: _Connection, ended_by: BaseException | None) -> None:
         with contextlib.ExitStack() as steps:  # from the last to the first, even if one fails
             if connection.housekeeping is not None and ended_by is None:
                 steps.callback(connection.housekeeping.finish)
-            steps.callback(_log, connection, ended_by)
+            if connection.pump is None or not connection.pump.left:
+                steps.callback(_log, connection, ended_by)
             if isinstance(ended_by, SmProxyError):
                 steps.callback(error_handler.keep_now, "connect", ended_by)
             steps.callback(sessions.SESSIONS.end_all)

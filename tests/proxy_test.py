@@ -45,6 +45,7 @@ class World:
         self.closed = 0
         self.let_go = 0
         self.let_go_before_the_end = 0
+        self.left = False
         self.up, self.down = 3, 7
         self.through, self.session_id, self.resumes = "i-1", "s-1", 1
         self.opened = True
@@ -76,7 +77,7 @@ class World:
             raise self.dial_fails.pop(0)
         return self
 
-    def pump(self, stream: HostKeyCheckedStream, ends: object, ungreeted: Any) -> Any:
+    def pump(self, stream: HostKeyCheckedStream, ends: object, ungreeted: Any, _: object) -> Any:
         behind: object = stream._stream
         assert (behind, ends) == (self, self.ends)
         self.silent, self.checked = ungreeted(Greeting()), stream

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sm_proxy.errors import SmProxyError
+from sm_proxy.routes import ssm_session
 from sm_proxy.routes.ssm_session import Words
 from sm_proxy.ssm.api import SessionEndedError
 
@@ -27,10 +28,18 @@ def told(error: Exception | None) -> Ending:
     return {"kind": "lost", "reason": str(error)}
 
 
-def understood(ending: Ending, words: Words) -> SmProxyError | None:
-    """The failure in the words of the connection's route."""
+def understood(ending: Ending, words: Words, target: str = "") -> SmProxyError | None:
+    """The failure in the words of the connection's route.
+
+    Args:
+        ending: as `told` made it.
+        words: of the route.
+        target: of the session, once it has one; notes if that takes small messages only.
+    """
     if ending is None:
         return None
+    if ending.get("kind") == "large" and target:
+        return ssm_session.noting_small_messages(target, words)("large", ending["reason"])
     if "kind" in ending:
         return words.failure(ending["kind"], ending["reason"])
     return SmProxyError(

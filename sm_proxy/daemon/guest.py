@@ -8,19 +8,24 @@ beside them:
     status                               a line for the user
     delivered                            the far end has so many bytes
     end                                  why it has ended; comes before the end of the bytes
+    agrees, final                        how it is left to the keeper: see `settled.py`
 """
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from typing import Any, Final
 
 from sm_proxy.daemon import endings
 from sm_proxy.daemon.lines import Lines
+from sm_proxy.daemon.partings import Parting
+from sm_proxy.daemon.settled import Settled
 from sm_proxy.local.poll import Ready
 from sm_proxy.ssm.shared import SessionStream
 
 _CHUNK: Final = 1 << 16
+_OF_THE_STREAM: Final = frozenset({"written", "last", "settle", "done"})
 
 
 class Guest:
@@ -37,6 +42,8 @@ class Guest:
         needs_stream: whether it still waits for a stream.
         is_last: whether it asks the keeper to take no more connections.
         moved: how many bytes have gone either way.
+        settled: what is known about it, once it has no process of its own.
+        parting: what is left to be done at the end of such a connection.
     """
 
     def __init__(self, messages: socket.socket, data: socket.socket) -> None:
@@ -46,6 +53,10 @@ class Guest:
         self.needs_stream = True
         self.is_last = False
         self.moved = 0
+        self.settled: Settled | None = None
+        self.parting: Parting | None = None
+        self._settling: Settled | None = None
+        self._told_final = False
         self._data = data
         self._data.setblocking(False)
         self._backlog = memoryview(b"")
@@ -56,6 +67,8 @@ class Guest:
 
     def tell(self, **message: Any) -> None:
         """Send it a message. A connection that does not read its messages is over."""
+        if self.settled is not None:  # nobody reads them
+            return
         try:
             self.lines.send(message)
         except OSError:
@@ -66,22 +79,28 @@ class Guest:
         self.stream = stream
         self.needs_stream = False
 
-    def wanted(self) -> tuple[list[int], list[int]]:
-        """The descriptors to wait for, as two lists: readable, writable."""
-        readers, writers = [self.lines.fileno()], []
-        if self.stream is not None:
-            readers += [self._data.fileno()] if self._talking and self.stream.room else []
-            writers += [self._data.fileno()] if self._backlog else []
-        return readers, writers
+    def wanted(self) -> tuple[list[int], list[int], list[int]]:
+        """The descriptors to wait for, as three lists: readable, writable, hung up."""
+        settled, data = self.settled, [self._data.fileno()]
+        readers = [self.lines.fileno()] if settled is None else settled.filenos()
+        if self.stream is None:
+            return readers, [], []
+        listens = bool(self._talking and self.stream.room)
+        readers += data if listens else []
+        return readers, data if self._backlog else [], data if settled and not listens else []
 
     def hear(self, ready: Ready) -> list[dict[str, Any]]:
         """Take what comes from it; returns messages that are not about the stream."""
         rest = []
-        if self.lines.fileno() in ready.readable:
-            rest = [message for message in self.lines.received() if not self._understands(message)]
-            if self.lines.ended:  # ssh or its helper has gone: nobody needs the rest
-                self.leave()
         stream = self.stream
+        if self.settled is not None:
+            self.settled.hear(ready)
+            if stream is not None and self._data.fileno() in ready.hung_up:
+                self._ssh_has_gone(stream)
+        elif self.lines.fileno() in ready.readable:
+            rest = [message for message in self.lines.received() if not self._understands(message)]
+            if self.lines.ended and self.settled is None:
+                self.leave()  # ssh or its helper has gone: nobody needs the rest
         if stream is not None and not self.over and self._data.fileno() in ready.readable:
             self._carry_up(stream)
         return rest
@@ -95,15 +114,26 @@ class Guest:
             self._told_opened = True
             self.tell(opened=True)
         self._carry_down(stream)
+        if self._holds and not (self._backlog or self._told_final):
+            self._told_final = True
+            self.tell(final=True)
+            with contextlib.suppress(OSError):
+                self._data.shutdown(socket.SHUT_WR)
         if self._asked == self._up and stream.delivered:
             self.tell(delivered=self._asked)
             self._asked = -1
         done = stream.ended or (not self._talking and stream.finished)
-        if done and not self._backlog and not self.over:
+        if done and not (self._holds or self._backlog or self.over):
             self.end(stream.failure, stream.suspicion)
 
     def end(self, error: Exception | None, suspicion: Exception | None = None) -> None:
         """Tell why its stream is over, and let it go."""
+        if self._settling is not None and self.settled is None:
+            for message in self.lines.received():  # its child may have just gone
+                self._understands(message)
+        if self.settled is not None:
+            self._part(self.settled, error or suspicion)
+            return
         resumes = 0 if self.stream is None else self.stream.resumes
         end = {"failure": endings.told(error), "suspicion": endings.told(suspicion)}
         self.tell(end=end, resumes=resumes)
@@ -115,14 +145,56 @@ class Guest:
             return
         self.over = True
         if self.stream is not None:
+            if self._holds:  # its child has sent all that ssh had to say
+                self.stream.finish()
             self.stream.close()
         self.lines.close()
-        self._data.close()
+        if self.settled is None:  # else the socket is ssh's, which must hear why first
+            self._data.close()
+            if self._settling is not None:
+                self._settling.close()
 
     def _understands(self, message: dict[str, Any]) -> bool:
         self._asked = message.get("written", self._asked)
         self.is_last = self.is_last or "last" in message
-        return "written" in message or "last" in message
+        if "settle" in message:
+            self._begin_to_settle(message["settle"])
+        if "done" in message and self._holds and self._settling is not None:
+            self._settle(self._settling)
+        return not message.keys().isdisjoint(_OF_THE_STREAM)
+
+    def _begin_to_settle(self, told: dict[str, Any]) -> None:
+        with contextlib.suppress(OSError, ValueError):  # no descriptor is left, say
+            self._settling = Settled.of(told, self.lines.take_descriptors())
+        self.tell(agrees=self._settling is not None)
+
+    @property
+    def _holds(self) -> bool:
+        """Whether nothing goes either way until the child has said that it is done."""
+        return self._settling is not None and self.settled is None and not self._talking
+
+    def _settle(self, settled: Settled) -> None:
+        """Go on with ssh itself: its child has gone."""
+        self.lines.close()
+        self._data.close()
+        self._data = settled.ssh
+        self._data.setblocking(False)
+        self._talking = True
+        self.settled = settled
+
+    def _ssh_has_gone(self, stream: SessionStream) -> None:
+        """The far end still gets what ssh has sent."""
+        if self.settled is None:
+            self.leave()
+        else:
+            stream.finish()
+            self._part(self.settled, None)
+
+    def _part(self, settled: Settled, error: Exception | None) -> None:
+        resumes = 0 if self.stream is None else self.stream.resumes
+        up, down = self._up, self.moved - self._up
+        self.parting = Parting(settled, endings.told(error), up, down, resumes)
+        self.leave()
 
     def _carry_up(self, stream: SessionStream) -> None:
         if not (self._talking and stream.room):
@@ -137,20 +209,23 @@ class Guest:
             stream.write(data)
             self._up += len(data)
             self.moved += len(data)
+        elif self.settled is not None:
+            self._ssh_has_gone(stream)
         else:
             self._talking = False
-            stream.finish()
+            if self._settling is None:
+                stream.finish()
 
     def _carry_down(self, stream: SessionStream) -> None:
         try:
-            while self._backlog or self._refill(stream):
+            while self._backlog or (not self._holds and self._refill(stream)):
                 sent = self._data.send(self._backlog)
                 self._backlog = self._backlog[sent:]
                 self.moved += sent
         except BlockingIOError:
             return
         except OSError:
-            self.leave()
+            self._ssh_has_gone(stream)
 
     def _refill(self, stream: SessionStream) -> bool:
         self._backlog = memoryview(stream.read())

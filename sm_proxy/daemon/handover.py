@@ -67,3 +67,10 @@ class Handover:
         os.environ.pop("SSH_ASKPASS", None)  # a keeper asks nobody
         with contextlib.suppress(OSError):
             os.chdir(self.folder)
+
+
+def folder() -> str:
+    """The folder that this process works in; `/` if that is gone."""
+    with contextlib.suppress(OSError):
+        return os.getcwd()  # noqa: PTH109 - raises where the folder is gone
+    return os.sep

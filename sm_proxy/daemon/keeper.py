@@ -20,6 +20,7 @@ from sm_proxy.daemon import endings, hardening, wire
 from sm_proxy.daemon.guest import Guest
 from sm_proxy.daemon.handover import Handover
 from sm_proxy.daemon.lines import Lines
+from sm_proxy.daemon.partings import Partings
 from sm_proxy.local import debug_log, poll, secret_values, signals
 from sm_proxy.local.poll import Ready
 from sm_proxy.local.threads import Background
@@ -39,7 +40,9 @@ keystroke's echo would take 300 ms."""
 MOST: Final = 32
 """How many connections share a session at most: each may keep two megabytes waiting."""
 _OWN_DESCRIPTORS: Final = 24
-"""What a keeper opens besides the two of each connection, with those of a resumed session."""
+"""What a keeper opens besides those of its connections, with those of a resumed session."""
+_DESCRIPTORS: Final = 3
+"""Those of a connection; for a moment, one that is being left to the keeper has two more."""
 
 
 class Traffic:
@@ -96,7 +99,7 @@ def most_connections() -> int:
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit == resource.RLIM_INFINITY:
         return MOST
-    return max(1, min(MOST, (limit - _OWN_DESCRIPTORS) // 2))
+    return max(1, min(MOST, (limit - _OWN_DESCRIPTORS) // _DESCRIPTORS))
 
 
 def run(daemon: socket.socket, messages: socket.socket, data: socket.socket) -> None:
@@ -136,6 +139,7 @@ class Keeper:
         self._handover: Handover | None = None
         self._api: SsmApi | None = None
         self._traffic = Traffic()
+        self._partings = Partings()
         self._keep_until = _Moment()
         self._keys_until = math.inf
         self._most = most_connections()
@@ -159,8 +163,8 @@ class Keeper:
     def step(self, wakeup: int) -> None:
         """Wait until something can be done, and do it."""
         now = time.monotonic()
-        readers, writers, due = self._wanted(now)
-        ready = poll.wait([wakeup, *readers], writers, [], due - now)
+        readers, writers, hangups, due = self._wanted(now)
+        ready = poll.wait([wakeup, *readers], writers, hangups, due - now)
         now = time.monotonic()
         if self._daemon.fileno() in ready.readable:
             self._take_guests()
@@ -177,7 +181,7 @@ class Keeper:
         self._traffic.add(now, sum(guest.moved for guest in self._guests) - moved)
         # A connection may have found that the session leads nowhere.
         self._is_last = self._is_last or any(guest.is_last for guest in self._guests)
-        self._guests = [guest for guest in self._guests if not guest.over]
+        self._let_go(now)
         self._tell_daemon(now)
 
     def end(self) -> None:
@@ -185,6 +189,8 @@ class Keeper:
         self._daemon.close()  # it sends no connection any more
         for guest in self._guests:
             guest.end(ssm.SessionEndedError("lost", "the process that holds the session was ended"))
+        self._let_go(time.monotonic())
+        self._partings.start()
         if (session := self._session) is not None:
             _finish(session)
             session.close()
@@ -193,12 +199,20 @@ class Keeper:
         self._woken.close()
         self._wake.close()
 
-    def _wanted(self, now: float) -> tuple[list[int], list[int], float]:
-        """The descriptors to wait for, readable and writable, and until when."""
-        readers, writers = [self._woken.fileno()], []
+    def _let_go(self, now: float) -> None:
+        """Forget the connections that are over."""
+        for guest in self._guests:
+            if guest.parting is not None:
+                self._partings.add(guest.parting, now)
+        self._guests = [guest for guest in self._guests if not guest.over]
+        self._partings.advance(now)
+
+    def _wanted(self, now: float) -> tuple[list[int], list[int], list[int], float]:
+        """The descriptors to wait for, readable, writable and hung up, and until when."""
+        readers, writers, hangups = [self._woken.fileno()], [], []
         if not self._daemon_gone:
             readers.append(self._daemon.fileno())
-        due = self._keep_until.deadline(now)
+        due = min(self._keep_until.deadline(now), self._partings.deadline(now))
         if (session := self._session) is not None and not session.ended:
             due = min(due, session.deadline(now))
             readers += [session.fileno()] if session.wants_read else []
@@ -207,7 +221,8 @@ class Keeper:
             of_guest = guest.wanted()
             readers += of_guest[0]
             writers += of_guest[1]
-        return readers, writers, due
+            hangups += of_guest[2]
+        return readers, writers, hangups, due
 
     def _take_guests(self) -> None:
         """Take the connections that the daemon sends."""
@@ -332,6 +347,11 @@ class Keeper:
                 guest.needs_stream or guest.stream is not None for guest in self._guests
             ),
             "ends": self._keep_until.wall if self._keep_until.is_set else None,
+            "settled": [
+                (settled.record.host, settled.began)
+                for settled in (guest.settled for guest in self._guests)
+                if settled is not None
+            ],
         }
         if state == self._state:
             return

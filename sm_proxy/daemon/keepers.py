@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from sm_proxy.daemon import wire
 from sm_proxy.daemon.lines import Lines
-from sm_proxy.daemon.status import KeptSession
+from sm_proxy.daemon.status import Connection, KeptSession
 
 ADD: Final = b"+"
 """What comes with the two descriptors of a connection."""
@@ -146,6 +146,14 @@ class Keepers:
             )
             for keeper in self._keepers.values()
             for state in (keeper.state,)
+        ]
+
+    def connections(self) -> list[Connection]:
+        """Those that have no other process any more."""
+        return [
+            Connection(keeper.pid, host, began)
+            for keeper in self._keepers.values()
+            for host, began in keeper.state.get("settled", ())
         ]
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ from sm_proxy.aws import handed_keys, principal
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.daemon import endings
-from sm_proxy.daemon.handover import Handover
+from sm_proxy.daemon.handover import Handover, folder
 from sm_proxy.daemon.keepers import Question
 from sm_proxy.daemon.kept_stream import JoinedStream, KeptStream, LeadingStream
 from sm_proxy.daemon.lines import Lines
@@ -233,7 +233,7 @@ class _Asked:
             settings.region,
             self._aws.scope,
             dict(os.environ),
-            _folder(),
+            folder(),
             self._through,
             ssm_session.payload_limit(self._request.target),
             settings.keep_session,
@@ -247,25 +247,22 @@ class _Asked:
 
     def _kept(self, ends: _Ends, session_id: str) -> KeptStream:
         sessions.SESSIONS.keep(session_id)
-        return KeptStream(ends.lines, ends.data, self._through, session_id, self._failure)
+        told = None
+        if not self._settings.session_ahead:  # else this connection holds the next one's session
+            words = self._words
+            told = {"target": self._request.target, "failures": dict(words.failures or {})}
+        return KeptStream(
+            ends.lines, ends.data, self._through, session_id, self._failure, told=told
+        )
 
     def _joined(self, ends: _Ends, session_id: str) -> Stream:
         self._without.append(session_id)  # for another attempt
         return JoinedStream(self._kept(ends, session_id), self.anew, time.monotonic())
 
     def _failure(self, ending: endings.Ending) -> Exception | None:
-        if ending is not None and ending.get("kind") == "large":
-            failure = ssm_session.noting_small_messages(self._request.target, self._words)
-            return failure("large", ending["reason"])
-        return endings.understood(ending, self._words)
+        return endings.understood(ending, self._words, self._request.target)
 
 
 def _first(lines: Lines, within: float) -> dict[str, Any]:
     """The next message of a keeper; empty at the end, or if there is none in so many seconds."""
     return threads.run(lines.next, time.monotonic() + within) or {}
-
-
-def _folder() -> str:
-    with contextlib.suppress(OSError):
-        return os.getcwd()  # noqa: PTH109 - raises where the folder is gone
-    return os.sep

@@ -7,13 +7,15 @@ import math
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from sm_proxy.daemon import settled
 from sm_proxy.daemon.endings import Ending
 from sm_proxy.daemon.lines import Lines
 from sm_proxy.local import debug_log, output
 from sm_proxy.local.threads import Background
+from sm_proxy.tunnel.leavable import LeavableStream
 from sm_proxy.tunnel.replaceable import ReplaceableStream
 from sm_proxy.tunnel.socket_stream import SocketStream
 from sm_proxy.tunnel.stream import Stream, StreamWrapper
@@ -24,6 +26,8 @@ _ANSWER_S: Final = 1.0
 """How long before that its keeper is asked."""
 _TICK_S: Final = 0.05
 _LAST_WORD_S: Final = 1.0
+_AGREES_S: Final = 2.0
+"""How long a keeper may think about going on with a connection."""
 _KILLED: Final[dict[str, Ending]] = {
     "failure": {"kind": "lost", "reason": "the process that held the session has been killed"}
 }
@@ -31,7 +35,7 @@ _OF_THE_SESSION: Final = frozenset({"lost", "unreachable", "closed", "unopened"}
 """Kinds of failure that another session may avoid."""
 
 
-class KeptStream(StreamWrapper):
+class KeptStream(LeavableStream):
     """A `Stream` whose bytes go through a keeper.
 
     Args:
@@ -40,6 +44,7 @@ class KeptStream(StreamWrapper):
         through: see `Stream.through`.
         session_id: of the session.
         explain: makes the error for an ending.
+        told: what the keeper must know to do that itself; None keeps the connection here.
     """
 
     def __init__(
@@ -49,6 +54,8 @@ class KeptStream(StreamWrapper):
         through: str,
         session_id: str,
         explain: Callable[[Ending], Exception | None],
+        *,
+        told: dict[str, Any] | None = None,
     ) -> None:
         self._inner = SocketStream(data, through, passable=False)
         super().__init__(self._inner)
@@ -56,6 +63,9 @@ class KeptStream(StreamWrapper):
         self._through = through
         self._session_id = session_id
         self._explain = explain
+        self._told = told
+        self._agrees_until = 0.0
+        self._given_up = False
         self._opened = False
         self._resumes = 0
         self._written = 0
@@ -140,7 +150,8 @@ class KeptStream(StreamWrapper):
 
     def deadline(self, now: float) -> float:
         """When to call `advance` at the latest."""
-        asking = now + _TICK_S if self._asked > self._delivered else float("inf")
+        waiting = self._asked > self._delivered or self._agrees_until
+        asking = now + _TICK_S if waiting else float("inf")
         return min(asking, self._inner.deadline(now))
 
     def advance(self, now: float, *, readable: bool) -> None:
@@ -150,18 +161,50 @@ class KeptStream(StreamWrapper):
             if self._lines.ended and self._end is None:
                 self._note_end(_KILLED)
             return
+        if self._agrees_until:
+            self._take()
+            self._agrees_until = 0.0 if now >= self._agrees_until else self._agrees_until
         self._inner.advance(now, readable=readable)
-        if self._inner.ended and self._end is None:
+        if self._inner.ended and not self._is_explained:
             until = time.monotonic() + _LAST_WORD_S  # it was said before the bytes ended
-            while self._end is None and (message := self._lines.next(until)) is not None:
+            while not self._is_explained and (message := self._lines.next(until)) is not None:
                 self._note(message)
-            if self._end is None:
+            if not self._is_explained:
                 self._note_end(_KILLED)
+
+    @property
+    def _is_explained(self) -> bool:
+        """Whether the keeper has said why no more bytes come."""
+        return self._given_up or self._end is not None
 
     def write(self, data: bytes) -> None:
         """Take at most `room` bytes."""
         self._written += len(data)
         self._inner.write(data)
+
+    def leave(self, descriptors: Sequence[int], connection: dict[str, Any]) -> bool:
+        """Ask the keeper to go on: see `LeavableStream.leave`."""
+        if self._told is None or self.ended:
+            return False
+        asked = settled.message({**connection, **self._told})
+        try:
+            self._lines.send(asked, 0, descriptors)
+        except OSError:  # the end of the bytes will tell
+            return False
+        self._agrees_until = time.monotonic() + _AGREES_S
+        return True
+
+    def left(self) -> bool:
+        """Let the keeper go on: see `LeavableStream.left`."""
+        if not self._given_up or self._end is not None:
+            return False
+        try:
+            self._lines.send({"done": True})
+        except OSError:
+            self._note_end(_KILLED)
+            return False
+        debug_log.write("the keeper goes on", id=self._session_id)
+        return True
 
     def retire(self) -> None:
         """Tell the keeper that the session leads nowhere, so that no other connection gets it."""
@@ -184,6 +227,11 @@ class KeptStream(StreamWrapper):
         self._opened = self._opened or "opened" in message
         self._delivered = message.get("delivered", self._delivered)
         self._resumes = message.get("resumes", self._resumes)
+        self._given_up = self._given_up or "final" in message
+        if self._agrees_until and "agrees" in message:
+            self._agrees_until = 0.0
+            if message["agrees"]:
+                self._inner.finish()
         if "status" in message:
             output.status(message["status"])
         if "end" in message:

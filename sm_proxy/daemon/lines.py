@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Any, Final
 
+from sm_proxy.daemon import wire
 from sm_proxy.local import poll
 
 LIMIT: Final = 4 << 20
 """Bytes of the longest message: an environment is much shorter."""
 _CHUNK: Final = 1 << 16
+_DESCRIPTORS: Final = 3
+"""How many descriptors come with a message at most."""
 
 
 class Lines:
@@ -27,23 +32,27 @@ class Lines:
         self.socket.setblocking(False)
         self.ended = False
         self._in = b""
+        self._descriptors: list[int] = []
         self._whole: deque[dict[str, Any]] = deque()
 
     def fileno(self) -> int:
         """The descriptor to wait for."""
         return self.socket.fileno()
 
-    def send(self, message: dict[str, Any], within: float = 0) -> None:
-        """Send a message.
+    def send(
+        self, message: dict[str, Any], within: float = 0, descriptors: Sequence[int] = ()
+    ) -> None:
+        """Send a message, and copies of descriptors with it.
 
         Raises:
             OSError: the other end is closed, or has not taken it in so many seconds.
         """
-        data = memoryview(json.dumps(message).encode() + b"\n")
+        data = json.dumps(message).encode() + b"\n"
         until = time.monotonic() + within
         while data:
             try:
-                data = data[self.socket.send(data) :]
+                data = data[wire.send_with(self.socket, data, descriptors) :]
+                descriptors = ()
             except BlockingIOError:  # noqa: PERF203 - a message is sent in one or two rounds
                 if (left := until - time.monotonic()) <= 0:
                     raise TimeoutError("the other process does not read") from None
@@ -68,15 +77,23 @@ class Lines:
             self._receive()
         return self._whole.popleft() if self._whole else None
 
+    def take_descriptors(self) -> list[int]:
+        """The descriptors that have come; they belong to the caller."""
+        found, self._descriptors = self._descriptors, []
+        return found
+
     def close(self) -> None:
         """Close this end."""
         self.ended = True
         self.socket.close()
+        for descriptor in self.take_descriptors():
+            os.close(descriptor)
 
     def _receive(self) -> None:
         while not self.ended and len(self._in) <= LIMIT:
             try:
-                data = self.socket.recv(_CHUNK)
+                data, came, _ = wire.receive_with(self.socket, _CHUNK, _DESCRIPTORS)
+                self._descriptors += came
             except BlockingIOError:
                 break
             except OSError:

@@ -168,6 +168,7 @@ class Server:
 
     def _status(self) -> Status:
         named = [each for each in self._working.values() if each.host]
+        shown = [*named, *self._keepers.connections()]
         left = self._left()
         return Status(
             pid=os.getpid(),
@@ -175,7 +176,7 @@ class Server:
             since=self._since,
             idle=self._idle_s,
             ends_in=None if left == math.inf else left,
-            connections=tuple(named),
+            connections=tuple(sorted(shown, key=lambda each: each.since)),
             sessions=tuple(self._keepers.states()),
         )
 

@@ -11,10 +11,10 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Connection:
-    """One connection that a child of the daemon carries.
+    """One connection that a process of the daemon carries.
 
     Attributes:
-        pid: of the child.
+        pid: of that process: its own one, or the keeper that it is left to.
         host: as the user typed it.
         since: when it was asked for, in Unix seconds.
     """

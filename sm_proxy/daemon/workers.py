@@ -103,7 +103,7 @@ def become(job: Job, work: Work, blocked: set[int] | None = None) -> NoReturn:
     """
     status = EXIT_BUG
     try:
-        _forget_the_daemon([job.inbox.fileno(), *(each.fileno() for each in job.sockets)])
+        forget_the_parent([job.inbox.fileno(), *(each.fileno() for each in job.sockets)])
         if blocked is not None:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         status = work(job)
@@ -115,8 +115,12 @@ def become(job: Job, work: Work, blocked: set[int] | None = None) -> NoReturn:
         os._exit(status)
 
 
-def _forget_the_daemon(kept: Collection[int]) -> None:
-    """Be as a process that has just been started."""
+def forget_the_parent(kept: Collection[int]) -> None:
+    """Be as a process that has just been started.
+
+    Args:
+        kept: the descriptors that are left, besides 0, 1 and 2.
+    """
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for number in signals.ENDING:

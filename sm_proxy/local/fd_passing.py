@@ -159,6 +159,7 @@ class PassingStdio:
         self._parent = parent
         self._undecided = True
         self._given_away = False
+        self._opener = -1
         self.stdin = self.stdout = ssh.fileno()
         parent.watch()
 
@@ -216,6 +217,14 @@ class PassingStdio:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
 
+    def for_another(self) -> list[int]:
+        """Descriptors with which another process can go on; empty if none can.
+
+        They are the socket to ssh, stderr, and one that is readable once stderr must be closed: see
+        `_detach_stderr_after`. They stay open here.
+        """
+        return [self.stdin, 2, self._opener] if self._opener >= 0 else []
+
     def _send(self, data: bytes | memoryview) -> int:
         try:
             return self._socket.send(data, socket.MSG_DONTWAIT)
@@ -244,7 +253,7 @@ class PassingStdio:
 
     def _pass_new(self, first: bytes | memoryview) -> int:
         """Pass one end of a new socket pair, with the first bytes in it, and keep the other."""
-        _detach_stderr_after(self._socket)
+        self._opener = _detach_stderr_after(self._socket)
         near, far = _new_pair()
         with far:
             taken = near.send(first, socket.MSG_DONTWAIT)
@@ -331,35 +340,47 @@ def _send_descriptor(ssh: socket.socket, wanted: socket.socket) -> None:
     socket.send_fds(ssh, [b"\0"], [wanted.fileno()])
 
 
-def _detach_stderr_after(ssh: socket.socket) -> None:
+def _detach_stderr_after(ssh: socket.socket) -> int:
     """Close stderr once the process that made ssh's socket has ended.
 
     With `-f`, another process of ssh goes on with the connection. A program that reads the stderr
     of the first one to its end must not wait for us.
+
+    Returns:
+        A descriptor that is readable once that process has ended; -1 if there is none.
     """
     if sys.platform != "linux":
-        return
+        return -1
     made_by = ssh.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
     first = int.from_bytes(made_by[:4], sys.byteorder)
+    if not first:  # it is in another pid namespace
+        return -1
+    watched = -1
+    with contextlib.suppress(AttributeError, OSError):  # conda's Python is for older kernels
+        watched = os.pidfd_open(first)
 
     def work() -> None:
-        with contextlib.suppress(OSError):  # no descriptor or no process of that number is left
-            if first:  # 0: it is in another pid namespace
-                _await_end(first)
-                signals.detach_stderr()
+        with contextlib.suppress(OSError):  # no descriptor is left, to look at the process
+            _await_end(first, watched)
+            signals.detach_stderr()
 
     threading.Thread(target=work, daemon=True).start()
+    return watched
 
 
-def _await_end(pid: int) -> None:
+def _await_end(pid: int, watched: int) -> None:
     """Wait until a process ends, even if its parent does not ask for its status.
 
+    Args:
+        pid: of the process.
+        watched: its descriptor, or -1.
+
     Raises:
-        OSError: this kernel or user cannot watch it.
+        OSError: nothing can be known about it.
     """
-    if sys.platform == "linux" and hasattr(os, "pidfd_open"):
-        poll.wait([os.pidfd_open(pid)], [], [], math.inf)
+    if watched >= 0:
+        poll.wait([watched], [], [], math.inf)
         return
-    begun = process_identity.start_time(pid)  # the Python of conda is built for older kernels
+    begun = process_identity.start_time(pid)
     while begun and process_identity.start_time(pid) == begun:
         time.sleep(_LOOK_EVERY_S)

@@ -15,12 +15,15 @@ from sm_proxy.local import debug_log, poll, signals
 from sm_proxy.local.poll import NOTHING, Ready
 from sm_proxy.local.stdio import CHUNK, Stdio
 from sm_proxy.tunnel.greeting import SILENCE_S, Greeting
+from sm_proxy.tunnel.leavable import LeavableStream
 from sm_proxy.tunnel.stream import Stream, finish, unwrapped, wanted
 
 LINGER_S: Final = 2.0
 """How long to wait for answers after the end of stdin; SSM has no half-close."""
 GREETING_S: Final = 30.0
 """The longest wait for the greeting, however many lines come before it."""
+STAYS_S: Final = 1.5
+"""How long after the greeting this process stays at least: short connections are most of them."""
 _NEVER: Final = float("inf")
 
 
@@ -32,18 +35,25 @@ class Pump:
         stdio: to ssh.
         ungreeted: makes the error for a tunnel without an SSH server's greeting, from the bytes
             that came instead.
+        leave: asks another process to go on with the stream; returns whether it was asked.
 
     Attributes:
         up: how many bytes have come from ssh.
         down: how many bytes ssh has taken.
+        left: whether another process goes on.
     """
 
     def __init__(
-        self, stream: Stream, stdio: Stdio, ungreeted: Callable[[Greeting], SmProxyError]
+        self,
+        stream: Stream,
+        stdio: Stdio,
+        ungreeted: Callable[[Greeting], SmProxyError],
+        leave: Callable[[LeavableStream], bool] = lambda _: False,
     ) -> None:
         self._stream = stream
         self._stdio = stdio
         self._ungreeted = ungreeted
+        self._leave = leave
         self._backlog = memoryview(b"")
         self._stdin_open = True
         self._ssh_gone = False
@@ -51,11 +61,14 @@ class Pump:
         self._looked_at = -_NEVER
         self._greeting_due = self._greeting_limit = _NEVER
         self._greeting = Greeting()
+        self._stays_until = _NEVER
+        self._pause = STAYS_S
         self.up = 0
         self.down = 0
+        self.left = False
 
     def run(self) -> None:
-        """Copy until both sides are done; returns after a clean end.
+        """Copy until both sides are done; returns after a clean end, or if another goes on.
 
         Raises:
             Exception: the stream's failure, after all bytes before it were delivered.
@@ -88,6 +101,15 @@ class Pump:
             self._ssh_gone = self._ssh_gone or self._stdio.gone()
         self._ssh_gone = self._ssh_gone or bool(ready.hung_up)
         self._stream = unwrapped(self._stream)
+        if now >= self._stays_until and isinstance(self._stream, LeavableStream):
+            self._consider_leaving(now, self._stream)
+
+    def _consider_leaving(self, now: float, stream: LeavableStream) -> None:
+        if self._leave(stream):
+            self._stays_until = _NEVER
+        else:  # such as while the housekeeping makes a call
+            self._pause *= 2
+            self._stays_until = now + self._pause
 
     @property
     def _listening(self) -> bool:
@@ -112,6 +134,8 @@ class Pump:
             self._greeting_due = _NEVER  # it answers: the wait for silence starts again
             if self._greeting.impossible:
                 raise self._ungreeted(self._greeting)
+            if self._greeting.version:
+                self._stays_until = time.monotonic() + self._pause
         self._backlog = memoryview(data)
         return bool(data)
 
@@ -149,6 +173,8 @@ class Pump:
         if not self._stdin_open and not self._stream.delivered:
             self._extend_linger(now)
         due = min(self._linger_until, self._greeting_due)
+        if isinstance(self._stream, LeavableStream):
+            due = min(due, self._stays_until)
         readers, writers = [wakeup], []
         hangups: list[int] = []
         if not self._stream.ended:  # an ended stream has no descriptor and a deadline in the past
@@ -171,9 +197,15 @@ class Pump:
         return far_end_left and not self._greeting.given
 
     def _conclude(self) -> None:
-        """Raise the failure if there is one; else tell the far end, and wait for it to confirm."""
+        """Raise the failure if there is one; else end the stream, unless another goes on with it.
+
+        The far end is told, and has a moment to confirm that.
+        """
         if self._ssh_gone:
             signals.detach_stderr()
+        elif isinstance(self._stream, LeavableStream) and self._stream.left():
+            self.left = True
+            return
         elif self._stream.failure is not None:
             raise self._stream.failure
         elif self._stdin_open and self._stream.ended and (failure := self._stream.suspicion):

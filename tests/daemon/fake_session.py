@@ -103,6 +103,7 @@ class FakeSession:
         self.all_streams: list[FakeStream] = []
         self.options: Options | None = None
         self.api: Api | None = None
+        self._end: list[Exception | None] = []
         self._near, self._far = socket.socketpair()
 
     def poke(self) -> None:
@@ -110,10 +111,7 @@ class FakeSession:
 
     def fail(self, error: Exception | None) -> None:
         """End the session, with this failure of each stream."""
-        self.failure = error
-        for stream in self.streams:
-            stream.failure = error
-        self.ended = True
+        self._end = [error]
         self.poke()
 
     def open_stream(self) -> FakeStream:
@@ -133,6 +131,12 @@ class FakeSession:
     def advance(self, _now: float, *, readable: bool) -> None:
         if readable:
             self._near.recv(100)
+        for error in self._end:  # here, as in a real one, so that its driver notices
+            self.failure = error
+            for stream in self.streams:
+                stream.failure = error
+            self.ended = True
+        self._end = []
 
     def finish(self) -> None:
         self.finishing = self.finished = True

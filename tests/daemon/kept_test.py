@@ -263,7 +263,7 @@ def test_a_session_is_not_kept_if_the_keys_file_has_changed_since_its_connection
 
 
 @pytest.mark.parametrize(
-    ("limit", "most"), [(8, 1), (64, 20), (1024, keeper.MOST), (resource.RLIM_INFINITY, 32)]
+    ("limit", "most"), [(8, 1), (64, 13), (1024, keeper.MOST), (resource.RLIM_INFINITY, 32)]
 )
 def test_a_session_is_shared_by_as_many_as_there_are_descriptors_for(
     limit: int, most: int, monkeypatch: pytest.MonkeyPatch

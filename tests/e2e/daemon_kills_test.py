@@ -14,6 +14,7 @@ import pytest
 
 from tests.e2e.labs import Lab
 from tests.soak import SOAK
+from tests.waits import await_true
 
 pytestmark = pytest.mark.e2e
 
@@ -77,7 +78,8 @@ def test_nothing_is_left_after_a_kill_at_any_moment(kept: Lab) -> None:
         if found and kill(found[0], way):
             killed.add(who)
             if who in {"launcher", "child"}:
-                process.communicate(timeout=60)  # it has seen the end
+                # It has seen the end, unless the test was so slow that its keeper goes on.
+                await_true(lambda: process.poll() is not None or bool(kept.carriers()), 60)  # noqa: B023
         process.kill()
         process.communicate(timeout=60)  # nobody else has its stderr open
         assert kept.ok(*options, kept.host, "echo ok") == b"ok\n", (who, way)
@@ -109,7 +111,8 @@ def test_a_killed_connection_is_cut_and_no_more(kept: Lab, who: str) -> None:
     expected = subprocess.run(["sh", "-c", NUMBERS], capture_output=True, check=True).stdout
     found: list[int] = []
     while not found:  # on a very busy machine, an ssh may do the work itself
-        process = started(kept, kept.host, NUMBERS)
+        # Pumped, a child is there to the end.
+        process = started(kept, *([PUMPED] if who == "child" else []), kept.host, NUMBERS)
         assert process.stdout is not None
         received = process.stdout.read(1000)
         if not (found := victims(kept, who, process)):

@@ -391,7 +391,15 @@ class Lab:
 
     def settle(self) -> None:
         """Wait until all helpers have ended: after ssh's end they still end their session."""
-        await_true(lambda: not self.helpers(), 60, self.helpers)
+        await_true(
+            lambda: not (self.carriers() or self.helpers()),
+            60,
+            lambda: (self.carriers(), self.helpers()),
+        )
+
+    def carriers(self) -> list[int]:
+        """The pids of the keepers that a connection is left to: they watch its ssh."""
+        return [pid for pid in self.keepers() if _watches(pid)]
 
     def _started(self, pid: int, word: bytes) -> bool:
         """Whether a process has this word on its command line, and this lab's environment."""
@@ -399,6 +407,16 @@ class Lab:
             if word in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
                 return str(self.state).encode() in Path(f"/proc/{pid}/environ").read_bytes()
         return False
+
+
+def _watches(pid: int) -> bool:
+    """Whether a process watches another one."""
+    with contextlib.suppress(OSError):
+        for path in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                if "pidfd" in str(path.readlink()):
+                    return True
+    return False
 
 
 @dataclass(frozen=True)

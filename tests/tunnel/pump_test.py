@@ -20,6 +20,7 @@ from sm_proxy.local.stdio import DirectStdio, Stdio, ThreadedStdio
 from sm_proxy.tunnel import pump as pump_module
 from sm_proxy.tunnel import stream as stream_module
 from sm_proxy.tunnel.greeting import Greeting
+from sm_proxy.tunnel.leavable import LeavableStream
 from sm_proxy.tunnel.pump import Pump
 from sm_proxy.tunnel.stream import Stream, StreamWrapper
 
@@ -269,6 +270,36 @@ def test_a_wrapper_with_nothing_left_to_do_sees_no_more_bytes(direct: Connection
     pump.run()
     assert (pump.up, pump.down) == (len(b"question"), len(GREETING + b"answer"))
     assert (wrapper.written_bytes, wrapper.read_bytes) == (0, len(GREETING))
+
+
+class Leaving(LeavableStream):
+    """It ends once it has been asked to."""
+
+    def __init__(self, stream: FakeStream) -> None:
+        super().__init__(stream)
+        self.far = stream.far
+        self.asked = 0
+
+    def ask(self, _: object) -> bool:
+        self.asked += 1
+        if self.asked == 2:
+            self.far.sendall(b"the rest")
+            self.far.shutdown(socket.SHUT_WR)
+        return self.asked == 2
+
+    def left(self) -> bool:
+        return self.asked == 2
+
+
+def test_another_process_may_go_on(either: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pump_module, "STAYS_S", 0.05)
+    stream = Leaving(either.stream)
+    either.far.sendall(GREETING)
+    pump = Pump(stream, either.stdio, ungreeted, stream.ask)
+    pump.run()
+    assert (pump.left, pump.down) == (True, len(GREETING + b"the rest"))
+    assert not either.stream.finish_called
+    assert stream.asked == 2
 
 
 def test_the_end_from_the_container_delivers_the_rest(
