@@ -21,7 +21,7 @@ DAEMON = """
 import json, os, stat, sys
 mask = os.umask(0)
 files = {}
-for number in range(64):
+for number in range(4096):
     try:
         found = os.fstat(number)
         files[number] = found.st_rdev if stat.S_ISCHR(found.st_mode) else "folder"

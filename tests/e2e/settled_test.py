@@ -20,7 +20,7 @@ from tests.waits import await_true
 
 pytestmark = pytest.mark.e2e
 
-SIZE = (50 if SOAK else 6) << 20
+SIZE = (50 if SOAK else 3) << 20
 STEPS = 40
 
 
