@@ -167,9 +167,10 @@ def waits(stream: KeptStream) -> bool:
 def test_an_ended_keeper_is_no_answer(world: KeptWorld, connection: Settling) -> None:
     assert connection.ask()
     world.signal()
+    assert connection.ssh.recv(1) == b""  # it has ended, before or after it agreed
     drive(connection.stream, lambda _: False)
-    assert connection.stream.failure is not None
     assert not connection.stream.left()
+    assert connection.stream.failure is not None
     assert not connection.told
 
 
