@@ -9,6 +9,7 @@ from itertools import count
 import pytest
 
 from tests.e2e.labs import Lab
+from tests.soak import cases
 
 pytestmark = pytest.mark.e2e
 
@@ -39,14 +40,15 @@ def started(options: str, port: int) -> str:
 
 
 def test_doctor_names_the_servers_restriction(lab: Lab) -> None:
+    tried = cases(CASES, list(CASES)[2:4])
     job = lab.launch("strict")
     _, port = job.where()
     lab.ok(
         job.host,
         "cd $SM_PROXY_RUN_DIR && sshd=$(readlink /proc/$(cat sshd.pid)/exe |"
-        " sed s,/root/usr/sbin/,/,) && " + " && ".join(map(started, CASES, count(port + 1))),
+        " sed s,/root/usr/sbin/,/,) && " + " && ".join(map(started, tried, count(port + 1))),
     )
-    for number, options in enumerate(CASES, 1):
+    for number, options in enumerate(tried, 1):
         job.claim(port=port + number)
         lab.forget()
         done = lab.warm("doctor", job.host, "--json", "--ssh-config", lab.config)

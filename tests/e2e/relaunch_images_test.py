@@ -16,6 +16,7 @@ import pytest
 from sm_proxy.local import private_files
 from tests.e2e.labs import Lab
 from tests.lab.conftest import needs_debian, needs_root
+from tests.soak import only_in_soak
 from tests.waits import await_true
 
 pytestmark = [pytest.mark.e2e, needs_root]
@@ -123,6 +124,7 @@ def test_an_image_without_sshd_and_a_user_without_a_name(lab: Lab, tmp_path: Pat
 
 
 @needs_debian
+@only_in_soak
 def test_an_image_that_does_not_run_as_root(lab: Lab, tmp_path: Path) -> None:
     files = tmp_path / "files"
     for name, content in {

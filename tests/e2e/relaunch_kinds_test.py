@@ -166,6 +166,7 @@ def _ours(name: str) -> bool:
     return name.startswith("SM_PROXY_") or name in _CHANGING
 
 
+@only_in_soak
 def test_a_job_with_instance_groups_is_relaunched(lab: Lab) -> None:
     job = lab.unused("groups")
     group = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "InstanceGroupName": "cpu"}
@@ -320,6 +321,7 @@ def _mpi_job_is_relaunched(lab: Lab, files: Path, workers: str, packages: str) -
 
 
 @needs_debian
+@only_in_soak
 def test_a_job_whose_nodes_use_the_sshd_of_their_image_is_relaunched(
     lab: Lab, tmp_path: Path
 ) -> None:
