@@ -32,10 +32,15 @@ def started(lab: Lab) -> int:
     return [call["operation"] for call in lab.calls()].count("StartSession")
 
 
-def kept(lab: Lab) -> dict[str, int]:
-    """The open sessions that are kept, each with its keeper's pid."""
+def kept(lab: Lab, *, in_use: bool = False) -> dict[str, int]:
+    """The open sessions that are kept, or that a connection uses, each with its keeper's pid."""
     daemons = json.loads(lab.sm_proxy("daemon", "status", "--json").stdout)["data"]["daemons"]
-    found = {each["session"]: each["pid"] for daemon in daemons for each in daemon["sessions"]}
+    found = {
+        each["session"]: each["pid"]
+        for daemon in daemons
+        for each in daemon["sessions"]
+        if each["streams"] or not in_use
+    }
     return {session: found[session] for session in lab.sessions() if session in found}
 
 
@@ -57,10 +62,11 @@ def open_kept(lab: Lab, command: str, *words: str) -> tuple[subprocess.Popen[byt
     """
     while True:
         process = open_ssh(lab, command, *words)
-        for session, keeper in kept(lab).items():
+        for session, keeper in kept(lab, in_use=True).items():
             return process, session, keeper
         process.kill()
         process.communicate(timeout=60)
+        lab.settle()
 
 
 def test_a_second_ssh_makes_no_call(served: Lab) -> None:

@@ -391,11 +391,12 @@ class Lab:
 
     def settle(self) -> None:
         """Wait until all helpers have ended: after ssh's end they still end their session."""
-        await_true(
-            lambda: not (self.carriers() or self.helpers()),
-            60,
-            lambda: (self.carriers(), self.helpers()),
-        )
+
+        def busy() -> list[int]:
+            return [*self.carriers(), *self.helpers()]
+
+        # Twice: a keeper may hand an end to a new process while they are listed.
+        await_true(lambda: not (busy() or busy()), 60, busy)
 
     def carriers(self) -> list[int]:
         """The pids of the keepers that a connection is left to: they watch its ssh."""
