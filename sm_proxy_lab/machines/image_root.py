@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +28,7 @@ def may_overlay() -> bool:
         namespaces.make_mounts_private()
         _mount_overlay(Path("/usr"), Path(folder))
 
-    with tempfile.TemporaryDirectory(prefix="sm-proxy-probe-") as folder:
+    with namespaces.probe_folder() as folder:
         return namespaces.succeeds(mount)
 
 

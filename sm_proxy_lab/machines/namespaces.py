@@ -38,6 +38,7 @@ MS_SLAVE = 0x8_0000
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -164,9 +165,20 @@ def succeeds(action: Callable[[], None]) -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
+@contextlib.contextmanager
+def probe_folder() -> Iterator[str]:
+    """An empty folder for a moment. A signal that ends the lab waits, else it might be left."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        with tempfile.TemporaryDirectory(prefix="sm-proxy-probe-") as folder:
+            yield folder
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def mounts_stay_inside() -> bool:
     """Try whether a mount in a new namespace stays invisible outside."""
-    with tempfile.TemporaryDirectory(prefix="sm-proxy-probe-") as folder:
+    with probe_folder() as folder:
 
         def mount_inside() -> None:
             unshare(CLONE_NEWNS)

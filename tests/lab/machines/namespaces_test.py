@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from pathlib import Path
 
@@ -40,3 +41,14 @@ def test_only_the_calling_thread_enters_a_namespace() -> None:
         thread.join()
     assert seen == [before]
     os.close(netns)
+
+
+def test_a_signal_leaves_no_folder_of_a_probe() -> None:
+    left: list[bool] = []
+    before = signal.signal(signal.SIGTERM, lambda *_: left.append(Path(folder).exists()))
+    try:
+        with namespaces.probe_folder() as folder:
+            signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert left == [False]
