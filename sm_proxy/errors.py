@@ -87,6 +87,10 @@ Code = Literal[
     "no-server",
     "route-unusable",
     "remote-debug-off",
+    "no-stack",
+    "stack-failed",
+    "in-use",
+    "build-failed",
 ]
 
 EXIT_OK = 0

@@ -32,6 +32,7 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
     "logs": ("DescribeLogStreams", "GetLogEvents"),
     "ec2": (
         *(
+            "DescribeAvailabilityZones",
             "DescribeInstanceConnectEndpoints",
             "DescribeInstances",
             "DescribeNetworkAcls",
@@ -39,6 +40,7 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
         ),
         *("DescribeRouteTables",),
         *("DescribeSecurityGroups", "DescribeSubnets", "DescribeVpcEndpoints"),
+        *("DescribeVpcEndpointServices", "DescribeVpcs"),
         "GetConsoleOutput",
     ),
     "ec2-instance-connect": ("SendSSHPublicKey",),
@@ -46,8 +48,18 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
         *("DescribeInstanceInformation", "GetConnectionStatus"),
         *("ResumeSession", "StartSession", "TerminateSession"),
     ),
-    "ecr": ("BatchGetImage", "DescribeImages", "GetDownloadUrlForLayer"),
+    "ecr": (
+        *("BatchGetImage", "CreateRepository", "DescribeImages", "DescribeRepositories"),
+        "GetDownloadUrlForLayer",
+    ),
     "iam": ("SimulatePrincipalPolicy",),
+    "cloudformation": (
+        *("CreateStack", "DeleteStack", "DescribeStackDriftDetectionStatus", "DescribeStackEvents"),
+        *("DescribeStackResourceDrifts", "DescribeStackResources", "DescribeStacks"),
+        *("DetectStackDrift", "GetTemplate", "UpdateStack"),
+    ),
+    "autoscaling": ("DescribeAutoScalingGroups",),
+    "codebuild": ("BatchGetBuilds", "BatchGetProjects", "StartBuild", "StopBuild"),
     "pricing": ("GetProducts",),
 }
 _FORMAT: Final = 2

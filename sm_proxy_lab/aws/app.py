@@ -9,11 +9,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sm_proxy_lab.aws import kms, mfa, models, pricing, validation
+from sm_proxy_lab.aws.autoscaling.service import AutoScaling
+from sm_proxy_lab.aws.cloudformation.service import CloudFormation
+from sm_proxy_lab.aws.codebuild.service import CodeBuild
 from sm_proxy_lab.aws.connect_endpoints import ConnectEndpoints
 from sm_proxy_lab.aws.ecr.service import Ecr
 from sm_proxy_lab.aws.faults import Faults
 from sm_proxy_lab.aws.http.errors import AwsError, Reply, json_reply, render
 from sm_proxy_lab.aws.http.request import read_json
+from sm_proxy_lab.aws.iam.principals import Principals
 from sm_proxy_lab.aws.iam.roles import Roles
 from sm_proxy_lab.aws.instance_access import InstanceAccess
 from sm_proxy_lab.aws.logs.service import Logs
@@ -60,6 +64,7 @@ class AwsApp:
         self.gateway = gateway
         self.ecr = Ecr()
         self.roles = Roles(moto)
+        self.principals = Principals()
         self.sagemaker = SageMaker(emit, Admission(self.roles, self.faults))
         self.logs = Logs(LogStore(), self.faults)
         self.enforcement = enforcement
@@ -77,6 +82,9 @@ class AwsApp:
             "pricing": {"GetProducts": pricing.get_products},
             "iam": dict(self.roles.operations),
             "ec2-instance-connect": dict(access.connect),
+            "cloudformation": dict(CloudFormation().operations),
+            "autoscaling": dict(AutoScaling().operations),
+            "codebuild": dict(CodeBuild().operations),
             "ec2": {**access.ec2, **self.connect_endpoints.ec2},
         }
 
@@ -91,7 +99,7 @@ class AwsApp:
     def answer(self, call: Call) -> Reply:
         """Answer an API call, with the latency and the faults that are set, and record it."""
         started = time.time()
-        self._travel()
+        self._travel(call)
         error: AwsError | None = None
         try:
             reply = self._serve(call)
@@ -106,7 +114,7 @@ class AwsApp:
         self._calls.add(
             call, started=started, status=reply.status, size=len(reply.body), error=code
         )
-        self._travel()
+        self._travel(call)
         return reply
 
     def open_tunnel(self, call: Call) -> dict[str, Any] | Reply:
@@ -126,8 +134,8 @@ class AwsApp:
         self._calls.add(call, started=started, status=101, size=0, error=None)
         return request
 
-    def _travel(self) -> None:
-        if self._latency_s:
+    def _travel(self, call: Call) -> None:
+        if self._latency_s and not call.via:
             time.sleep(self._latency_s)
 
     def _serve(self, call: Call) -> Reply:

@@ -45,6 +45,8 @@ class CallLog:
             "status": status,
             "region": call.region,
         }
+        if call.via:
+            line["via"] = call.via
         if error:
             line["error"] = error
         if call.params and call.service in _SERVICES and _HARMLESS.match(call.operation):

@@ -23,6 +23,8 @@ class Call:
         protocol: `json`, `query`, `ec2`, `rest-json` or `rest-xml`.
         params: The parameters: the JSON body or the form, empty for the other protocols.
         access_key: None if the request has no signature.
+        via: the service that makes the call for the caller, such as `cloudformation`; empty if the
+            caller makes it.
     """
 
     method: str
@@ -34,6 +36,7 @@ class Call:
     operation: str = ""
     region: str = DEFAULT_REGION
     access_key: str | None = None
+    via: str = ""
     protocol: str = "json"
     params: dict[str, Any] = field(default_factory=dict)
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 NAMESPACES = {
     "sts": "https://sts.amazonaws.com/doc/2011-06-15/",
     "iam": "https://iam.amazonaws.com/doc/2010-05-08/",
+    "cloudformation": "http://cloudformation.amazonaws.com/doc/2010-05-15/",
+    "autoscaling": "http://autoscaling.amazonaws.com/doc/2011-01-01/",
 }
 
 

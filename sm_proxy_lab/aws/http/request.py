@@ -22,8 +22,15 @@ _TARGETS = {
     "AmazonEC2ContainerRegistry": "ecr",
     "AWSPriceListService": "pricing",
     "AWSEC2InstanceConnectService": "ec2-instance-connect",
+    "CodeBuild": "codebuild",
 }
-_VERSIONS = {"2016-11-15": "ec2", "2011-06-15": "sts", "2010-05-08": "iam"}
+_VERSIONS = {
+    "2016-11-15": "ec2",
+    "2011-06-15": "sts",
+    "2010-05-08": "iam",
+    "2010-05-15": "cloudformation",
+    "2011-01-01": "autoscaling",
+}
 
 
 def parse(method: str, target: str, headers: dict[str, str], body: bytes) -> Call:

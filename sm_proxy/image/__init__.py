@@ -1,0 +1,1 @@
+"""Builds a container image on CodeBuild, without docker on this machine."""
