@@ -1,0 +1,101 @@
+"""The names of the services that a VPC endpoint can lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import SmProxyError, printable
+
+GATEWAYS: Final = frozenset({"dynamodb", "s3"})
+"""Services whose gateway endpoints cost nothing: see AWS's guide on gateway endpoints."""
+SMALLEST: Final = ("ssm", "ssmmessages")
+"""What the agent of a bastion needs. It prefers ssmmessages to ec2messages (AWS's documentation of
+SSM Agent)."""
+_CHINESE: Final = frozenset({"ec2", "ecr.api", "ecr.dkr", "sagemaker.api", "sts"})
+"""Their names begin with `cn.` in China (aws-cdk, vpc-endpoint.ts)."""
+_SHOWN: Final = 60
+
+
+def find(aws: Aws, names: Iterable[str], zones: Sequence[str] = ()) -> dict[str, str]:
+    """The services' full names in the caller's region, as EC2 itself tells them.
+
+    Args:
+        aws: for the calls; its region counts.
+        names: as the services' names end, such as `ssm` or `ecr.api`.
+        zones: the zones in which there will be endpoints, if their services must be there.
+
+    Returns:
+        Full names such as `com.amazonaws.eu-west-1.ssm`, by name: of a gateway for `s3` and
+        `dynamodb`, of an interface for others.
+
+    Raises:
+        SmProxyError: `usage`, the region or a zone lacks a service; or a call fails.
+    """
+    wanted = sorted(set(names))
+    if not wanted:
+        return {}
+    offered = list(_offered(aws))
+    return {name: _one(aws.region, name, zones, offered) for name in wanted}
+
+
+def documented(region: str, names: Iterable[str]) -> dict[str, str]:
+    """As `find`, without a call: by the pattern that AWS documents, with its exceptions in China.
+
+    Args:
+        region: such as `cn-north-1`.
+        names: as the services' names end.
+    """
+    china = region.startswith("cn-")
+    return {
+        name: f"{'cn.' if china and name in _CHINESE else ''}com.amazonaws.{region}.{name}"
+        for name in sorted(set(names))
+    }
+
+
+def _one(region: str, name: str, zones: Sequence[str], offered: list[dict[str, Any]]) -> str:
+    kind = "Gateway" if name in GATEWAYS else "Interface"
+    end = f".{region}.{name}"
+    found = {
+        str(item["ServiceName"]): item
+        for item in offered
+        if str(item.get("ServiceName", "")).endswith(end) and kind in _kinds(item)
+    }
+    if not found:
+        what = f"the region {region} has no service {printable(name, _SHOWN)!r} for a VPC endpoint"
+        raise SmProxyError("usage", f"{what} of the type {kind}", _hint(region, name, offered))
+    full = min(found)
+    there = found[full].get("AvailabilityZones") or list(zones)
+    if kind == "Interface" and (missing := [zone for zone in zones if zone not in there]):
+        what = f"{full} is not offered in {', '.join(missing)}"
+        raise SmProxyError("usage", what, f"Use zones of these: {', '.join(sorted(there))}.")
+    return full
+
+
+def _hint(region: str, name: str, offered: list[dict[str, Any]]) -> str:
+    """What the user may have meant: services whose names have a word in common."""
+    middle = f".amazonaws.{region}."
+    known = {str(item.get("ServiceName", "")).partition(middle)[2] for item in offered}
+    near = sorted(item for item in known if set(item.split(".")) & set(name.split(".")))
+    if near:
+        return f"There is {', '.join(near[:8])}."
+    return "`aws ec2 describe-vpc-endpoint-services` lists those that there are."
+
+
+def _kinds(item: dict[str, Any]) -> set[str]:
+    return {str(kind.get("ServiceType")) for kind in item.get("ServiceType", [])}
+
+
+def _offered(aws: Aws) -> Iterator[dict[str, Any]]:
+    more: dict[str, str] = {}
+    while True:
+        try:
+            page = aws.call("ec2", "DescribeVpcEndpointServices", **more)
+        except ServiceError as error:
+            raise error.as_failure() from None
+        yield from page.get("ServiceDetails", [])
+        if not page.get("NextToken"):
+            return
+        more = {"NextToken": page["NextToken"]}
