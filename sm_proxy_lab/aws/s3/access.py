@@ -24,7 +24,8 @@ def check(call: Call, roles: Roles, faults: Faults) -> None:
     Raises:
         AwsError: The refusal.
     """
-    signature.check(call)
+    if not call.via:  # a service of the lab acts for its caller without the caller's secret
+        signature.check(call)
     for needed in _needed(call):
         faults.check_action(needed)
         if call.access_key == role_credentials.ACCESS_KEY:
