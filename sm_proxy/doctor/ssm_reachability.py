@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sm_proxy.aws import security_rules
+from sm_proxy.aws import security_rules, subnet_egress
 from sm_proxy.doctor import bastion, security_groups
 from sm_proxy.doctor.check import Context, SkipCheck, needed
 from sm_proxy.errors import SmProxyError
@@ -82,31 +82,15 @@ def _default_route(context: Context, instance: dict[str, Any]) -> bool:
     tables = security_groups.ask_ec2(context, "DescribeRouteTables", Filters=filters).get(
         "RouteTables", []
     )
-    own = [item for item in tables if any(a.get("SubnetId") == subnet for a in _joined(item))]
-    main = [item for item in tables if any(a.get("Main") for a in _joined(item))]
-    return any(
-        route_.get("DestinationCidrBlock") == "0.0.0.0/0"
-        and route_.get("State") != "blackhole"
-        and (public or not str(route_.get("GatewayId", "")).startswith("igw-"))
-        for table in (own or main)
-        for route_ in table.get("Routes", [])
-    )
-
-
-def _joined(table: dict[str, Any]) -> list[dict[str, Any]]:
-    return list(table.get("Associations", []))
+    found = subnet_egress.tables_of(tables, subnet)
+    return any(subnet_egress.leads_out(table, public=public) for table in found)
 
 
 def _endpoints(context: Context, vpc_id: str) -> dict[str, list[str]]:
-    """The VPC's available endpoints: service to the ids of its security groups."""
+    """The VPC's available endpoints for SSM: service to the ids of its security groups."""
     filters = [{"Name": "vpc-id", "Values": [vpc_id]}]
     found = security_groups.ask_ec2(context, "DescribeVpcEndpoints", Filters=filters).get(
         "VpcEndpoints", []
     )
-    usable = [item for item in found if str(item.get("State", "")).lower() == "available"]
-    return {
-        str(item["ServiceName"]).rpartition(".")[2]: [
-            str(group["GroupId"]) for group in item.get("Groups", [])
-        ]
-        for item in usable
-    }
+    by_service = {name: subnet_egress.endpoints_for(found, name) for name in _ENDPOINTS}
+    return {name: subnet_egress.groups_of(items) for name, items in by_service.items() if items}

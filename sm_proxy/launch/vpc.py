@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sm_proxy.aws import security_rules
+from sm_proxy.aws import security_rules, subnet_egress
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs.subnets import Subnets, describe_subnets
@@ -18,7 +18,6 @@ _NETWORK: Final = "--subnets subnet-... --security-groups sg-..."
 _NAME_THEM: Final = (
     f"Reach a training job with --remote-debug, or name a network that has a bastion: {_NETWORK}"
 )
-_EVERYWHERE: Final = frozenset({"0.0.0.0/0", "::/0"})
 
 
 @dataclass(frozen=True)
@@ -229,40 +228,18 @@ def _reaching(aws: Caller, vpc_id: str, subnet_ids: Sequence[str], service: str)
     """Those of the subnets of a VPC from which a service can be reached."""
     vpc = [{"Name": "vpc-id", "Values": [vpc_id]}]
     tables = aws.call("ec2", "DescribeRouteTables", Filters=vpc).get("RouteTables", [])
-    of_subnet = {subnet: _tables(tables, subnet) for subnet in subnet_ids}
-    if all(any(map(_leads_out, found)) for found in of_subnet.values()):
+    of_subnet = {subnet: subnet_egress.tables_of(tables, subnet) for subnet in subnet_ids}
+    if all(any(map(subnet_egress.leads_out, found)) for found in of_subnet.values()):
         return list(subnet_ids)
     answer = aws.call("ec2", "DescribeVpcEndpoints", Filters=vpc).get("VpcEndpoints", [])
-    end = f".{service}"
-    of_service = [item for item in answer if str(item.get("ServiceName", "")).endswith(end)]
-    if any(item.get("VpcEndpointType") == "Interface" for item in of_service):
+    if subnet_egress.endpoints_for(answer, service, "Interface"):
         return list(subnet_ids)
-    served = {name for item in of_service for name in item.get("RouteTableIds", [])}
+    gateways = subnet_egress.endpoints_for(answer, service)
     return [
         subnet
         for subnet, found in of_subnet.items()
-        if any(_leads_out(table) or table.get("RouteTableId") in served for table in found)
+        if any(map(subnet_egress.leads_out, found)) or subnet_egress.is_served(found, gateways)
     ]
-
-
-def _tables(tables: list[dict[str, Any]], subnet: str) -> list[dict[str, Any]]:
-    """The route table of a subnet: its own, else the VPC's main one."""
-
-    def joined(table: dict[str, Any], name: str, value: object) -> bool:
-        return any(item.get(name) == value for item in table.get("Associations", []))
-
-    own = [item for item in tables if joined(item, "SubnetId", subnet)]
-    return own or [item for item in tables if joined(item, "Main", value=True)]
-
-
-def _leads_out(table: dict[str, Any]) -> bool:
-    """Whether a route table has a default route that serves private addresses."""
-    return any(
-        route.get("DestinationCidrBlock") in _EVERYWHERE
-        and route.get("State") != "blackhole"
-        and not str(route.get("GatewayId", "")).startswith("igw-")
-        for route in table.get("Routes", [])
-    )
 
 
 def _bastions(aws: Caller, bastion: str | None) -> list[dict[str, Any]]:
