@@ -142,7 +142,7 @@ class AwsApp:
         if call.protocol == "json":
             read_json(call)
         if self.ecr.serves(call):
-            return self.ecr.download(call)
+            return self.ecr.serve(call)
         self.faults.check(call)
         self._mfa.check(call)
         if call.service == "s3":

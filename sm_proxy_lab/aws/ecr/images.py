@@ -19,6 +19,8 @@ FORMS: Final = {
     "oci": (OCI, OCI_INDEX, "application/vnd.oci.image.config.v1+json"),
 }
 """Form -> media types of manifest, index and config."""
+LAYER: Final = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+_LAYER_SIZE: Final = 32_654
 _URI = re.compile(
     r"(?P<registry>\d{12})\.dkr\.ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/"
     r"(?P<repository>[^:@]+)(?::(?P<tag>[^@]+))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
@@ -62,6 +64,17 @@ class Pushed:
     children: tuple[Blob, ...] = ()
     configs: tuple[Blob, ...] = ()
     at: float = field(default_factory=time.time)
+
+    @property
+    def size(self) -> int:
+        """Of the layers, in bytes; of an index that of one image."""
+        manifest = json.loads((self.children[-1] if self.children else self.top).content)
+        return sum(int(layer["size"]) for layer in manifest.get("layers", ()))
+
+
+def host(registry: str, region: str) -> str:
+    """The registry's host name."""
+    return f"{registry}.dkr.ecr.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
 
 
 def parse(uri: str) -> Name | None:
@@ -136,7 +149,6 @@ def _image(
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer}"]},
     }
     blob = _blob(config_type, document)
-    layer_type = "application/vnd.docker.image.rootfs.diff.tar.gzip"
     manifest = {
         "schemaVersion": 2,
         "mediaType": manifest_type,
@@ -145,7 +157,7 @@ def _image(
             "size": len(blob.content),
             "digest": blob.digest,
         },
-        "layers": [{"mediaType": layer_type, "size": 32_654, "digest": f"sha256:{layer}"}],
+        "layers": [{"mediaType": LAYER, "size": _LAYER_SIZE, "digest": f"sha256:{layer}"}],
     }
     return _blob(manifest_type, manifest), blob
 

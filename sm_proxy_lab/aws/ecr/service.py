@@ -1,45 +1,46 @@
-"""ECR: what it answers about the images that were registered, and the URL of a config."""
+"""ECR: what it answers about images, and the URLs of their configs and layers."""
 
 from __future__ import annotations
 
 import secrets
-import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, urlencode
 
-from sm_proxy_lab.aws.denial import refusal
 from sm_proxy_lab.aws.ecr import images
-from sm_proxy_lab.aws.http.call import ACCOUNT
+from sm_proxy_lab.aws.ecr.repositories import Repositories
+from sm_proxy_lab.aws.ecr.uploads import Uploads
 from sm_proxy_lab.aws.http.errors import AwsError, Reply
 
 if TYPE_CHECKING:
     from sm_proxy_lab.aws.ecr.images import Blob, Pushed
+    from sm_proxy_lab.aws.ecr.repositories import Repository
     from sm_proxy_lab.aws.http.call import Call
 
 _LIFE_S: Final = 3600
 _BUCKET: Final = "starport-layer-bucket"
 
-Repository = tuple[str, str, str]
-"""Account, region, name."""
-
 
 class Ecr:
-    """The repositories of all accounts and regions.
+    """The images in the repositories.
 
     An image of another account can be read: its repository allows it, as those of AWS's framework
     images do. A repository of another account that nobody registered refuses all.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._pushed: dict[Repository, list[Pushed]] = {}
-        self._tags: dict[Repository, dict[str, str]] = {}
+        self.repositories = Repositories()
+        self._uploads = Uploads(self.repositories)
+        self._lock = self.repositories.lock
         self._urls: dict[str, Blob] = {}
         self.operations = {
             "BatchGetImage": self._batch_get,
+            "BatchDeleteImage": self._batch_delete,
             "GetDownloadUrlForLayer": self._download_url,
             "DescribeImages": self._describe,
+            "ListImages": self._list,
+            **self.repositories.operations,
+            **self._uploads.operations,
         }
 
     def put(self, uri: str, pushed: Pushed) -> str:
@@ -51,50 +52,30 @@ class Ecr:
         name = images.parse(uri)
         if name is None or name.reference.startswith("sha256:"):
             raise ValueError(f"not an image in ECR with a tag: {uri}")
-        key = (name.registry, name.region, name.repository)
-        digest = pushed.top.digest
         with self._lock:
-            known = self._pushed.setdefault(key, [])
-            known[:] = [image for image in known if image.top.digest != digest] + [pushed]
-            self._tags.setdefault(key, {})[name.reference] = digest
-        return digest
+            repository = self.repositories.ensure(name.registry, name.region, name.repository)
+            repository.put(name.reference, pushed)
+        return pushed.top.digest
 
     def find(self, uri: str) -> Pushed | None:
         """The image of that URI."""
         name = images.parse(uri)
         if name is None:
             return None
-        key = (name.registry, name.region, name.repository)
         with self._lock:
-            digest = self._tags.get(key, {}).get(name.reference, name.reference)
-            return next((i for i in self._pushed.get(key, ()) if i.top.digest == digest), None)
-
-    def _repository(self, call: Call) -> Repository:
-        """The repository that a call names.
-
-        Raises:
-            AwsError: There is none, or it is not ours and does not allow us to read it.
-        """
-        registry = call.params.get("registryId", ACCOUNT)
-        key = (registry, call.region, call.params["repositoryName"])
-        if key in self._pushed:
-            return key
-        if registry != ACCOUNT:
-            raise refusal(call, "resource-based policy")
-        message = (
-            f"The repository with name '{key[2]}' does not exist in the registry with id "
-            f"'{registry}'"
-        )
-        raise AwsError("RepositoryNotFoundException", message)
+            repository = self.repositories.find(name.registry, name.region, name.repository)
+            if repository is None:
+                return None
+            return repository.image(repository.tags.get(name.reference, name.reference))
 
     def _batch_get(self, call: Call) -> dict[str, Any]:
         with self._lock:
-            key = self._repository(call)
+            repository = self.repositories.of_call(call)
             accepted = call.params.get("acceptedMediaTypes")
             found: list[dict[str, Any]] = []
             failures: list[dict[str, Any]] = []
             for wanted in call.params["imageIds"]:
-                blob = self._manifest(key, wanted)
+                blob = _manifest(repository, wanted)
                 if blob is None or (accepted and blob.media_type not in accepted):
                     failure = {
                         "imageId": wanted,
@@ -104,8 +85,8 @@ class Ecr:
                     failures.append(failure)
                     continue
                 shown = {
-                    "registryId": key[0],
-                    "repositoryName": key[2],
+                    "registryId": repository.registry,
+                    "repositoryName": repository.name,
                     "imageId": {**wanted, "imageDigest": blob.digest},
                     "imageManifest": blob.content.decode(),
                     "imageManifestMediaType": blob.media_type,
@@ -113,21 +94,15 @@ class Ecr:
                 found.append(shown)
             return {"images": found, "failures": failures}
 
-    def _manifest(self, key: Repository, wanted: dict[str, str]) -> Blob | None:
-        digest = wanted.get("imageDigest") or self._tags[key].get(wanted.get("imageTag", ""))
-        blobs = [blob for image in self._pushed[key] for blob in (image.top, *image.children)]
-        return next((blob for blob in blobs if blob.digest == digest), None)
-
     def _download_url(self, call: Call) -> dict[str, Any]:
         wanted = call.params["layerDigest"]
         with self._lock:
-            key = self._repository(call)
-            configs = [blob for image in self._pushed[key] for blob in image.configs]
-            blob = next((blob for blob in configs if blob.digest == wanted), None)
+            repository = self.repositories.of_call(call)
+            blob = repository.find_blob(wanted)
             if blob is None:
                 message = (
-                    f"The layer with digest '{wanted}' does not exist within the repository "
-                    f"with name '{key[2]}' in the registry with id '{key[0]}'"
+                    f"The layer with digest '{wanted}' does not exist within the repository with "
+                    f"name '{repository.name}' in the registry with id '{repository.registry}'"
                 )
                 raise AwsError("LayersNotFoundException", message)
             path = f"/prod-{call.region}-{_BUCKET}/{secrets.token_hex(8)}/{secrets.token_hex(16)}"
@@ -146,15 +121,19 @@ class Ecr:
         return {"downloadUrl": f"http://{host}{target}", "layerDigest": wanted}
 
     def serves(self, call: Call) -> bool:
-        """Whether a request is for one of the URLs that GetDownloadUrlForLayer gives out."""
-        return call.path.startswith("/prod-") and f"-{_BUCKET}/" in call.path
+        """Whether a request is for the registry itself, or for a URL of GetDownloadUrlForLayer."""
+        return call.path == "/v2/" or (
+            call.path.startswith("/prod-") and f"-{_BUCKET}/" in call.path
+        )
 
-    def download(self, call: Call) -> Reply:
+    def serve(self, call: Call) -> Reply:
         """Answer such a request: the URL alone is the proof, as S3 has it.
 
         Raises:
             AwsError: The URL was changed, or the request carries a second proof.
         """
+        if call.path == "/v2/":
+            return self._uploads.login(call)
         if "authorization" in call.headers:
             message = "Only one auth mechanism allowed"
             raise AwsError("InvalidArgument", message)
@@ -165,31 +144,69 @@ class Ecr:
 
     def _describe(self, call: Call) -> dict[str, Any]:
         with self._lock:
-            key = self._repository(call)
+            repository = self.repositories.of_call(call)
             asked = call.params.get("imageIds")
             found: list[Pushed] = []
             for wanted in asked or ():
-                digest = wanted.get("imageDigest") or self._tags[key].get(wanted.get("imageTag"))
-                image = next((i for i in self._pushed[key] if i.top.digest == digest), None)
+                image = repository.image(repository.digest(wanted))
                 if image is None:
                     shown = ", ".join(f"{name[5:].lower()}:'{wanted[name]}'" for name in wanted)
                     message = (
                         f"The image with imageId {{{shown}}} does not exist within the repository "
-                        f"with name '{key[2]}' in the registry with id '{key[0]}'"
+                        f"with name '{repository.name}' in the registry with id "
+                        f"'{repository.registry}'"
                     )
                     raise AwsError("ImageNotFoundException", message)
                 found.append(image)
-            chosen = found if asked else self._pushed[key]
-            return {"imageDetails": [self._detail(key, image) for image in chosen]}
+            chosen = found if asked else repository.images
+            return {"imageDetails": [_detail(repository, image) for image in chosen]}
 
-    def _detail(self, key: Repository, image: Pushed) -> dict[str, Any]:
-        tags = [tag for tag, digest in self._tags[key].items() if digest == image.top.digest]
-        return {
-            "registryId": key[0],
-            "repositoryName": key[2],
-            "imageDigest": image.top.digest,
-            **({"imageTags": tags} if tags else {}),
-            "imageSizeInBytes": 32_654,
-            "imagePushedAt": round(image.at, 3),
-            "imageManifestMediaType": image.top.media_type,
-        }
+    def _list(self, call: Call) -> dict[str, Any]:
+        with self._lock:
+            repository = self.repositories.of_call(call)
+            named = [
+                {"imageDigest": digest, "imageTag": tag} for tag, digest in repository.tags.items()
+            ]
+            tagged = set(repository.tags.values())
+            others = [image.top.digest for image in repository.images]
+            bare = [{"imageDigest": digest} for digest in others if digest not in tagged]
+            return {"imageIds": named + bare}
+
+    def _batch_delete(self, call: Call) -> dict[str, Any]:
+        with self._lock:
+            repository = self.repositories.of_call(call)
+            gone, failures = [], []
+            for wanted in call.params["imageIds"]:
+                digest = repository.digest(wanted)
+                if digest is None or repository.image(digest) is None:
+                    failure = {
+                        "imageId": wanted,
+                        "failureCode": "ImageNotFound",
+                        "failureReason": "Requested image not found",
+                    }
+                    failures.append(failure)
+                    continue
+                gone.append({**wanted, "imageDigest": digest})
+                repository.tags.pop(wanted.get("imageTag", ""), None)
+                if "imageTag" not in wanted or digest not in repository.tags.values():
+                    repository.remove(digest)
+            return {"imageIds": gone, "failures": failures}
+
+
+def _manifest(repository: Repository, wanted: dict[str, str]) -> Blob | None:
+    digest = repository.digest(wanted)
+    blobs = [blob for image in repository.images for blob in (image.top, *image.children)]
+    return next((blob for blob in blobs if blob.digest == digest), None)
+
+
+def _detail(repository: Repository, image: Pushed) -> dict[str, Any]:
+    tags = [tag for tag, digest in repository.tags.items() if digest == image.top.digest]
+    return {
+        "registryId": repository.registry,
+        "repositoryName": repository.name,
+        "imageDigest": image.top.digest,
+        **({"imageTags": tags} if tags else {}),
+        "imageSizeInBytes": image.size,
+        "imagePushedAt": round(image.at, 3),
+        "imageManifestMediaType": image.top.media_type,
+    }
