@@ -98,7 +98,8 @@ def enable_ssh(
             connected after its end: `90s`, `10m`, `2h`. The job costs money for as long.
         wait: how long your program's start waits for you to connect.
         keys: public keys that may log in, lines or paths; None for those of this machine.
-        subnets: of the job, if neither the object nor the bastion tells them.
+        subnets: of the job; None for the object's own, else those of `[launch]` in config.toml,
+            else the bastion's.
         security_groups: of the job; give both or none.
         entrypoint: the command that the image runs, if it cannot be read from the registry.
         remote_debug: switch RemoteDebug on, so that ssh needs no VPC and no bastion.

@@ -63,8 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser, wait: str = "0") -> None:
         action="store_true",
         help="switch RemoteDebug on: ssh then needs no VPC and no bastion (training jobs)",
     )
+    defaults = "default: its own, else those of [launch] in config.toml, else the bastion's"
     for name, metavar in (("subnets", "SUBNET[,...]"), ("security-groups", "GROUP[,...]")):
-        text = f"the {name.replace('-', ' ')} it runs in (default: its own, else the bastion's)"
+        text = f"the {name.replace('-', ' ')} it runs in ({defaults})"
         job.add_argument(f"--{name}", type=_ids, action="extend", metavar=metavar, help=text)
     parser.add_argument(
         "--yes", action="store_true", help="go on although ssh will probably not reach the job"

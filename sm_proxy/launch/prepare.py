@@ -84,7 +84,7 @@ def prepare(
         operation: of the request.
         request: as the user would send it. It is not changed.
         ssh: what is wanted of ssh.
-        settings: of this run; its bastion and its `launch_s3` count.
+        settings: of this run; its `bastion`, `launch` and `launch_s3` count.
         entrypoint: what the image runs, if the user says so.
         sure: whether to go on if ssh will probably not reach the job: the reason is then a note.
         on_status: takes a line for people while it works.
@@ -247,11 +247,25 @@ def _with_network(
     ssh: Ssh,
     settings: Settings,
 ) -> Ssh:
-    """A job without VPC and RemoteDebug goes where the bastion is, unless a network is named."""
+    """A job without VPC and RemoteDebug goes where the settings say, else where the bastion is.
+
+    What the user or the request names comes first.
+
+    Raises:
+        SmProxyError: `no-vpc`, the network of the settings is gone, or the bastion shows none.
+    """
     shape = shapes.of(operation)
     reachable = ssh.remote_debug or remote_debug.is_on(request, shape)
     if reachable or value_at(request, shape.VPC) or ssh.subnets or ssh.security_groups:
         return ssh
+    if settings.launch and settings.launch.region == aws.region:
+        place = vpc.of_settings(aws, settings.launch)
+        return replace(
+            ssh,
+            subnets=place.subnets,
+            security_groups=place.security_groups,
+            network_from=vpc.IN_SETTINGS,
+        )
     place = vpc.of_bastion(aws, settings.bastion, reach.ports(request.get("Environment"), ssh.port))
     return replace(ssh, subnets=place.subnets, security_groups=place.security_groups)
 

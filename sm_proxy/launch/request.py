@@ -40,6 +40,7 @@ class Ssh:
         image_keys: False ignores the keys in the image's `~/.ssh/authorized_keys`.
         subnets: they replace those of the request.
         security_groups: they replace those of the request.
+        network_from: what names these subnets and groups, if the user did not.
         without_isolation: switch network isolation off, which no ssh can pass.
         remote_debug: switch RemoteDebug on; the job then needs no network of the bastion's.
     """
@@ -52,6 +53,7 @@ class Ssh:
     image_keys: bool = True
     subnets: tuple[str, ...] = ()
     security_groups: tuple[str, ...] = ()
+    network_from: str = ""
     without_isolation: bool = False
     remote_debug: bool = False
 
@@ -207,7 +209,8 @@ def _set_network(draft: Draft, shape: Shape, ssh: Ssh) -> None:
             f"{', or --remote-debug' if shape.REMOTE_DEBUG else ''}.",
         )
     if not config:
-        draft.set(shape.VPC, wanted, "the job runs in a VPC, where the bastion can reach it")
+        where = f"the network of {ssh.network_from}" if ssh.network_from else "a VPC"
+        draft.set(shape.VPC, wanted, f"the job runs in {where}, where the bastion can reach it")
         return
     for name, value in wanted.items():
         draft.set((*shape.VPC, name), value, "you named another network for the job")

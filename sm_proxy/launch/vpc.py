@@ -13,11 +13,16 @@ from sm_proxy.jobs.subnets import Subnets, describe_subnets
 from sm_proxy.launch import limits
 from sm_proxy.launch.caller import Caller
 from sm_proxy.routes import bastion_lookup
+from sm_proxy.settings import sources
+from sm_proxy.settings.schema import LaunchNetwork
 
 _NETWORK: Final = "--subnets subnet-... --security-groups sg-..."
+_GROUP_GONE: Final = "InvalidGroup.NotFound"
 _NAME_THEM: Final = (
     f"Reach a training job with --remote-debug, or name a network that has a bastion: {_NETWORK}"
 )
+
+IN_SETTINGS: Final = "[launch] in config.toml"
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,36 @@ def of_bastion(aws: Caller, bastion: str | None, ports: Sequence[int]) -> Place:
         if error.code != "access-denied":
             raise
         raise _no_vpc(f"the job has no VPC, and {error.message}") from None
+
+
+def of_settings(aws: Caller, network: LaunchNetwork) -> Place:
+    """The network of the settings, if it still exists; unchecked if we may not look.
+
+    Raises:
+        SmProxyError: `no-vpc`, a subnet or a security group is gone; or a call fails.
+    """
+    place = Place(network.subnets, network.security_groups)
+    try:
+        describe_subnets(aws, place.subnets)
+        aws.call("ec2", "DescribeSecurityGroups", GroupIds=list(place.security_groups))
+    except ServiceError as error:
+        if error.error != _GROUP_GONE:
+            raise error.as_failure() from None
+        raise _stale(f"the security groups are gone: {error.message}") from None
+    except SmProxyError as error:
+        if error.code == "no-vpc":
+            raise _stale(error.message) from None
+        if error.code != "access-denied":
+            raise
+    return place
+
+
+def _stale(what: str) -> SmProxyError:
+    return SmProxyError(
+        "no-vpc",
+        f"the network of [launch] in {sources.config_file()} is not there any more: {what}",
+        f"Run `sm-proxy infra deploy`, which writes it anew, or correct it, or use {_NETWORK}",
+    )
 
 
 def _subnets(aws: Caller, vpc_id: str, hosts: list[dict[str, Any]]) -> tuple[str, ...]:
@@ -141,7 +176,7 @@ def doubts(
             return [error]
         raise
     except ServiceError as error:
-        if error.error != "InvalidGroup.NotFound":
+        if error.error != _GROUP_GONE:
             raise
         return [_no_vpc(f"the job's security groups are gone: {error.message}")]
     elsewhere = _elsewhere(rules, place, subnets.vpc_id)

@@ -49,6 +49,21 @@ def _setting(default: Any, *, flag: tuple[str, str] | None = None, recorded: boo
 
 
 @dataclass(frozen=True)
+class LaunchNetwork:
+    """In which network new jobs run, unless their request or an option says so.
+
+    Attributes:
+        region: the only one in which it counts.
+        subnets: their ids, at least one.
+        security_groups: their ids, at least one.
+    """
+
+    region: str
+    subnets: tuple[str, ...]
+    security_groups: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Settings:
     """The settings of one run.
 
@@ -82,6 +97,7 @@ class Settings:
             session of its own for each connection.
         session_ahead: open the next session while one is in use, before a connection needs it.
         daemon_idle: after how many seconds without work the daemon ends; 0 for no daemon.
+        launch: the network of new jobs; None for the bastion's.
         hosts: settings of single hosts, by host name.
     """
 
@@ -119,6 +135,7 @@ class Settings:
     fdpass: bool = _setting(True, recorded=True)
     compression: bool = _setting(True, recorded=True)
     session_ahead: bool = False
+    launch: LaunchNetwork | None = None
     hosts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property

@@ -6,6 +6,11 @@ The file is `config.toml` in the settings folder:
     profile = "research"
     bastion = "i-0123456789abcdef0"
 
+    [launch]
+    region = "eu-west-1"
+    subnets = ["subnet-0123456789abcdef0"]
+    security_groups = ["sg-0123456789abcdef0"]
+
     [hosts.sm-myjob]
     trust_first_use = true
 """
@@ -26,7 +31,7 @@ from sm_proxy.settings.schema import Settings, aws_profile, option, validate
 
 FILE_NAME = "config.toml"
 _AWS_VARIABLES = {"region": ("AWS_REGION", "AWS_DEFAULT_REGION")}
-_FILE_ONLY = frozenset({"hosts"})
+_FILE_ONLY = frozenset({"hosts", "launch"})
 
 
 def load(
@@ -94,7 +99,12 @@ def load_nothing(_: argparse.Namespace) -> Settings:
 
 def from_file() -> Settings:
     """The settings of the file, with defaults for the rest."""
-    return replace(Settings(), **_from_file(paths.config_dir() / FILE_NAME))
+    return replace(Settings(), **_from_file(config_file()))
+
+
+def config_file() -> Path:
+    """The path of `config.toml`."""
+    return paths.config_dir() / FILE_NAME
 
 
 def from_flags(flags: Mapping[str, Any], *, own_variables: bool = False) -> dict[str, Any]:
@@ -160,7 +170,15 @@ def _from_file(path: Path) -> dict[str, Any]:
     if unknown := sorted(set(table) - known):
         names = ", ".join(sorted(known))
         raise SmProxyError("bad-setting", f"{path}: unknown {unknown[0]!r}", f"Known: {names}.")
-    return {name: validate(name, value, str(path)) for name, value in table.items()}
+    return {name: _checked(name, value, str(path)) for name, value in table.items()}
+
+
+def _checked(name: str, value: object, where: str) -> Any:
+    if name != "launch":
+        return validate(name, value, where)
+    from sm_proxy.settings import launch_table  # noqa: PLC0415 - only if there is one
+
+    return launch_table.parse(value, where)
 
 
 def _parse_toml(text: str, path: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from sm_proxy.launch.prepare import Prepared
 from sm_proxy.launch.request import Ssh
 from sm_proxy.launch.shapes import Operation
 from sm_proxy.settings import Settings
+from sm_proxy.settings.schema import LaunchNetwork
 from tests.fakes import ECDSA_KEY, HOST_KEY, FakeAws
 
 DENIED = SmProxyError("access-denied", "it is denied", "Allow it.")
@@ -215,6 +216,39 @@ def test_a_network_that_the_user_names_wins() -> None:
     ssh = Ssh(keys=SSH.keys, subnets=("subnet-2",), security_groups=("sg-job",))
     found = prepared(Cloud(), VpcConfig=None, ssh=ssh)
     assert found.made.request["VpcConfig"]["Subnets"] == ["subnet-2"]
+
+
+LAUNCH = Settings(launch=LaunchNetwork("eu-west-1", ("subnet-set",), ("sg-job",)))
+
+
+def test_a_job_without_vpc_goes_where_the_settings_say() -> None:
+    found = prepared(Cloud(), VpcConfig=None, settings=LAUNCH)
+    (change,) = [change for change in found.made.changes if change.path == "VpcConfig"]
+    assert change.after == {"Subnets": ["subnet-set"], "SecurityGroupIds": ["sg-job"]}
+    assert "[launch] in config.toml" in change.why
+
+
+@pytest.mark.parametrize(
+    ("vpc", "ssh", "region", "subnet"),
+    [
+        (None, Ssh(keys=SSH.keys, subnets=("subnet-2",), security_groups=("sg-job",)), "", "-2"),
+        (training()["VpcConfig"], SSH, "", "-job"),
+        (None, SSH, "us-east-1", "-bastion"),
+    ],
+)
+def test_an_option_the_request_and_another_region_win_over_the_settings(
+    vpc: Any, ssh: Ssh, region: str, subnet: str
+) -> None:
+    network = LaunchNetwork(region or "eu-west-1", ("subnet-set",), ("sg-job",))
+    found = prepared(Cloud(), VpcConfig=vpc, ssh=ssh, settings=Settings(launch=network))
+    assert found.made.request["VpcConfig"]["Subnets"] == [f"subnet{subnet}"]
+    assert "[launch]" not in str(found.made.changes)
+
+
+def test_a_job_with_remote_debug_needs_no_network_of_the_settings() -> None:
+    ssh = Ssh(keys=SSH.keys, remote_debug=True)
+    found = prepared(Cloud(), VpcConfig=None, ssh=ssh, settings=LAUNCH)
+    assert "VpcConfig" not in found.made.request
 
 
 def test_a_role_in_its_own_vpc_is_not_asked_about_network_interfaces() -> None:

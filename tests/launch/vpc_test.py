@@ -10,6 +10,8 @@ from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
 from sm_proxy.launch import vpc
 from sm_proxy.launch.vpc import Place
+from sm_proxy.settings import sources
+from sm_proxy.settings.schema import LaunchNetwork
 from tests.fakes import FakeAws
 
 DENIED = SmProxyError("access-denied", "ec2:Describe is denied", "Allow it.")
@@ -246,6 +248,51 @@ def test_a_way_to_s3(
 def test_the_bastions_subnet_is_taken_if_we_may_not_look_for_a_way_to_s3() -> None:
     aws = aws_with(DescribeRouteTables=DENIED)
     assert vpc.of_bastion(aws, None, (2222,)).subnets == ("subnet-1",)
+
+
+NETWORK = LaunchNetwork("eu-west-1", ("subnet-a", "subnet-b"), ("sg-job",))
+
+
+def test_the_network_of_the_settings_is_taken_if_it_exists() -> None:
+    aws = aws_with()
+    assert vpc.of_settings(aws, NETWORK) == Place(("subnet-a", "subnet-b"), ("sg-job",))
+    assert aws.calls == [
+        ("DescribeSubnets", {"SubnetIds": ["subnet-a", "subnet-b"]}),
+        ("DescribeSecurityGroups", {"GroupIds": ["sg-job"]}),
+    ]
+    assert vpc.of_settings(aws_with(DescribeSubnets=DENIED), NETWORK).subnets == NETWORK.subnets
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        (
+            {"DescribeSubnets": ServiceError("InvalidSubnetID.NotFound", "no subnet-b", "x")},
+            "the job's subnets are gone, or no longer shared with this account: no subnet-b",
+        ),
+        (
+            {"DescribeSecurityGroups": ServiceError("InvalidGroup.NotFound", "no sg-job", "x")},
+            "the security groups are gone: no sg-job",
+        ),
+    ],
+)
+def test_a_stale_network_of_the_settings_is_named_as_such(
+    answers: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(SmProxyError) as caught:
+        vpc.of_settings(aws_with(**answers), NETWORK)
+    assert caught.value.code == "no-vpc"
+    assert f"[launch] in {sources.config_file()} is not there any more" in caught.value.message
+    assert caught.value.message.endswith(words)
+    assert "`sm-proxy infra deploy`" in caught.value.hint
+    assert caught.value.hint.endswith("--subnets subnet-... --security-groups sg-...")
+
+
+def test_another_failure_of_the_service_is_not_taken_for_a_stale_network() -> None:
+    failed = ServiceError("InternalError", "x", "ec2:DescribeSecurityGroups")
+    with pytest.raises(SmProxyError) as caught:
+        vpc.of_settings(aws_with(DescribeSecurityGroups=failed), NETWORK)
+    assert caught.value.code == "aws-error"
 
 
 GROUPS = "DescribeSecurityGroups"

@@ -94,6 +94,7 @@ def test_every_type_of_value_can_come_from_the_file() -> None:
         ('hosts = "x"', "a table"),
         ("allow_loopback = 2", "true or false"),
         ("regoin = 'x'", "unknown 'regoin'"),
+        ("launch = 1", "[launch]"),
         ("region =", "not valid TOML"),
         ("region = 'x'\nregion = 'y'", "not valid TOML"),
         ("region = " + "[" * 100_000, "not valid TOML"),
