@@ -55,9 +55,17 @@ def verdict(tree: Path, *words: str, broken: str = "") -> tuple[int, str]:
     ("words", "arguments"),
     [
         ("", "tests"),
-        ("client", "tests --ignore=tests/lab --ignore=tests/container --ignore=tests/e2e"),
+        (
+            "client",
+            "tests --ignore=tests/lab --ignore=tests/container --ignore=tests/e2e"
+            " --ignore=tests/infra",
+        ),
         ("lab container", "tests/lab tests/container"),
-        ("client e2e -x", "tests --ignore=tests/lab --ignore=tests/container -x"),
+        ("infra", "tests/infra"),
+        (
+            "client e2e -x",
+            "tests --ignore=tests/lab --ignore=tests/container --ignore=tests/infra -x",
+        ),
     ],
 )
 def test_a_suite_selects_its_tests(tree: Path, words: str, arguments: str) -> None:

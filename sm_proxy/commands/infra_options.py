@@ -1,0 +1,177 @@
+"""The options of `infra` that say what the stack shall have."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import Final
+
+from sm_proxy.aws.clients import Aws
+from sm_proxy.errors import SmProxyError, printable
+from sm_proxy.infra import partition
+from sm_proxy.infra.plan import NATS, SMALLEST, Existing, Plan
+from sm_proxy.settings import Settings
+
+_DEFAULTS: Final = Plan("xx-none-1", ("xx-none-1a", "xx-none-1b"))
+_CIDR: Final = re.compile(r"(\d{1,3}\.\d{1,3})\.0\.0/16")
+_ZONES: Final = 3
+
+
+def add_stack(parser: argparse.ArgumentParser) -> None:
+    """`--stack NAME`."""
+    parser.add_argument(
+        "--stack",
+        metavar="NAME",
+        default=_DEFAULTS.stack,
+        help=f"the stack's name: names of its resources begin so (default: {_DEFAULTS.stack})",
+    )
+
+
+def add_plan(parser: argparse.ArgumentParser) -> None:
+    """All options for `plan_of`, and `--stack`."""
+    add_stack(parser)
+    group = parser.add_argument_group("what the stack has")
+    group.add_argument(
+        "--zones",
+        type=zones,
+        metavar="N|NAME,...",
+        default=_ZONES,
+        help=f"availability zones, 2 to 6: how many, or their names (default: {_ZONES})",
+    )
+    group.add_argument(
+        "--nat",
+        choices=NATS,
+        default=_DEFAULTS.nat,
+        help="NAT gateways: one for all zones, one in each zone, or none (default: one)",
+    )
+    group.add_argument(
+        "--endpoints",
+        type=names,
+        metavar="NAME,...",
+        help=f"interface endpoints, billed by the hour: {', '.join(partition.MENU)} (default: none;"
+        f" with --nat none: {', '.join(SMALLEST)}). The endpoint for S3 is free and always there",
+    )
+    group.add_argument(
+        "--cidr",
+        type=prefix,
+        metavar="A.B.0.0/16",
+        default=f"{_DEFAULTS.prefix}.0.0/16",
+        help=f"addresses of the VPC (default: {_DEFAULTS.prefix}.0.0/16)",
+    )
+    group.add_argument(
+        "--bastion-type",
+        metavar="TYPE",
+        default=_DEFAULTS.bastion_type,
+        help=f"instance type of the bastion (default: {_DEFAULTS.bastion_type})",
+    )
+    group.add_argument(
+        "--bastion-days",
+        type=int,
+        metavar="N",
+        default=_DEFAULTS.bastion_days,
+        help="replace the bastion by one with the newest image every N days, 7 to 365 (default:"
+        f" {_DEFAULTS.bastion_days})",
+    )
+    group.add_argument(
+        "--data-bucket",
+        action="append",
+        metavar="NAME",
+        default=[],
+        help="a bucket of your jobs' data, for the policies; may be repeated",
+    )
+    group.add_argument(
+        "--vpc", metavar="ID", help="use this VPC, with --subnets, and make no network"
+    )
+    group.add_argument(
+        "--subnets", type=names, metavar="ID,...", help="private subnets of the VPC of --vpc"
+    )
+
+
+def plan_of(args: argparse.Namespace, settings: Settings, aws: Aws | None) -> Plan:
+    """The plan that the arguments describe.
+
+    Args:
+        args: parsed by a parser with `add_plan`.
+        settings: of this run.
+        aws: to look up zones and services; None makes no call.
+
+    Raises:
+        SmProxyError: `usage`; or those of the calls.
+    """
+    region = settings.region or (aws.region if aws else "")
+    if not region:
+        raise SmProxyError("usage", "no region is named", "Add --region REGION.")
+    existing = _existing(args)
+    endpoints = args.endpoints
+    if endpoints is None:
+        endpoints = SMALLEST if args.nat == "none" and existing is None else ()
+    gateway = () if existing else (partition.S3,)
+    return Plan(
+        region=region,
+        zones=() if existing else _zones(args.zones),
+        nat=args.nat,
+        endpoints=partition.service_names(region, (*gateway, *endpoints)),
+        prefix=args.cidr,
+        bastion_type=args.bastion_type,
+        bastion_days=args.bastion_days,
+        stack=args.stack,
+        existing=existing,
+        data_buckets=tuple(args.data_bucket),
+    )
+
+
+def _existing(args: argparse.Namespace) -> Existing | None:
+    if not args.vpc and not args.subnets:
+        return None
+    if not args.vpc or not args.subnets:
+        raise SmProxyError(
+            "usage", "--vpc and --subnets go together", "Give both, or none to make a VPC."
+        )
+    return Existing(args.vpc, args.subnets)
+
+
+def _zones(wanted: int | tuple[str, ...]) -> tuple[str, ...]:
+    if isinstance(wanted, int):
+        raise SmProxyError(
+            "usage",
+            "only AWS knows the names of your availability zones",
+            "Name them, such as --zones eu-west-1a,eu-west-1b.",
+        )
+    return wanted
+
+
+def zones(text: str) -> int | tuple[str, ...]:
+    """How many zones, or their names.
+
+    Raises:
+        ArgumentTypeError: neither.
+    """
+    if text.isdecimal():
+        return int(text)
+    return names(text)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Names with commas between them, each once.
+
+    Raises:
+        ArgumentTypeError: there is none.
+    """
+    found = tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+    if not found:
+        raise argparse.ArgumentTypeError(f"{printable(text, 60)!r} names nothing")
+    return found
+
+
+def prefix(text: str) -> str:
+    """The first two octets of a /16; `Plan` checks that they are private.
+
+    Raises:
+        ArgumentTypeError: it is no /16.
+    """
+    found = _CIDR.fullmatch(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(
+            f"{printable(text, 60)!r} is not a block such as 10.0.0.0/16"
+        )
+    return found[1]

@@ -1,0 +1,81 @@
+"""`sm-proxy infra policy`: what each identity must be allowed, and why."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import Final
+
+from sm_proxy.commands import infra_options
+from sm_proxy.errors import printable
+from sm_proxy.infra import json_text, partition, policies
+from sm_proxy.local import output
+from sm_proxy.local.output import Result
+from sm_proxy.settings import Settings
+
+_EXAMPLE: Final = "111122223333"
+_ACCOUNT: Final = re.compile(r"\d{12}")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`infra policy NAME [--account ID] [--minimal] [--explain]` and more."""
+    who = "; ".join(f"{name}: {text}" for name, text in policies.WHO.items())
+    parser.add_argument("name", choices=list(policies.PIECES), metavar="NAME", help=who)
+    parser.add_argument(
+        "--account",
+        type=_account,
+        metavar="ID",
+        default=_EXAMPLE,
+        help=f"the account that the policy is for (default: the example {_EXAMPLE}, to be"
+        " replaced; no call is made). --region REGION restricts it to that region (default: all"
+        " regions of aws)",
+    )
+    infra_options.add_stack(parser)
+    parser.add_argument(
+        "--data-bucket",
+        action="append",
+        metavar="NAME",
+        default=[],
+        help="a bucket of your jobs' data; may be repeated",
+    )
+    parser.add_argument(
+        "--job-role",
+        action="append",
+        metavar="NAME",
+        default=[],
+        help="a role that your jobs have, beside the stack's; may be repeated",
+    )
+    parser.add_argument(
+        "--minimal", action="store_true", help="leave out what commands can do without"
+    )
+    parser.add_argument(
+        "--explain", action="store_true", help="say on stderr what each statement is for"
+    )
+
+
+def run(args: argparse.Namespace, settings: Settings) -> Result:
+    """Print the document; with `--explain`, a line for each statement on stderr."""
+    scope = policies.Scope(
+        partition=partition.partition_of(settings.region or ""),
+        region=getattr(args, "region", None) or "*",
+        account=args.account,
+        stack=args.stack,
+        buckets=tuple(args.data_bucket),
+        job_roles=tuple(args.job_role),
+    )
+    if args.explain:
+        for item in policies.statements(args.name, scope, minimal=args.minimal):
+            output.write_to_stderr(_line(item))
+    document = policies.document(args.name, scope, minimal=args.minimal)
+    return Result(document, json_text.dumps(document))
+
+
+def _line(item: policies.Statement) -> str:
+    kind = "optional; " if item.optional else ""
+    return f"{item.sid}: {kind}without it: {item.why}"
+
+
+def _account(text: str) -> str:
+    if not _ACCOUNT.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{printable(text, 60)!r} is not an account: 12 digits")
+    return text

@@ -1,0 +1,1 @@
+"""Parts of the template, one module for each subject."""

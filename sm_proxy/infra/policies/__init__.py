@@ -1,0 +1,48 @@
+"""The policies that sm-proxy needs, one module for each identity.
+
+README, template and `sm-proxy infra policy` print what is here. Each statement says what fails
+without it; an optional one says what its users do without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any, Final
+
+from sm_proxy.infra.policies import admin, bastion, build, job, launcher, user
+from sm_proxy.infra.policies.statement import Scope, Statement
+
+PIECES: Final[Mapping[str, ModuleType]] = {
+    "user": user,
+    "job": job,
+    "bastion": bastion,
+    "build": build,
+    "launcher": launcher,
+    "admin": admin,
+}
+WHO: Final[Mapping[str, str]] = {
+    "user": "who uses ssh",
+    "job": "the role of jobs",
+    "bastion": "the role of the bastion",
+    "build": "the role of the CodeBuild project",
+    "launcher": "who starts jobs and builds images, beside the policy of a user",
+    "admin": "who deploys and deletes the stack",
+}
+OWN: Final[Mapping[str, str]] = {**job.OWN, **bastion.OWN, **build.OWN, **admin.OWN}
+"""From the actions that a service itself needs to the documentation that says so."""
+
+
+def statements(name: str, scope: Scope, *, minimal: bool = False) -> tuple[Statement, ...]:
+    """The statements of a piece; with `minimal` without the optional ones."""
+    found: tuple[Statement, ...] = PIECES[name].statements(scope)
+    return tuple(item for item in found if not (minimal and item.optional))
+
+
+def document(name: str, scope: Scope, *, minimal: bool = False) -> dict[str, Any]:
+    """The policy document of a piece."""
+    rows = [item.as_json() for item in statements(name, scope, minimal=minimal)]
+    return {"Version": "2012-10-17", "Statement": rows}
+
+
+__all__ = ["OWN", "PIECES", "WHO", "Scope", "Statement", "document", "statements"]

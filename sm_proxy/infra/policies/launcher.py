@@ -1,0 +1,119 @@
+"""What who starts jobs and builds images needs, beside the policy of a user."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sm_proxy.infra.policies.statement import Scope, Statement
+
+_CHANNEL: Final = ("sm_proxy/*", "sm-proxy/channel/*")
+"""Where our files for a job are: in the stack's bucket, or in another bucket of the job."""
+
+
+def statements(scope: Scope) -> tuple[Statement, ...]:
+    """Jobs, then images."""
+    return (*_jobs(scope), *_images(scope))
+
+
+def _jobs(scope: Scope) -> tuple[Statement, ...]:
+    buckets = tuple(scope.s3(name) for name in scope.data_buckets)
+    return (
+        Statement(
+            "CreateAndStopJobs",
+            (
+                *("sagemaker:CreateTrainingJob", "sagemaker:CreateProcessingJob"),
+                *("sagemaker:StopTrainingJob", "sagemaker:StopProcessingJob"),
+                *("sagemaker:StopTransformJob", "sagemaker:ListTags", "sagemaker:AddTags"),
+            ),
+            tuple(scope.arn("sagemaker", f"{kind}-job/*") for kind in _KINDS),
+            "no job can be created, run again or stopped",
+        ),
+        Statement(
+            "WithTheJobsRole",
+            ("iam:PassRole",),
+            scope.roles_of_jobs,
+            "a job cannot get its role",
+            {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
+        ),
+        Statement(
+            "BringOurFiles",
+            ("s3:GetObject", "s3:PutObject"),
+            tuple(f"{arn}/{prefix}" for arn in buckets for prefix in _CHANNEL),
+            "our files do not get into the job",
+        ),
+        Statement(
+            "FindBuckets",
+            ("s3:ListBucket",),
+            buckets,
+            "our files are not found in S3",
+        ),
+        Statement(
+            "CopyCheckpoints",
+            ("s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"),
+            tuple(f"{arn}/*" for arn in buckets),
+            "`relaunch` of a job with checkpoints, unless --checkpoints none or same",
+            optional=True,
+        ),
+        Statement(
+            "ReadTheImagesEntryPoint",
+            ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"),
+            (f"arn:{scope.partition}:ecr:*:*:repository/*",),
+            "the image's own command is unknown; --entrypoint names it",
+        ),
+        Statement(
+            "AskFirst",
+            (
+                *("ec2:DescribeRouteTables", "ec2:DescribeSecurityGroups"),
+                *("ec2:DescribeVpcEndpoints", "iam:SimulatePrincipalPolicy"),
+                "pricing:GetProducts",
+            ),
+            ("*",),
+            "checks before a job is created, and its price",
+            optional=True,
+        ),
+    )
+
+
+_KINDS: Final = ("training", "processing", "transform")
+
+
+def _images(scope: Scope) -> tuple[Statement, ...]:
+    repositories = (scope.arn("ecr", "repository/*"),)
+    bucket = scope.s3(scope.bucket)
+    return (
+        Statement(
+            "FindImages",
+            ("ecr:DescribeImages", "ecr:DescribeRepositories"),
+            repositories,
+            "`image build` does not know the repository and the image's digest",
+        ),
+        Statement(
+            "CreateRepositories",
+            ("ecr:CreateRepository", "ecr:TagResource"),
+            repositories,
+            "`image build` needs a repository that exists",
+            {"StringEquals": {"aws:RequestTag/sm-proxy:role": "image"}},
+            optional=True,
+        ),
+        Statement(
+            "BuildImages",
+            (
+                *("codebuild:BatchGetBuilds", "codebuild:BatchGetProjects"),
+                *("codebuild:StartBuild", "codebuild:StopBuild"),
+            ),
+            (scope.arn("codebuild", f"project/{scope.project}"),),
+            "`image build` cannot build",
+        ),
+        Statement(
+            "UploadTheContext",
+            ("s3:GetObject", "s3:PutObject"),
+            (f"{bucket}/build/*",),
+            "`image build` cannot bring its files",
+        ),
+        Statement(
+            "FollowTheBuild",
+            ("logs:GetLogEvents",),
+            (f"{scope.arn('logs', f'log-group:{scope.build_log}')}:*",),
+            "`image build` cannot show the build's log",
+        ),
+    )

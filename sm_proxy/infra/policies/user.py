@@ -1,0 +1,198 @@
+"""What who uses ssh needs on the laptop, or inside the VPC."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sm_proxy.infra.policies.statement import Scope, Statement
+
+_OTHERS: Final = (
+    *("sagemaker:ListTrainingJobs", "sagemaker:ListProcessingJobs"),
+    *("sagemaker:ListTransformJobs", "sagemaker:ListEndpoints"),
+    *("sagemaker:DescribeProcessingJob", "sagemaker:DescribeTransformJob"),
+    *("sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig"),
+    "sagemaker:DescribeModel",
+)
+_BASTION: Final[dict[str, Any]] = {"StringEquals": {"ssm:resourceTag/sm-proxy:role": "bastion"}}
+_TARGET: Final[dict[str, Any]] = {
+    "StringLike": {"ssm:resourceTag/aws:ssmmessages:target-id": "sagemaker-training-job:*"}
+}
+_START: Final = ("ssm:StartSession",)
+
+
+def statements(scope: Scope) -> tuple[Statement, ...]:
+    """The route through the bastion, and as options the other routes and more comfort."""
+    return (*_required(scope), *_more(scope), *_other_routes(scope))
+
+
+def _required(scope: Scope) -> tuple[Statement, ...]:
+    return (
+        Statement(
+            "FindTheContainer",
+            ("sagemaker:DescribeTrainingJob",),
+            (scope.arn("sagemaker", "training-job/*"),),
+            "no job is found",
+        ),
+        Statement(
+            "ReadItsLog",
+            ("logs:DescribeLogStreams", "logs:GetLogEvents"),
+            (scope.arn("logs", "log-group:/aws/sagemaker/*"),),
+            "the container's address and host key are in the job's log",
+        ),
+        Statement(
+            "CheckItsAddress",
+            ("ec2:DescribeSubnets",),
+            ("*",),
+            "an address is only dialled if it is in the job's subnets",
+        ),
+        Statement(
+            "TunnelThroughTheBastion",
+            _START,
+            (scope.arn("ec2", "instance/*"),),
+            "no session with the bastion",
+            _BASTION,
+        ),
+        Statement(
+            "WithThisDocumentOnly",
+            _START,
+            (_document(scope, "AWS-StartPortForwardingSessionToRemoteHost"),),
+            "no session with the bastion",
+        ),
+        Statement(
+            "OwnSessions",
+            ("ssm:ResumeSession", "ssm:TerminateSession"),
+            (scope.arn("ssm", "session/${aws:userid}-*"),),
+            "a session does not survive a lost connection, and stays open after ssh",
+        ),
+    )
+
+
+def _more(scope: Scope) -> tuple[Statement, ...]:
+    return (
+        Statement(
+            "FindTheBastion",
+            ("ec2:DescribeInstances", "ssm:DescribeInstanceInformation"),
+            ("*",),
+            "a bastion that nobody names with --bastion",
+            optional=True,
+        ),
+        Statement(
+            "ShortNamesListsAndOtherKinds",
+            _OTHERS,
+            ("*",),
+            "short names, `list`, and jobs that do not train",
+            optional=True,
+        ),
+        Statement(
+            "ReadMaskedLogs",
+            ("logs:Unmask",),
+            (scope.arn("logs", "log-group:/aws/sagemaker/*"),),
+            "logs in which a data protection policy masks addresses",
+            optional=True,
+        ),
+        Statement(
+            "Diagnose",
+            (
+                *("ec2:DescribeNetworkAcls", "ec2:DescribeRouteTables"),
+                *("ec2:DescribeSecurityGroups", "ec2:DescribeVpcEndpoints"),
+            ),
+            ("*",),
+            "some checks of `doctor`, which skips them",
+            optional=True,
+        ),
+        Statement(
+            "SessionsUnderAKey",
+            ("kms:GenerateDataKey",),
+            (scope.arn("kms", "key/*"),),
+            "sessions that the account encrypts with a KMS key",
+            optional=True,
+        ),
+        Statement(
+            "KeysInS3",
+            ("s3:PutObject", "s3:DeleteObject"),
+            (scope.s3("*/sm-proxy-*.pub"),),
+            "`keys push`, which puts your public key into a folder that containers read",
+            optional=True,
+        ),
+    )
+
+
+def _other_routes(scope: Scope) -> tuple[Statement, ...]:
+    return (
+        Statement(
+            "ProveThisMachinesVpc",
+            (
+                *("ec2:DescribeNetworkInterfaces", "sagemaker:DescribeDomain"),
+                "sagemaker:DescribeNotebookInstance",
+            ),
+            ("*",),
+            "the route direct from a container, Studio or a notebook instance",
+            optional=True,
+        ),
+        Statement(
+            "RemoteDebugTarget",
+            _START,
+            ("*",),
+            "the route remote-debug",
+            _TARGET,
+            optional=True,
+        ),
+        Statement(
+            "RemoteDebugDocuments",
+            _START,
+            (
+                _document(scope, "AWS-StartPortForwardingSession"),
+                scope.arn("ssm", "document/SSM-SessionManagerRunShell"),
+            ),
+            "the route remote-debug; `bootstrap` uses the second document",
+            optional=True,
+        ),
+        Statement(
+            "SwitchRemoteDebugOn",
+            ("sagemaker:UpdateTrainingJob", "ssm:GetConnectionStatus"),
+            ("*",),
+            "`enable-remote-debug`",
+            optional=True,
+        ),
+        Statement(
+            "BastionSshdDocument",
+            _START,
+            (_document(scope, "AWS-StartSSHSession"),),
+            "the route bastion-ssh",
+            optional=True,
+        ),
+        Statement(
+            "BastionSshdLogin",
+            ("ec2-instance-connect:SendSSHPublicKey",),
+            (scope.arn("ec2", "instance/*"),),
+            "the route bastion-ssh",
+            {"StringEquals": {"ec2:osuser": "ec2-user"}},
+            optional=True,
+        ),
+        Statement(
+            "BastionSshdHostKey",
+            ("ec2:GetConsoleOutput",),
+            (scope.arn("ec2", "instance/*"),),
+            "comparing the bastion's host key with the console's on first use",
+            optional=True,
+        ),
+        Statement(
+            "InstanceConnectEndpoint",
+            ("ec2-instance-connect:OpenTunnel",),
+            (scope.arn("ec2", "instance-connect-endpoint/*"),),
+            "the route instance-connect",
+            optional=True,
+        ),
+        Statement(
+            "FindTheEndpoint",
+            ("ec2:DescribeInstanceConnectEndpoints",),
+            ("*",),
+            "the route instance-connect",
+            optional=True,
+        ),
+    )
+
+
+def _document(scope: Scope, name: str) -> str:
+    """The ARN of a document that belongs to AWS."""
+    return f"arn:{scope.partition}:ssm:{scope.region}::document/{name}"
