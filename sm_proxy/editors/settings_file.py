@@ -70,10 +70,5 @@ def _set(target: Path, values: Sequence[tuple[Sequence[str], Any]]) -> Outcome:
     config_file = str(jsonc.parse(text).get("remote.SSH.configFile") or "")
     if after == content:
         return Outcome(target, config_file=config_file)
-    atomic_write.refuse_read_only(target)
-    with contextlib.ExitStack() as stack:
-        if before is not None:
-            atomic_write.refuse_linked(target)
-            stack.enter_context(atomic_write.backed_up(target, before))
-        atomic_write.exchange(target, before, after)
+    atomic_write.exchange_users(target, before, after)
     return Outcome(target, changed=True, config_file=config_file)

@@ -130,6 +130,21 @@ def exchange(path: Path, before: bytes | None, content: bytes) -> None:
             _put_instead(new, path, before, content)
 
 
+def exchange_users(path: Path, before: bytes | None, content: bytes) -> None:
+    """As `exchange`, for a file of the user's: it is backed up, and what would break is refused.
+
+    Raises:
+        ChangedError: as `exchange`.
+        OSError: as `exchange`, `refuse_read_only`, `refuse_linked` and `back_up`.
+    """
+    refuse_read_only(path)
+    with contextlib.ExitStack() as stack:
+        if before is not None:
+            refuse_linked(path)
+            stack.enter_context(backed_up(path, before))
+        exchange(path, before, content)
+
+
 def remove(path: Path, before: bytes) -> None:
     """Remove the file if its content is still `before`.
 
