@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TextIO
 
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.local import secret_values
@@ -69,16 +69,27 @@ def envelope(
     )
 
 
-def takes_colours() -> bool:
-    """Whether stdout is a terminal with colours, and NO_COLOR is not set (no-color.org)."""
+def takes_colours(stream: TextIO | None = None) -> bool:
+    """Whether a stream is a terminal with colours, and NO_COLOR is not set (no-color.org).
+
+    Args:
+        stream: stdout unless it is given.
+    """
     if os.environ.get("NO_COLOR") or os.environ.get("TERM", "") in {"dumb", "unknown"}:
         return False
-    return sys.stdout.isatty()
+    return (stream or sys.stdout).isatty()
 
 
-def status(message: str) -> None:
-    """Print a status line on stderr, for example during a wait of more than a second."""
-    write_to_stderr(f"sm-proxy: {printable(redact(message))}")
+def status(message: str, *, dim: bool = False) -> None:
+    """Print a status line on stderr, for example during a wait of more than a second.
+
+    Args:
+        message: one line.
+        dim: whether it adds nothing new, and so may be faint.
+    """
+    line = f"sm-proxy: {printable(redact(message))}"
+    faint = dim and sys.stderr is not None and takes_colours(sys.stderr)
+    write_to_stderr(f"\033[2m{line}\033[0m" if faint else line)
 
 
 def write_to_stderr(line: str) -> None:

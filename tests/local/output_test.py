@@ -104,3 +104,19 @@ def test_colours_are_for_terminals_that_want_them(
     monkeypatch.setattr(sys, "stdout", shown)
     assert output.takes_colours() is coloured
     assert ("\033" in doctor._coloured("failed")) is coloured
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_dim_line_is_faint_on_a_terminal_only(
+    monkeypatch: pytest.MonkeyPatch, *, terminal: bool
+) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: terminal)
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    output.status("again", dim=True)
+    output.status("new")
+    faint, plain = stream.getvalue().splitlines()
+    assert faint == ("\x1b[2msm-proxy: again\x1b[0m" if terminal else "sm-proxy: again")
+    assert plain == "sm-proxy: new"
