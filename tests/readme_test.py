@@ -21,7 +21,8 @@ NOT_CALLED = {"iam:PassRole", "sagemaker:AddTags"}
 OF_INFRA = {"cloudformation", "autoscaling", "codebuild"}
 FOR_INFRA = {
     *("ec2:DescribeAvailabilityZones", "ec2:DescribeVpcEndpointServices", "ec2:DescribeVpcs"),
-    *("ecr:CreateRepository", "ecr:DescribeRepositories"),
+    *("ecr:CreateRepository", "ecr:DeleteRepository", "ecr:DescribeRepositories"),
+    "ecr:ListTagsForResource",
 }
 """Calls of `infra` and `image`, which `sm-proxy infra policy` is to name."""
 

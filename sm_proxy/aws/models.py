@@ -49,8 +49,8 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
         *("ResumeSession", "StartSession", "TerminateSession"),
     ),
     "ecr": (
-        *("BatchGetImage", "CreateRepository", "DescribeImages", "DescribeRepositories"),
-        "GetDownloadUrlForLayer",
+        *("BatchGetImage", "CreateRepository", "DeleteRepository", "DescribeImages"),
+        *("DescribeRepositories", "GetDownloadUrlForLayer", "ListTagsForResource"),
     ),
     "iam": ("SimulatePrincipalPolicy",),
     "cloudformation": (
@@ -58,7 +58,7 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
         *("DescribeStackResourceDrifts", "DescribeStackResources", "DescribeStacks"),
         *("DetectStackDrift", "GetTemplate", "UpdateStack"),
     ),
-    "autoscaling": ("DescribeAutoScalingGroups",),
+    "autoscaling": ("DescribeAutoScalingGroups", "DescribeScalingActivities"),
     "codebuild": ("BatchGetBuilds", "BatchGetProjects", "StartBuild", "StopBuild"),
     "pricing": ("GetProducts",),
 }
