@@ -1,0 +1,163 @@
+"""The bastion of a stack: the one instance of its Auto Scaling group, and its state in SSM."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import SmProxyError, printable
+from sm_proxy.infra.watch import Deadline
+from sm_proxy.routes import bastion_lookup
+
+_POLL_S: Final = (2.0, 4.0)
+_HEARTBEAT: Final = 10
+"""Looks between two lines while nothing changes."""
+_ALIVE: Final = ("Pending", "InService")
+ONLINE: Final = "Online"
+
+
+@dataclass(frozen=True)
+class Bastion:
+    """What is known of it now.
+
+    Attributes:
+        wanted: how many instances the group is to have: 0 while it is paused.
+        instance: its id; empty if there is none.
+        ping: SSM's PingStatus, such as `Online`; empty if SSM does not know the instance, None if
+            these credentials may not ask.
+        launched: when the instance was launched.
+        replaced_by: when the group replaces it at the latest.
+    """
+
+    wanted: int
+    instance: str = ""
+    ping: str | None = ""
+    launched: datetime | None = None
+    replaced_by: datetime | None = None
+
+    @property
+    def online(self) -> bool:
+        """Whether Session Manager reaches it, as far as SSM tells."""
+        return self.ping == ONLINE
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        if not self.instance:
+            return "paused" if not self.wanted else "its instance is not launched yet"
+        if self.ping is None:
+            return f"{self.instance}: these credentials may not ask SSM whether it is online"
+        return f"{self.instance}: {self.ping or 'SSM does not know it yet'}"
+
+    @property
+    def as_data(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "instance": self.instance or None,
+            "online": None if self.ping is None else self.online,
+            "paused": not self.wanted,
+            "launched": self.launched.isoformat() if self.launched else None,
+            "replaced_by": self.replaced_by.isoformat() if self.replaced_by else None,
+        }
+
+
+def look(aws: Aws, group: str) -> Bastion:
+    """Ask about the bastion: three calls.
+
+    Args:
+        aws: for the calls.
+        group: the name of its Auto Scaling group.
+
+    Raises:
+        SmProxyError: as `Aws.call`; `aws-error`.
+    """
+    try:
+        answer = aws.call("autoscaling", "DescribeAutoScalingGroups", AutoScalingGroupNames=[group])
+    except ServiceError as error:
+        raise error.as_failure() from None
+    found = next(iter(answer.get("AutoScalingGroups", [])), None)
+    if found is None:
+        return Bastion(wanted=0)
+    wanted = int(found.get("DesiredCapacity", 0))
+    alive = [
+        item["InstanceId"]
+        for item in found.get("Instances", [])
+        if str(item.get("LifecycleState", "")).startswith(_ALIVE)
+    ]
+    if not alive:
+        return Bastion(wanted)
+    # While an old one is replaced there are two; the last is the new one.
+    instance = str(alive[-1])
+    agents = bastion_lookup.agents(aws, [instance])
+    ping = None if agents is None else str(agents.get(instance, {}).get("PingStatus", ""))
+    launched = _launched(aws, instance)
+    days = found.get("MaxInstanceLifetime")
+    until = launched + timedelta(seconds=int(days)) if launched and days else None
+    return Bastion(wanted, instance, ping, launched, until)
+
+
+def wait_until_online(
+    aws: Aws, group: str, deadline: Deadline, say: Callable[[str], None], again: str
+) -> Bastion:
+    """Wait until Session Manager reaches the bastion.
+
+    Args:
+        aws: for the calls.
+        group: the name of its Auto Scaling group.
+        deadline: when to give up.
+        say: takes a line whenever something changes.
+        again: the command that goes on waiting.
+
+    Raises:
+        SmProxyError: `bastion-offline`; as `look`.
+    """
+    shown, looks = "", 0
+    while True:
+        found = look(aws, group)
+        if found.online or found.ping is None:
+            return found
+        if found.words != shown or looks % _HEARTBEAT == 0:
+            shown = found.words
+            trouble = "" if found.instance else _trouble(aws, group)
+            say(f"waiting until the bastion is online in SSM; {shown}{trouble}")
+        looks += 1
+        if deadline.left <= 0:
+            raise _offline(aws, group, found, deadline, again)
+        deadline.sleep(_POLL_S)
+
+
+def _offline(aws: Aws, group: str, found: Bastion, deadline: Deadline, again: str) -> SmProxyError:
+    if not found.instance:
+        return SmProxyError(
+            "bastion-offline",
+            f"the group {group} has launched no bastion{_trouble(aws, group)}",
+            "If its type or its zone is the reason: sm-proxy infra deploy --bastion-type t3.nano."
+            f" To wait on: `{again}`.",
+        )
+    return SmProxyError(
+        "bastion-offline",
+        f"after {int(deadline.seconds)} s, the bastion {found.instance} is not online in SSM:"
+        f" {found.words}",
+        f"{bastion_lookup.OFFLINE_HINT} `sm-proxy doctor` checks them. To wait on: `{again}`.",
+    )
+
+
+def _launched(aws: Aws, instance: str) -> datetime | None:
+    answer = aws.call_if_allowed("ec2", "DescribeInstances", InstanceIds=[instance])
+    found = bastion_lookup.instances(answer or {})
+    return found[0].get("LaunchTime") if found else None
+
+
+def _trouble(aws: Aws, group: str) -> str:
+    """Why the group's last attempt failed: `: <the service's words>`; empty if it did not."""
+    answer = aws.call_if_allowed(
+        "autoscaling", "DescribeScalingActivities", AutoScalingGroupName=group, MaxRecords=1
+    )
+    last: dict[str, Any] = next(iter((answer or {}).get("Activities", [])), {})
+    if last.get("StatusCode") not in {"Failed", "Cancelled"}:
+        return ""
+    return f": {printable(str(last.get('StatusMessage') or last.get('Description') or ''))}"

@@ -1,0 +1,150 @@
+"""The stack's bucket: what is in it, and how to empty it. S3 deletes empty buckets only."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import SmProxyError, printable
+from sm_proxy.infra.watch import Deadline, Say
+
+OURS: Final = ("build/", "sm_proxy/")
+"""Prefixes of what we put there: the contexts of image builds, and the input channel of jobs."""
+_BATCH: Final = 1000
+"""DeleteObjects takes so many keys."""
+_SHOWN: Final = 4
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The objects of a bucket, all versions of them.
+
+    Attributes:
+        counts: how many, by the first part of their keys, such as `build/`.
+        sizes: their bytes, by the same.
+    """
+
+    counts: Mapping[str, int]
+    sizes: Mapping[str, int]
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The prefixes that are not ours, sorted."""
+        return tuple(sorted(set(self.counts) - set(OURS)))
+
+    @property
+    def words(self) -> str:
+        """For people: `build/ (3 objects, 2.1 MB)`."""
+        return ", ".join(self.of(prefix) for prefix in sorted(self.counts)) or "empty"
+
+    def of(self, prefix: str) -> str:
+        """One prefix, for people."""
+        count = self.counts[prefix]
+        objects = "object" if count == 1 else "objects"
+        return f"{printable(prefix, 60)} ({count} {objects}, {size(self.sizes[prefix])})"
+
+
+def contents(aws: Aws, bucket: str) -> Contents:
+    """What is in the bucket; nothing if it is gone.
+
+    Raises:
+        SmProxyError: as `Aws.call`; `aws-error`.
+    """
+    counts: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
+    for item in _versions(aws, bucket):
+        folder, slash, _ = str(item["Key"]).partition("/")
+        counts[folder + slash] += 1
+        sizes[folder + slash] += int(item.get("Size") or 0)
+    return Contents(dict(counts), dict(sizes))
+
+
+def refuse_data(bucket: str, found: Contents) -> None:
+    """Keep what the user has put into the bucket.
+
+    Raises:
+        SmProxyError: `in-use`.
+    """
+    if not found.others:
+        return
+    named = ", ".join(found.of(prefix) for prefix in found.others[:_SHOWN])
+    more = " and more" if len(found.others) > _SHOWN else ""
+    raise SmProxyError(
+        "in-use",
+        f"the bucket {bucket} has more than what sm-proxy puts there: {named}{more}",
+        "Move it to another bucket. To delete it with the stack: sm-proxy infra delete --with-data",
+    )
+
+
+def empty(aws: Aws, bucket: str, deadline: Deadline, say: Say) -> int:
+    """Delete every version of every object; return how many there were.
+
+    Raises:
+        SmProxyError: `wait-timeout`; `access-denied`; `aws-error`, S3 kept some of them.
+    """
+    done = 0
+    batch: list[dict[str, str]] = []
+    for item in _versions(aws, bucket):
+        version = {"VersionId": item["VersionId"]} if item.get("VersionId") else {}
+        batch.append({"Key": item["Key"], **version})
+        if len(batch) == _BATCH:
+            done += _delete(aws, bucket, batch)
+            batch = []
+            say(f"deleted {done} objects of {bucket}", dim=True)
+            if deadline.left <= 0:
+                raise deadline.passed(
+                    f"the bucket {bucket} is not empty yet", "Run the same command again."
+                )
+    return done + (_delete(aws, bucket, batch) if batch else 0)
+
+
+def size(count: int) -> str:
+    """Bytes, for people: `2.1 MB`."""
+    for unit, length in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= length:
+            return f"{count / length:.1f} {unit}"
+    return f"{count} bytes"
+
+
+def _delete(aws: Aws, bucket: str, batch: list[dict[str, str]]) -> int:
+    try:
+        answer = aws.call(
+            "s3", "DeleteObjects", Bucket=bucket, Delete={"Objects": batch, "Quiet": True}
+        )
+    except ServiceError as error:
+        if error.error == "NoSuchBucket":
+            return 0
+        raise error.as_failure() from None
+    if kept := answer.get("Errors"):
+        first = kept[0]
+        raise SmProxyError(
+            "access-denied" if first.get("Code") == "AccessDenied" else "aws-error",
+            f"S3 keeps {len(kept)} objects of {bucket}, such as {first.get('Key')}:"
+            f" {first.get('Message') or first.get('Code')}",
+            "Allow s3:DeleteObject and s3:DeleteObjectVersion on it: `sm-proxy infra policy admin`"
+            " prints what `sm-proxy infra` needs.",
+        )
+    return len(batch)
+
+
+def _versions(aws: Aws, bucket: str) -> Iterator[dict[str, Any]]:
+    """Versions and delete markers."""
+    more: dict[str, str] = {}
+    while True:
+        try:
+            page = aws.call("s3", "ListObjectVersions", Bucket=bucket, **more)
+        except ServiceError as error:
+            if error.error == "NoSuchBucket":
+                return
+            raise error.as_failure() from None
+        yield from page.get("Versions", [])
+        yield from page.get("DeleteMarkers", [])
+        if not page.get("IsTruncated"):
+            return
+        named = {"KeyMarker": page.get("NextKeyMarker")}
+        named["VersionIdMarker"] = page.get("NextVersionIdMarker")
+        more = {key: value for key, value in named.items() if value}

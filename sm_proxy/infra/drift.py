@@ -1,0 +1,127 @@
+"""Drift: what somebody has changed in a stack's resources without CloudFormation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import printable
+from sm_proxy.infra.watch import Deadline
+
+_POLL_S: Final = (1.0, 2.0)
+_HEARTBEAT: Final = 15
+_DRIFTED: Final = ("MODIFIED", "DELETED")
+_SHOWN: Final = 200
+
+
+@dataclass(frozen=True)
+class Drift:
+    """A resource that differs from the template.
+
+    Attributes:
+        logical_id: its name in the template.
+        type: its type.
+        status: `MODIFIED` or `DELETED`.
+        differences: one line for each property: path, expected and actual value.
+    """
+
+    logical_id: str
+    type: str
+    status: str
+    differences: tuple[str, ...] = ()
+
+    @property
+    def as_data(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "resource": self.logical_id,
+            "type": self.type,
+            "status": self.status,
+            "differences": list(self.differences),
+        }
+
+
+def detect(
+    aws: Aws, stack: str, deadline: Deadline, say: Callable[[str], None]
+) -> tuple[Drift, ...]:
+    """Let CloudFormation compare the resources with the template: it takes up to some minutes.
+
+    Args:
+        aws: for the calls.
+        stack: the stack's name.
+        deadline: when to give up.
+        say: takes a line while it waits.
+
+    Raises:
+        SmProxyError: `wait-timeout`; `aws-error`; as `Aws.call`.
+    """
+    try:
+        started = aws.call("cloudformation", "DetectStackDrift", StackName=stack)
+        _await(aws, stack, str(started["StackDriftDetectionId"]), deadline, say)
+        return tuple(_drifted(aws, stack))
+    except ServiceError as error:
+        raise error.as_failure() from None
+
+
+def _await(
+    aws: Aws, stack: str, detection: str, deadline: Deadline, say: Callable[[str], None]
+) -> None:
+    looks = 0
+    while True:
+        found = aws.call(
+            "cloudformation", "DescribeStackDriftDetectionStatus", StackDriftDetectionId=detection
+        )
+        status = found["DetectionStatus"]
+        if status == "DETECTION_COMPLETE":
+            return
+        if status == "DETECTION_FAILED":
+            # What could be compared was compared.
+            reason = printable(str(found.get("DetectionStatusReason") or "no reason given"))
+            say(f"CloudFormation could not compare every resource: {reason}")
+            return
+        if looks % _HEARTBEAT == 0:
+            say(f"CloudFormation compares the resources of {stack} with its template")
+        looks += 1
+        if deadline.left <= 0:
+            raise deadline.passed(
+                f"CloudFormation is still comparing the resources of {stack}",
+                "Give it more time: sm-proxy infra status --drift --timeout 10m",
+            )
+        deadline.sleep(_POLL_S)
+
+
+def _drifted(aws: Aws, stack: str) -> list[Drift]:
+    found: list[Drift] = []
+    more: dict[str, str] = {}
+    while True:
+        page = aws.call(
+            "cloudformation",
+            "DescribeStackResourceDrifts",
+            StackName=stack,
+            StackResourceDriftStatusFilters=list(_DRIFTED),
+            **more,
+        )
+        found += [_parsed(item) for item in page.get("StackResourceDrifts", [])]
+        if not page.get("NextToken"):
+            return found
+        more = {"NextToken": page["NextToken"]}
+
+
+def _parsed(item: dict[str, Any]) -> Drift:
+    return Drift(
+        printable(str(item["LogicalResourceId"])),
+        printable(str(item["ResourceType"])),
+        str(item["StackResourceDriftStatus"]),
+        tuple(
+            f"{_short(one['PropertyPath'])} is {_short(one.get('ActualValue'))},"
+            f" not {_short(one.get('ExpectedValue'))}"
+            for one in item.get("PropertyDifferences") or []
+        ),
+    )
+
+
+def _short(value: object) -> str:
+    return printable(str(value), _SHOWN)

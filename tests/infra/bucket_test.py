@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import SmProxyError
+from sm_proxy.infra import bucket
+from sm_proxy.infra.watch import Deadline
+from tests.fakes import FakeAws
+from tests.infra.fake_cloudformation import Lines
+
+GONE = ServiceError("NoSuchBucket", "no", "s3:ListObjectVersions")
+
+
+def version(key: str, size: int = 1, number: str = "v1") -> dict[str, Any]:
+    return {"Key": key, "Size": size, "VersionId": number}
+
+
+PAGES: list[dict[str, Any]] = [
+    {
+        "Versions": [version("build/a.zip", 2_000_000), version("build/b.zip", 100_000)],
+        "IsTruncated": True,
+        "NextKeyMarker": "build/b.zip",
+        "NextVersionIdMarker": "v1",
+    },
+    {
+        "Versions": [version("sm_proxy/x/y", 5)],
+        "DeleteMarkers": [{"Key": "sm_proxy/x/z", "VersionId": "v2"}],
+    },
+]
+
+
+def test_contents_are_counted_by_prefix() -> None:
+    aws = FakeAws(ListObjectVersions=list(PAGES))
+    found = bucket.contents(aws, "b")
+    assert found.words == "build/ (2 objects, 2.1 MB), sm_proxy/ (2 objects, 5 bytes)"
+    assert found.others == ()
+    assert aws.calls[1][1] == {
+        "Bucket": "b",
+        "KeyMarker": "build/b.zip",
+        "VersionIdMarker": "v1",
+    }
+    bucket.refuse_data("b", found)
+
+
+def test_what_is_the_users_is_refused_and_named() -> None:
+    aws = FakeAws(
+        ListObjectVersions={"Versions": [version("build/a"), version("models/m"), version("top")]}
+    )
+    with pytest.raises(SmProxyError) as caught:
+        bucket.refuse_data("b", bucket.contents(aws, "b"))
+    assert caught.value.code == "in-use"
+    assert "models/ (1 object, 1 bytes), top (1 object, 1 bytes)" in caught.value.message
+    assert "--with-data" in caught.value.hint
+
+
+def test_a_bucket_that_is_gone_is_empty() -> None:
+    assert bucket.contents(FakeAws(ListObjectVersions=GONE), "b").words == "empty"
+    assert bucket.empty(FakeAws(ListObjectVersions=GONE), "b", Deadline(9), Lines()) == 0
+
+
+def test_every_version_and_delete_marker_is_deleted() -> None:
+    aws = FakeAws(ListObjectVersions=list(PAGES), DeleteObjects={})
+    assert bucket.empty(aws, "b", Deadline(9), Lines()) == 4
+    deleted = [given["Delete"] for name, given in aws.calls if name == "DeleteObjects"]
+    assert deleted == [
+        {
+            "Objects": [
+                {"Key": "build/a.zip", "VersionId": "v1"},
+                {"Key": "build/b.zip", "VersionId": "v1"},
+                {"Key": "sm_proxy/x/y", "VersionId": "v1"},
+                {"Key": "sm_proxy/x/z", "VersionId": "v2"},
+            ],
+            "Quiet": True,
+        }
+    ]
+
+
+def test_a_full_bucket_is_emptied_in_batches_within_the_time() -> None:
+    many = [version(f"build/{number}") for number in range(2001)]
+    aws = FakeAws(ListObjectVersions={"Versions": many}, DeleteObjects={})
+    said = Lines()
+    assert bucket.empty(aws, "b", Deadline(60), said) == 2001
+    assert said.dim == ["deleted 1000 objects of b", "deleted 2000 objects of b"]
+    with pytest.raises(SmProxyError) as caught:
+        bucket.empty(aws, "b", Deadline(0), said)
+    assert caught.value.code == "wait-timeout"
+
+
+def test_an_object_that_s3_keeps_is_an_error() -> None:
+    kept = {"Errors": [{"Key": "build/a", "Code": "AccessDenied", "Message": "not yours"}]}
+    aws = FakeAws(ListObjectVersions={"Versions": [version("build/a")]}, DeleteObjects=kept)
+    with pytest.raises(SmProxyError, match="build/a: not yours") as caught:
+        bucket.empty(aws, "b", Deadline(9), Lines())
+    assert caught.value.code == "access-denied"

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sm_proxy.errors import SmProxyError
+from sm_proxy.infra import stack as stacks
+from sm_proxy.infra import watch
+from sm_proxy.infra.watch import Deadline, Watch
+from tests.fakes import Answer, Clock, FakeAws
+from tests.infra.fake_cloudformation import FakeCloudFormation, Lines, begin
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    fake = Clock()
+    monkeypatch.setattr(watch, "time", fake)
+    return fake
+
+
+def started(aws: FakeAws, said: Lines) -> Watch:
+    return Watch(aws, stacks.existing(aws, "sm-proxy"), said)
+
+
+def test_events_are_shown_once_each_until_the_stack_is_settled() -> None:
+    cloud, said = FakeCloudFormation(), Lines()
+    begin(cloud)
+    found = started(cloud.aws(), said).until_settled(Deadline(600), "again")
+    assert found.status == "CREATE_COMPLETE"
+    assert len(said.all) + len(said.dim) == len(cloud.events)
+    assert said.all[-1].endswith("CREATE_COMPLETE    sm-proxy")
+    # Each resource has two events with the same status; the second tells little.
+    assert len(said.dim) == len(cloud.template["Resources"])
+
+
+def test_a_second_watch_goes_on_with_the_same_operation() -> None:
+    cloud, said = FakeCloudFormation(), Lines()
+    begin(cloud)
+    first = started(cloud.aws(), Lines())
+    with pytest.raises(SmProxyError) as caught:
+        first.until_settled(Deadline(4), "sm-proxy infra deploy")
+    assert caught.value.code == "wait-timeout"
+    assert "still CREATE_IN_PROGRESS; waiting for " in caught.value.message
+    assert "`sm-proxy infra deploy`" in caught.value.hint
+    assert started(cloud.aws(), said).until_settled(Deadline(600), "").status == "CREATE_COMPLETE"
+
+
+def test_a_deleted_stack_is_followed_to_its_end() -> None:
+    cloud, said = FakeCloudFormation(), Lines()
+    begin(cloud)
+    cloud.run()
+    cloud.delete(StackName="sm-proxy")
+    assert started(cloud.aws(), said).until_settled(Deadline(600), "").status == "DELETE_COMPLETE"
+
+
+def test_a_stack_that_vanishes_is_deleted() -> None:
+    cloud, said = FakeCloudFormation(), Lines()
+    begin(cloud)
+    watching = started(cloud.aws(), said)
+    cloud.status = ""
+    assert watching.until_settled(Deadline(600), "").status == "DELETE_COMPLETE"
+
+
+@pytest.mark.parametrize("code", ["throttled", "network"])
+def test_trouble_that_passes_is_said_once_and_outlived(code: Any) -> None:
+    cloud, said = FakeCloudFormation(), Lines()
+    begin(cloud)
+    watching = started(cloud.aws(), said)
+    left = [SmProxyError(code, "no answer")] * 3
+
+    def flaky(**given: Any) -> dict[str, Any]:
+        if left:
+            raise left.pop()
+        return cloud.describe_events(**given)
+
+    watching._aws = cloud.aws(DescribeStackEvents=flaky)
+    assert watching.until_settled(Deadline(600), "").status == "CREATE_COMPLETE"
+    assert [line for line in said.all if "no answer" in line] == ["no answer; trying again"]
+
+
+def test_trouble_that_lasts_is_raised() -> None:
+    cloud, said = FakeCloudFormation(), Lines()
+    begin(cloud)
+    watching = started(cloud.aws(), said)
+    watching._aws = cloud.aws(DescribeStackEvents=SmProxyError("expired-credentials", "expired"))
+    with pytest.raises(SmProxyError, match="expired"):
+        watching.until_settled(Deadline(600), "")
+
+
+def test_a_heartbeat_says_what_is_waited_for() -> None:
+    cloud, said = FakeCloudFormation(), Lines()
+    begin(cloud)
+    watching = started(cloud.aws(), said)
+    cloud.held = True
+    with pytest.raises(SmProxyError):
+        watching.until_settled(Deadline(120), "")
+    beats = [line for line in said.all if "is CREATE_IN_PROGRESS; waiting for Vpc (" in line]
+    assert 2 <= len(beats) <= 4
+
+
+def test_events_may_lag_behind_the_status() -> None:
+    cloud, said = FakeCloudFormation(), Lines()
+    begin(cloud)
+    watching = started(cloud.aws(), said)
+    cloud.run()
+    late: list[Answer] = [
+        {"StackEvents": cloud.events[:2][::-1]},
+        {"StackEvents": cloud.events[::-1]},
+    ]
+    watching._aws = cloud.aws(DescribeStackEvents=late)
+    watching.until_settled(Deadline(600), "")
+    assert said.all[-1].endswith("CREATE_COMPLETE    sm-proxy")
+    watching = started(cloud.aws(), said)
+    watching._aws = cloud.aws(DescribeStackEvents={"StackEvents": []})
+    assert watching.until_settled(Deadline(600), "").status == "CREATE_COMPLETE"
