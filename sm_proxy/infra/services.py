@@ -11,11 +11,6 @@ from sm_proxy.errors import SmProxyError, printable
 
 GATEWAYS: Final = frozenset({"dynamodb", "s3"})
 """Services whose gateway endpoints cost nothing: see AWS's guide on gateway endpoints."""
-SMALLEST: Final = ("ssm", "ssmmessages")
-"""What the agent of a bastion needs. It prefers ssmmessages to ec2messages (AWS's documentation of
-SSM Agent)."""
-_CHINESE: Final = frozenset({"ec2", "ecr.api", "ecr.dkr", "sagemaker.api", "sts"})
-"""Their names begin with `cn.` in China (aws-cdk, vpc-endpoint.ts)."""
 _SHOWN: Final = 60
 
 
@@ -39,20 +34,6 @@ def find(aws: Aws, names: Iterable[str], zones: Sequence[str] = ()) -> dict[str,
         return {}
     offered = list(_offered(aws))
     return {name: _one(aws.region, name, zones, offered) for name in wanted}
-
-
-def documented(region: str, names: Iterable[str]) -> dict[str, str]:
-    """As `find`, without a call: by the pattern that AWS documents, with its exceptions in China.
-
-    Args:
-        region: such as `cn-north-1`.
-        names: as the services' names end.
-    """
-    china = region.startswith("cn-")
-    return {
-        name: f"{'cn.' if china and name in _CHINESE else ''}com.amazonaws.{region}.{name}"
-        for name in sorted(set(names))
-    }
 
 
 def _one(region: str, name: str, zones: Sequence[str], offered: list[dict[str, Any]]) -> str:
