@@ -57,8 +57,10 @@ def verdict(tree: Path, *words: str, broken: str = "") -> tuple[int, str]:
         ("", "tests"),
         (
             "client",
-            "tests --ignore=tests/lab --ignore=tests/container --ignore=tests/e2e"
-            " --ignore=tests/infra",
+            (
+                "tests --ignore=tests/lab --ignore=tests/container --ignore=tests/e2e"
+                " --ignore=tests/infra"
+            ),
         ),
         ("lab container", "tests/lab tests/container"),
         ("infra", "tests/infra"),
