@@ -20,7 +20,7 @@ OTHER = Registry("763104351884.dkr.ecr.us-east-1.amazonaws.com", "763104351884",
 DIGEST = "sha256:" + "a" * 64
 HOSTILE = "$(touch /tmp/x) `id` \"'; exit 3 #\\"
 PROGRAM = """#!/bin/sh
-(printf '%s\\n' "${0##*/}" "$@" "") > "$CALLS.$$" && mv "$CALLS.$$" "$CALLS/$$"
+(printf '%s\\n' "${0##*/}" "$@" "") > "$CALLS.$$" && mv "$CALLS.$$" "$CALLS/$(date +%s%N).$$"
 case "${0##*/} $1 $2" in
 "aws ecr get-login-password") echo token ;;
 "docker login "*) [ "$(cat)" = token ] ;;
@@ -78,7 +78,7 @@ class Host:
 
     def called(self, program: str) -> list[list[str]]:
         """The arguments of each call of a program."""
-        files = sorted(self.calls.iterdir(), key=lambda file: file.stat().st_mtime_ns)
+        files = sorted(self.calls.iterdir(), key=lambda file: int(file.stem))
         calls = [file.read_text().removesuffix("\n\n").split("\n") for file in files]
         return [words for name, *words in calls if name == program]
 
