@@ -176,7 +176,7 @@ class ContainerRunner:
         return [self.network.plug_node(cidr) for cidr in wanted]
 
     async def _copy_data(self, job: JobRequest, nodes: list[Node]) -> None:
-        data = JobData(self.endpoint, job.region)
+        data = JobData(self.endpoint, job.region, job.role)
         machines = [Machine(node.instance, node.root) for node in nodes]
         for wanted in job.inputs():
             await asyncio.to_thread(data.copy, wanted, machines)
@@ -277,7 +277,8 @@ class ContainerRunner:
     ) -> dict[str, str]:
         environment = job.environment(image, node.instance, hosts, node.cable.device)
         if node.cable.netns is not None:
-            self.role.paths.add(environment["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"])
+            path = environment["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"]
+            self.role.roles[path] = job.role
             environment.setdefault("AWS_ENDPOINT_URL_S3", role_credentials.S3_ENDPOINT)
         environment["HOME"] = "/root" if self.isolated else str(node.root)
         if node.software.sshd and SSHD not in image.hidden:

@@ -53,11 +53,13 @@ class JobData:
     Attributes:
         endpoint: the URL of the lab's AWS endpoint.
         region: the job's region.
+        role: the ARN of the job's role.
         page: how many keys one call lists at most.
     """
 
     endpoint: str
     region: str
+    role: str = role_credentials.ARN
     page: int = 1000
 
     def copy(self, wanted: Input, machines: Sequence[Machine]) -> None:
@@ -99,9 +101,9 @@ class JobData:
         try:
             keys = [key for key in self._keys(bucket, prefix) if not key.endswith("/")]
         except _RefusedError as error:
-            raise _RefusedError(f"{_nothing_found(uri, self.region, bucket)} {error}") from None
+            raise _RefusedError(f"{self._nothing_found(uri, bucket)} {error}") from None
         if not keys and not wanted.optional:
-            raise _RefusedError(_nothing_found(uri, self.region, bucket))
+            raise _RefusedError(self._nothing_found(uri, bucket))
         for key in sorted(keys):
             yield bucket, key, _relative(key, prefix)
 
@@ -145,11 +147,12 @@ class JobData:
             _RefusedError: S3 refused; the message has S3's code and words.
         """
         day = time.strftime("%Y%m%d", time.gmtime())
-        scope = f"{role_credentials.ACCESS_KEY}/{day}/{self.region}/s3/aws4_request"
+        keys = role_credentials.keys_of(self.role)
+        scope = f"{keys['access_key']}/{day}/{self.region}/s3/aws4_request"
         # The lab reads who calls from the scope. It checks a signature only if there is one.
         headers = {
             "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}",
-            "X-Amz-Security-Token": role_credentials.TOKEN,
+            "X-Amz-Security-Token": keys["token"],
         }
         url = f"{self.endpoint}{path}?{urllib.parse.urlencode(query)}"
         request = urllib.request.Request(url, headers=headers)  # noqa: S310 - our own, http
@@ -161,6 +164,14 @@ class JobData:
         except urllib.error.HTTPError as error:
             with error:
                 raise _RefusedError(_refusal(error.code, error.read())) from None
+
+    def _nothing_found(self, uri: str, bucket: str) -> str:
+        return (
+            f'No S3 objects found under S3 URL "{uri}" given in input data source. Please ensure'
+            f" that the bucket exists in the selected region ({self.region}), that objects exist"
+            f' under that S3 prefix, and that the role "{self.role}" has "s3:ListBucket"'
+            f' permissions on bucket "{bucket}".'
+        )
 
 
 def _parsed(uri: str) -> tuple[str, str]:
@@ -197,15 +208,6 @@ def _write(folder: Path, name: str, content: bytes) -> None:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise _RefusedError(f"Unable to write the object {name!r} to a file: {why}") from None
-
-
-def _nothing_found(uri: str, region: str, bucket: str) -> str:
-    return (
-        f'No S3 objects found under S3 URL "{uri}" given in input data source. Please ensure that'
-        f" the bucket exists in the selected region ({region}), that objects exist under that S3"
-        f' prefix, and that the role "{role_credentials.ARN}" has "s3:ListBucket" permissions on'
-        f' bucket "{bucket}".'
-    )
 
 
 def _refusal(status: int, body: bytes) -> str:

@@ -15,10 +15,14 @@ from sm_proxy_lab.aws.codebuild.service import CodeBuild
 from sm_proxy_lab.aws.connect_endpoints import ConnectEndpoints
 from sm_proxy_lab.aws.ecr.service import Ecr
 from sm_proxy_lab.aws.faults import Faults
+from sm_proxy_lab.aws.http import query_signature
 from sm_proxy_lab.aws.http.errors import AwsError, Reply, json_reply, render
 from sm_proxy_lab.aws.http.request import read_json
+from sm_proxy_lab.aws.iam import resource_tags
+from sm_proxy_lab.aws.iam.authorization import Authorization
 from sm_proxy_lab.aws.iam.principals import Principals
 from sm_proxy_lab.aws.iam.roles import Roles
+from sm_proxy_lab.aws.iam.sts import Sts
 from sm_proxy_lab.aws.instance_access import InstanceAccess
 from sm_proxy_lab.aws.logs.service import Logs
 from sm_proxy_lab.aws.logs.store import LogStore
@@ -65,13 +69,16 @@ class AwsApp:
         self.ecr = Ecr()
         self.roles = Roles(moto)
         self.principals = Principals()
-        self.sagemaker = SageMaker(emit, Admission(self.roles, self.faults))
+        admission = Admission(self.roles, self.faults, self.principals)
+        self.sagemaker = SageMaker(emit, admission)
+        self._authorization = Authorization(self.roles, self._tags)
+        sts = Sts(self.roles, self.principals, self._authorization)
         self.logs = Logs(LogStore(), self.faults)
         self.enforcement = enforcement
         self.interfaces = Interfaces()
         managed = ManagedInstances(self.faults, moto.instances, enforcement.agent_reaches)
         self.ssm = Ssm(gateway, self.faults, managed, self.sagemaker, enforcement, roles=self.roles)
-        self.connect_endpoints = ConnectEndpoints(self.faults)
+        self.connect_endpoints = ConnectEndpoints(self._admit_tunnel)
         access = InstanceAccess(gateway, self.faults, moto)
         self._operations: dict[str, dict[str, Operation]] = {
             "sagemaker": dict(self.sagemaker.operations),
@@ -80,6 +87,7 @@ class AwsApp:
             "kms": {"GenerateDataKey": kms.generate, "Decrypt": kms.decrypt},
             "ecr": dict(self.ecr.operations),
             "pricing": {"GetProducts": pricing.get_products},
+            "sts": dict(sts.operations),
             "iam": dict(self.roles.operations),
             "ec2-instance-connect": dict(access.connect),
             "cloudformation": dict(CloudFormation().operations),
@@ -100,6 +108,7 @@ class AwsApp:
         """Answer an API call, with the latency and the faults that are set, and record it."""
         started = time.time()
         self._travel(call)
+        call.identity = self.principals.of(call)
         error: AwsError | None = None
         try:
             reply = self._serve(call)
@@ -124,6 +133,7 @@ class AwsApp:
             What the gateway has to know; or the refusal.
         """
         started = time.time()
+        call.identity = self.principals.of(call)
         try:
             request = self.connect_endpoints.open_tunnel(call)
         except AwsError as error:
@@ -133,6 +143,22 @@ class AwsApp:
             return reply
         self._calls.add(call, started=started, status=101, size=0, error=None)
         return request
+
+    def _admit_tunnel(self, call: Call) -> None:
+        self.faults.check(call)
+        query_signature.check(call, self.principals.keys(call))
+        self._authorization.check(call)
+
+    def _tags(self, call: Call, arn: str) -> dict[str, str]:
+        """The tags of a resource, for the conditions of policies."""
+        _, _, service, region, owner, name = arn.split(":", 5) if ":" in arn else [""] * 6
+        if service == "sagemaker":
+            return self.sagemaker.tags.of(arn)
+        if service == "ssm":
+            return self.ssm.owner_tags(arn)
+        if service == "ecr":
+            return self.ecr.repositories.labels(owner, region, name.partition("/")[2])
+        return resource_tags.of(call, arn)
 
     def _travel(self, call: Call) -> None:
         if self._latency_s and not call.via:
@@ -146,9 +172,12 @@ class AwsApp:
         self.faults.check(call)
         self._mfa.check(call)
         if call.service == "s3":
-            s3_access.check(call, self.roles, self.faults)
+            keys = self.principals.keys(call)
+            s3_access.check(call, keys, self._authorization, self.faults)
+        else:
+            self._authorization.check(call)
         if call.service == "iam":
-            self.roles.prepare(call)
+            self.roles.prepare(call.partition)
         if call.service in self._operations and call.protocol == "json":
             validation.check(call)
         operation = self._operations.get(call.service, {}).get(call.operation)

@@ -47,6 +47,9 @@ class CallLog:
         }
         if call.via:
             line["via"] = call.via
+        if call.identity and call.identity.entity:
+            line["caller"] = call.identity.entity
+            line["needed"] = call.needed
         if error:
             line["error"] = error
         if call.params and call.service in _SERVICES and _HARMLESS.match(call.operation):

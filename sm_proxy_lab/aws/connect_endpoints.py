@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
-from sm_proxy_lab.aws.http import query_signature
 from sm_proxy_lab.aws.http.call import ACCOUNT
 from sm_proxy_lab.aws.http.errors import AwsError, Reply
 from sm_proxy_lab.aws.vpc import records
@@ -21,7 +20,6 @@ from sm_proxy_lab.aws.vpc import records
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from sm_proxy_lab.aws.faults import Faults
     from sm_proxy_lab.aws.http.call import Call
 
 SERVICE: Final = "ec2-instance-connect"
@@ -31,10 +29,14 @@ _READY: Final = "create-complete"
 
 
 class ConnectEndpoints:
-    """The endpoints of all regions."""
+    """The endpoints of all regions.
 
-    def __init__(self, faults: Faults) -> None:
-        self._faults = faults
+    Args:
+        admit: refuses a request for a tunnel that its caller may not make.
+    """
+
+    def __init__(self, admit: Callable[[Call], None]) -> None:
+        self._admit = admit
         self._endpoints: dict[str, dict[str, str]] = {}
         self.ec2: dict[str, Callable[[Call], Reply]] = {
             "CreateInstanceConnectEndpoint": self._create,
@@ -49,8 +51,7 @@ class ConnectEndpoints:
             AwsError: The tunnel is refused.
         """
         call.service, call.operation, call.protocol = SERVICE, "OpenTunnel", "rest-json"
-        self._faults.check(call)
-        query_signature.check(call)
+        self._admit(call)
         given = {name: values[0] for name, values in parse_qs(call.query).items()}
         endpoint = self._endpoints.get(given.get("instanceConnectEndpointId", ""))
         if endpoint is None or endpoint["region"] != call.region:

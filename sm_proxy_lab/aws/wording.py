@@ -7,8 +7,6 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sm_proxy_lab.aws.http.call import ACCOUNT
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -23,8 +21,6 @@ _MALFORMED = re.compile(
     r"The (?:instance|subnet) IDs? '(?!(?:i|subnet)-(?:[0-9a-f]{8}|[0-9a-f]{17})')([^',]*)'"
     r" does not exist"
 )
-_MOTO_CALLER = re.compile(rf"<Arn>arn:[\w-]+:sts::{ACCOUNT}:user/moto</Arn>")
-_USER_ID = re.compile(r"<UserId>[^<]*</UserId>")
 
 
 def amend(call: Call, reply: Reply) -> Reply:
@@ -64,17 +60,7 @@ def _ec2(_call: Call, reply: Reply) -> Reply:
     return replace(reply, body=text.encode())
 
 
-def _sts(call: Call, reply: Reply) -> Reply:
-    text = reply.body.decode()
-    if call.operation != "GetCallerIdentity" or not _MOTO_CALLER.search(text):
-        return reply
-    text = _MOTO_CALLER.sub(f"<Arn>{call.caller}</Arn>", text)
-    text = _USER_ID.sub("<UserId>AROA4LABROLE4EXAMPLE:lab</UserId>", text)
-    return replace(reply, body=text.encode())
-
-
 _CHANGES: dict[str, Callable[[Call, Reply], Reply]] = {
     "sagemaker": _sagemaker,
     "ec2": _ec2,
-    "sts": _sts,
 }

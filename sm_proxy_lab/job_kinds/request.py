@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sm_proxy_lab.aws.http.call import ACCOUNT
+from sm_proxy_lab.machines import role_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -93,6 +94,11 @@ class JobRequest(ABC):
     def arn(self) -> str:
         """The job's ARN, in which SageMaker writes the name in lower case."""
         return f"arn:aws:sagemaker:{self.region}:{ACCOUNT}:{self.KIND}-job/{self.name.lower()}"
+
+    @property
+    def role(self) -> str:
+        """The ARN of the job's role."""
+        return str(self.request.get("RoleArn", role_credentials.ARN))
 
     @property
     def image(self) -> str:

@@ -8,7 +8,9 @@ namespaces: on the host's network that address is not the lab's.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import hashlib
 import json
 import socket
 import time
@@ -29,10 +31,11 @@ class RoleCredentials:
     """The endpoint that gives containers their role's credentials.
 
     Attributes:
-        paths: the paths that were given to containers; any other path is not found.
+        roles: path that was given to a container -> the ARN of its role; any other path is not
+            found.
     """
 
-    paths: set[str] = field(default_factory=set)
+    roles: dict[str, str] = field(default_factory=dict)
     _servers: list[asyncio.Server] = field(default_factory=list)
 
     async def serve(self, credentials: socket.socket, s3: socket.socket, endpoint: int) -> None:
@@ -54,9 +57,9 @@ class RoleCredentials:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             head = await reader.readuntil(b"\r\n\r\n")
             words = head.decode("latin-1").split(" ", 2)
-            known = words[0] == "GET" and words[1] in self.paths
-            body = json.dumps(credentials_document() if known else {"message": "not found"})
-            status = "200 OK" if known else "404 Not Found"
+            role = self.roles.get(words[1]) if words[0] == "GET" else None
+            body = json.dumps(credentials_document(role) if role else {"message": "not found"})
+            status = "200 OK" if role else "404 Not Found"
             writer.write(
                 f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n"
                 f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode()
@@ -65,14 +68,34 @@ class RoleCredentials:
         writer.close()
 
 
-def credentials_document() -> dict[str, str]:
-    """The endpoint's answer, with the names that the SDKs read."""
+def keys_of(role: str) -> dict[str, str]:
+    """The credentials that containers have with a role: `access_key`, `secret_key` and `token`.
+
+    They follow from the role's ARN, so that the processes of a lab need not tell each other.
+    """
+    if role == ARN:
+        return {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY, "token": TOKEN}
+    digest = hashlib.sha256(role.encode()).digest()
+    letters = base64.b32encode(digest).decode()
+    secret, token = (
+        base64.b64encode(hashlib.sha256(word + digest).digest()) for word in (b"s", b"t")
+    )
+    return {
+        "access_key": f"ASIA{letters[:16]}",
+        "secret_key": secret.decode()[:40],
+        "token": token.decode(),
+    }
+
+
+def credentials_document(role: str = ARN) -> dict[str, str]:
+    """The endpoint's answer for a role, with the names that the SDKs read."""
+    keys = keys_of(role)
     until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + _LIFE_S))
     return {
-        "RoleArn": ARN,
-        "AccessKeyId": ACCESS_KEY,
-        "SecretAccessKey": SECRET_KEY,
-        "Token": TOKEN,
+        "RoleArn": role,
+        "AccessKeyId": keys["access_key"],
+        "SecretAccessKey": keys["secret_key"],
+        "Token": keys["token"],
         "Expiration": until,
     }
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sm_proxy_lab.machines import role_credentials
+
+if TYPE_CHECKING:
+    from sm_proxy_lab.aws.http.identity import Identity
 
 JOB_ROLE = role_credentials.ARN.rpartition("/")[2]
 ACCOUNT = "123456789012"
 DEFAULT_REGION = "us-east-1"
+LAB_CALLER: Final = f"arn:{{partition}}:sts::{ACCOUNT}:assumed-role/LabRole/lab"
+"""The ARN of the lab's caller, who is an administrator."""
 
 
 @dataclass
@@ -23,8 +28,10 @@ class Call:
         protocol: `json`, `query`, `ec2`, `rest-json` or `rest-xml`.
         params: The parameters: the JSON body or the form, empty for the other protocols.
         access_key: None if the request has no signature.
+        identity: who makes it; None until the app has looked it up.
         via: the service that makes the call for the caller, such as `cloudformation`; empty if the
             caller makes it.
+        needed: the IAM actions that were checked for it, if the caller has policies.
     """
 
     method: str
@@ -36,9 +43,11 @@ class Call:
     operation: str = ""
     region: str = DEFAULT_REGION
     access_key: str | None = None
+    identity: Identity | None = None
     via: str = ""
     protocol: str = "json"
     params: dict[str, Any] = field(default_factory=dict)
+    needed: list[str] = field(default_factory=list)
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
     @property
@@ -59,7 +68,5 @@ class Call:
 
     @property
     def caller(self) -> str:
-        """The caller's ARN: a job's container has the role of the job, all others the lab's."""
-        inside = self.access_key == role_credentials.ACCESS_KEY
-        role = f"{JOB_ROLE}/SageMaker" if inside else "LabRole/lab"
-        return f"arn:{self.partition}:sts::{ACCOUNT}:assumed-role/{role}"
+        """The caller's ARN."""
+        return self.identity.arn if self.identity else LAB_CALLER.format(partition=self.partition)

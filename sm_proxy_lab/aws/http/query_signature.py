@@ -9,40 +9,39 @@ import time
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, quote
 
-from sm_proxy_lab import account
 from sm_proxy_lab.aws.http.errors import AwsError
-from sm_proxy_lab.machines import role_credentials
 
 if TYPE_CHECKING:
     from sm_proxy_lab.aws.http.call import Call
+    from sm_proxy_lab.aws.http.identity import Keys
 
-_SECRETS: Final = {
-    account.ACCESS_KEY: account.SECRET_KEY,
-    role_credentials.ACCESS_KEY: role_credentials.SECRET_KEY,
-}
 _LONGEST_S: Final = 604_800
 
 
-def check(call: Call) -> None:
+def check(call: Call, keys: Keys | None) -> None:
     """Verify the signature of a GET.
+
+    Args:
+        call: the request.
+        keys: the credentials with its access key; None if nobody has it.
 
     Raises:
         AwsError: It is missing, expired or wrong.
     """
     given = dict(parse_qsl(call.query, keep_blank_values=True))
-    secret = _SECRETS.get(call.access_key or "")
-    if secret is None:
+    if keys is None:
         message = "The security token included in the request is invalid."
         raise AwsError("UnrecognizedClientException", message, 403)
-    token = role_credentials.TOKEN if call.access_key == role_credentials.ACCESS_KEY else None
-    if given.get("X-Amz-Security-Token") != token:
+    if given.get("X-Amz-Security-Token") != keys.token:
         message = "The security token included in the request is invalid."
         raise AwsError("UnrecognizedClientException", message, 403)
     signed = given.get("X-Amz-SignedHeaders", "").split(";")
     if "host" not in signed:
         raise AwsError("IncompleteSignatureException", "'Host' must be a signed header.", 403)
     _check_time(given)
-    if not hmac.compare_digest(_signature(call, secret, signed), given.get("X-Amz-Signature", "")):
+    if not hmac.compare_digest(
+        _signature(call, keys.secret_key, signed), given.get("X-Amz-Signature", "")
+    ):
         message = (
             "The request signature we calculated does not match the signature you provided. "
             "Check your AWS Secret Access Key and signing method."

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Final
+
+from sm_proxy_lab.aws.iam import conditions
+from sm_proxy_lab.aws.iam.patterns import Values, matches
 
 ALLOWED: Final = "allowed"
 EXPLICIT_DENY: Final = "explicitDeny"
 IMPLICIT_DENY: Final = "implicitDeny"
+VARIABLES_SINCE: Final = "2012-10-17"
+"""The version of the policy language that has policy variables."""
+NOTHING: Final[Values] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -28,25 +35,33 @@ class Decision:
     missing: tuple[str, ...] = ()
 
 
-def decide(documents: dict[str, dict[str, Any]], action: str, resource: str) -> Decision:
-    """Decide about an action, without any context: a statement with a condition does not apply.
+def decide(
+    documents: Mapping[str, dict[str, Any]],
+    action: str,
+    resource: str,
+    context: Values | None = None,
+) -> Decision:
+    """Decide about an action.
 
     Args:
         documents: name of a policy -> its document.
         action: such as `s3:GetObject`.
         resource: an ARN, or `*`.
+        context: the request's context. Without any, a statement with a condition does not apply,
+            as in a simulation.
     """
     effects: dict[str, list[str]] = {"Allow": [], "Deny": []}
     missing: set[str] = set()
     for name, document in documents.items():
+        variables = context if document.get("Version") == VARIABLES_SINCE else None
         for statement in _listed(document.get("Statement", [])):
-            if not _fits(statement, action, resource):
+            if not _fits(statement, action, resource, variables):
                 continue
-            keys = {key for test in statement.get("Condition", {}).values() for key in test}
-            if keys:
-                missing |= keys
-            else:
+            block = statement.get("Condition", {})
+            if not block or (context is not None and conditions.hold(block, context)):
                 effects[statement["Effect"]].append(name)
+            elif context is None:
+                missing |= {key for test in block.values() for key in test}
     told = tuple(sorted(missing))
     for effect, outcome in (("Deny", EXPLICIT_DENY), ("Allow", ALLOWED)):
         if effects[effect]:
@@ -54,32 +69,59 @@ def decide(documents: dict[str, dict[str, Any]], action: str, resource: str) -> 
     return Decision(IMPLICIT_DENY, missing=told)
 
 
-def trusts(document: dict[str, Any], service: str) -> bool:
-    """Whether a role's trust policy lets this service assume it."""
-    allowed = False
+def trusts(
+    document: dict[str, Any],
+    kind: str,
+    names: Collection[str],
+    context: Values = NOTHING,
+    action: str = "sts:AssumeRole",
+) -> str:
+    """What a role's trust policy says about a principal that wants to assume the role.
+
+    Args:
+        document: the trust policy.
+        kind: `Service` or `AWS`.
+        names: the names that stand for the principal: a service's, or ARNs.
+        context: the request's context.
+        action: that assumes the role.
+
+    Returns:
+        ALLOWED, EXPLICIT_DENY or IMPLICIT_DENY.
+    """
+    outcome = IMPLICIT_DENY
     for statement in _listed(document.get("Statement", [])):
-        principal = statement.get("Principal", {})
-        services = [principal] if isinstance(principal, str) else principal.get("Service", [])
-        if not any(_matches(pattern, service) for pattern in _words(services)):
+        if not _is_about(statement.get("Principal", {}), kind, names):
             continue
-        if any(_matches(pattern, "sts:AssumeRole") for pattern in _words(statement["Action"])):
-            if statement["Effect"] == "Deny":
-                return False
-            allowed = True
-    return allowed
+        if not _among(statement, "Action", action.lower()):
+            continue
+        if not conditions.hold(statement.get("Condition", {}), context):
+            continue
+        if statement["Effect"] == "Deny":
+            return EXPLICIT_DENY
+        outcome = ALLOWED
+    return outcome
 
 
-def _fits(statement: dict[str, Any], action: str, resource: str) -> bool:
-    return _among(statement, "Action", action.lower()) and _among(statement, "Resource", resource)
+def _is_about(principal: str | dict[str, Any], kind: str, names: Collection[str]) -> bool:
+    given = [principal] if isinstance(principal, str) else _listed(principal.get(kind, []))
+    return any(name == "*" or name in names for name in given)
 
 
-def _among(statement: dict[str, Any], element: str, value: str) -> bool:
+def _fits(statement: dict[str, Any], action: str, resource: str, variables: Values | None) -> bool:
+    return _among(statement, "Action", action.lower()) and _among(
+        statement, "Resource", resource, variables
+    )
+
+
+def _among(
+    statement: dict[str, Any], element: str, value: str, variables: Values | None = None
+) -> bool:
     """Whether `value` is meant by the element, or by its `Not...` form."""
     negated = f"Not{element}" in statement
     patterns = _words(statement[f"Not{element}" if negated else element])
     if element == "Action":  # the case of actions does not count
         patterns = (pattern.lower() for pattern in patterns)
-    return any(_matches(pattern, value) for pattern in patterns) is not negated
+    return any(matches(pattern, value, variables) for pattern in patterns) is not negated
 
 
 def _listed(value: Any) -> list[Any]:
@@ -90,12 +132,8 @@ def _words(value: str | list[str]) -> Iterator[str]:
     yield from _listed(value)
 
 
-@lru_cache(maxsize=1024)
-def _pattern(pattern: str) -> re.Pattern[str]:
-    parts: Iterable[str] = re.split(r"([*?])", pattern)
-    wild = {"*": ".*", "?": "."}
-    return re.compile("".join(wild.get(part) or re.escape(part) for part in parts), re.DOTALL)
-
-
-def _matches(pattern: str, value: str) -> bool:
-    return _pattern(pattern).fullmatch(value) is not None
+@lru_cache(maxsize=256)
+def parsed(document: str) -> dict[str, Any]:
+    """A policy document from its JSON."""
+    found: dict[str, Any] = json.loads(document)
+    return found

@@ -13,18 +13,21 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 from xml.sax.saxutils import escape
 
-from sm_proxy_lab.aws import moto_app, page_tokens
-from sm_proxy_lab.aws.http.call import ACCOUNT, JOB_ROLE, Call
+from sm_proxy_lab.aws import moto_app, page_tokens, resources
+from sm_proxy_lab.aws.http.call import ACCOUNT, DEFAULT_REGION, JOB_ROLE, Call
 from sm_proxy_lab.aws.http.errors import NAMESPACES, AwsError, Reply
 from sm_proxy_lab.aws.iam import policies
+from sm_proxy_lab.aws.iam.policies import parsed
 from sm_proxy_lab.machines import role_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sm_proxy_lab.aws.http.identity import Identity
     from sm_proxy_lab.aws.iam.policies import Decision
 
 CALLER_ROLE: Final = "LabRole"
+CALLER_ID: Final = "AROA4LABROLE4EXAMPLE"
 JOB_POLICY: Final = "sm-proxy-lab"
 """The name of the job role's only policy."""
 NETWORK_ACTIONS: Final = (
@@ -46,6 +49,8 @@ _IMAGES = (
 )
 _ARN = re.compile(r"arn:[\w-]+:iam::(\d{12}):(role|user|group)/(?:.*/)?([\w+=,.@-]+)")
 _PAGE: Final = 100
+_REGIONS: Final = {"aws": DEFAULT_REGION, "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+"""A region of each partition."""
 
 
 def job_policy(partition: str) -> dict[str, Any]:
@@ -73,21 +78,20 @@ class Roles:
         self._lock = threading.Lock()
         self.operations = {"SimulatePrincipalPolicy": self._simulate}
 
-    def prepare(self, call: Call) -> None:
+    def prepare(self, partition: str) -> None:
         """Make the lab's two roles, unless the partition has them already."""
         with self._lock:
-            if call.partition in self._made:
+            if partition in self._made:
                 return
-            self._made.add(call.partition)
+            self._made.add(partition)
             everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-            self._make(
-                call, JOB_ROLE, {"Service": "sagemaker.amazonaws.com"}, job_policy(call.partition)
-            )
-            root = {"AWS": f"arn:{call.partition}:iam::{ACCOUNT}:root"}
-            self._make(call, CALLER_ROLE, root, {"Statement": [everything]})
+            sagemaker = {"Service": "sagemaker.amazonaws.com"}
+            self._make(partition, JOB_ROLE, sagemaker, job_policy(partition))
+            root = {"AWS": f"arn:{partition}:iam::{ACCOUNT}:root"}
+            self._make(partition, CALLER_ROLE, root, {"Statement": [everything]})
 
     def _make(
-        self, call: Call, name: str, principal: dict[str, str], policy: dict[str, Any]
+        self, partition: str, name: str, principal: dict[str, str], policy: dict[str, Any]
     ) -> None:
         trust = {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}
         document = {"Version": "2012-10-17", "Statement": [trust]}
@@ -103,20 +107,29 @@ class Roles:
             form["Version"] = "2010-05-08"
             kind = {"content-type": "application/x-www-form-urlencoded"}
             body = urlencode(form).encode()
-            made = Call(
-                "POST", "/", "", kind, body, "iam", operation, call.region, protocol="query"
+            region = _REGIONS[partition]
+            self._moto(
+                Call("POST", "/", "", kind, body, "iam", operation, region, protocol="query")
             )
-            self._moto(made)
 
     def trusts_sagemaker(self, call: Call, arn: str) -> bool:
-        """Whether SageMaker may assume a role; False if there is no such role."""
-        if self._untouched(call, arn):
-            return True
-        role = self._role(call, arn)
+        """Whether SageMaker may assume a role for a job; False if there is no such role."""
+        return self.trusts_service(call, arn, "sagemaker")
+
+    def trusts_service(self, call: Call, arn: str, service: str) -> bool:
+        """Whether a service may assume a role for a resource of this account and region."""
+        name = f"{service}.amazonaws.com"
+        if self._untouched(arn):
+            return name == "sagemaker.amazonaws.com"
+        role = self.find(call.partition, arn)
         if role is None:
             return False
-        document = json.loads(role.assume_role_policy_document)
-        return policies.trusts(document, "sagemaker.amazonaws.com")
+        context = {
+            "aws:sourceaccount": (ACCOUNT,),
+            "aws:sourcearn": (resources.of(call),),
+        }
+        trust = json.loads(role.assume_role_policy_document)
+        return policies.trusts(trust, "Service", {name}, context) == policies.ALLOWED
 
     def decide(self, call: Call, arn: str, action: str, resource: str) -> Decision:
         """What the policies of a role say about an action.
@@ -124,27 +137,59 @@ class Roles:
         Raises:
             KeyError: There is no such role.
         """
-        if self._untouched(call, arn):
-            return policies.decide({JOB_POLICY: job_policy(call.partition)}, action, resource)
-        role = self._role(call, arn)
-        if role is None:
+        if not self._untouched(arn) and self.find(call.partition, arn) is None:
             raise KeyError(arn)
-        return policies.decide(_documents(role), action, resource)
+        return policies.decide(self.documents(arn), action, resource)
 
-    def _untouched(self, call: Call, arn: str) -> bool:
+    def documents(self, arn: str) -> dict[str, dict[str, Any]]:
+        """Name -> document of the policies of a role or a user; none if it does not exist."""
+        partition = arn.split(":")[1]
+        if self._untouched(arn):
+            return {JOB_POLICY: job_policy(partition)}
+        if ":user/" not in arn:
+            role = self.find(partition, arn)
+            return _documents(role) if role else {}
+        user = next((user for user in self._entities(partition, "users") if user.arn == arn), None)
+        found = _documents(user) if user else {}
+        for group in self._entities(partition, "groups"):
+            if user in group.users:
+                found |= _documents(group)
+        return found
+
+    def user_id(self, identity: Identity) -> str:
+        """The value of `aws:userid`: the user's id, or the role's id and the session's name."""
+        if not identity.entity:
+            return f"{CALLER_ID}:{identity.name}"
+        if identity.is_user:
+            users = self._entities(identity.entity.split(":")[1], "users")
+            return next(str(user.id) for user in users if user.arn == identity.entity)
+        role = self.find(identity.entity.split(":")[1], identity.entity)
+        return f"{role.id if role else 'AROADELETED'}:{identity.name}"
+
+    @staticmethod
+    def caller_arn(partition: str) -> str:
+        """The ARN of the administrator's role."""
+        return f"arn:{partition}:iam::{ACCOUNT}:role/{CALLER_ROLE}"
+
+    def _untouched(self, arn: str) -> bool:
         """Whether this is the job role, as it is made. To make it costs each lab 35 ms of CPU."""
-        return arn == role_credentials.ARN and call.partition not in self._made
+        return arn == role_credentials.ARN and "aws" not in self._made
 
-    def _role(self, call: Call, arn: str) -> Any | None:
-        self.prepare(call)
+    def find(self, partition: str, arn: str) -> Any | None:
+        """Moto's role; None if the account has none with that ARN."""
+        self.prepare(partition)
         found = _ARN.fullmatch(arn)
         if not found or found[1] != ACCOUNT or found[2] != "role":
             return None
+        return next((role for role in self._entities(partition, "roles") if role.arn == arn), None)
+
+    @staticmethod
+    def _entities(partition: str, kind: str) -> list[Any]:
+        """Moto's `roles`, `users` or `groups`."""
         from moto.iam.models import iam_backends  # noqa: PLC0415
 
         with moto_app.LOCK:
-            roles = list(iam_backends[ACCOUNT][call.partition].get_roles())
-        return next((role for role in roles if role.arn == arn), None)
+            return list(getattr(iam_backends[ACCOUNT][partition], kind).values())
 
     def _simulate(self, call: Call) -> Reply:
         arn = call.params.get("PolicySourceArn", "")
@@ -152,7 +197,7 @@ class Roles:
         if not found:
             message = f"Invalid Entity Arn: {arn} does not clearly define entity type and name."
             raise AwsError("InvalidInput", message)
-        role = self._role(call, arn)
+        role = self.find(call.partition, arn)
         if role is None:
             message = f"The {found[2]} with name {found[3]} cannot be found."
             raise AwsError("NoSuchEntity", message, 404)
@@ -168,13 +213,13 @@ class Roles:
         return _simulated(call, "".join(shown), marker)
 
 
-def _documents(role: Any) -> dict[str, dict[str, Any]]:
-    """The names and documents of a role's policies."""
-    inline = {name: json.loads(document) for name, document in role.policies.items()}
+def _documents(entity: Any) -> dict[str, dict[str, Any]]:
+    """The names and documents of the policies of a role, a user or a group."""
+    inline = {name: parsed(document) for name, document in entity.policies.items()}
     attached: dict[str, dict[str, Any]] = {}
-    for policy in role.managed_policies.values():
+    for policy in entity.managed_policies.values():
         document = next(version.document for version in policy.versions if version.is_default)
-        attached[policy.name] = json.loads(document) if isinstance(document, str) else document
+        attached[policy.name] = parsed(document) if isinstance(document, str) else document
     return inline | attached
 
 

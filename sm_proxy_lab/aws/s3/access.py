@@ -1,4 +1,4 @@
-"""May this request to S3 be served? The caller may all; a job's containers, what their role may."""
+"""May this request to S3 be served?"""
 
 from __future__ import annotations
 
@@ -6,40 +6,34 @@ import dataclasses
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from sm_proxy_lab.aws import denial
 from sm_proxy_lab.aws.http import s3_names
-from sm_proxy_lab.aws.iam import policies
 from sm_proxy_lab.aws.s3 import buckets, signature
-from sm_proxy_lab.machines import role_credentials
 
 if TYPE_CHECKING:
     from sm_proxy_lab.aws.faults import Faults
     from sm_proxy_lab.aws.http.call import Call
-    from sm_proxy_lab.aws.iam.roles import Roles
+    from sm_proxy_lab.aws.http.identity import Keys
+    from sm_proxy_lab.aws.iam.authorization import Authorization
 
 
-def check(call: Call, roles: Roles, faults: Faults) -> None:
+def check(call: Call, keys: Keys | None, authorization: Authorization, faults: Faults) -> None:
     """Check signature, permissions and region of a request.
+
+    Args:
+        call: the request.
+        keys: the credentials with its access key; None if nobody has it.
+        authorization: judges by the policies of the caller.
+        faults: may deny an action to everybody.
 
     Raises:
         AwsError: The refusal.
     """
     if not call.via:  # a service of the lab acts for its caller without the caller's secret
-        signature.check(call)
+        signature.check(call, keys)
     for needed in _needed(call):
         faults.check_action(needed)
-        if call.access_key == role_credentials.ACCESS_KEY:
-            _check_role(needed, roles)
+        authorization.check(needed)
     buckets.check(call)
-
-
-def _check_role(call: Call, roles: Roles) -> None:
-    """Refuse what the role of the jobs may not do."""
-    resource = denial.resource(call)
-    outcome = roles.decide(call, role_credentials.ARN, call.action, resource).outcome
-    if outcome != policies.ALLOWED:
-        explicit = ": Deny" if outcome == policies.EXPLICIT_DENY else ""
-        raise denial.refusal(call, denial.IDENTITY + explicit)
 
 
 def _needed(call: Call) -> list[Call]:

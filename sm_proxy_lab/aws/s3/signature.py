@@ -8,17 +8,12 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote
 
-from sm_proxy_lab import account
 from sm_proxy_lab.aws.http.errors import AwsError
-from sm_proxy_lab.machines import role_credentials
 
 if TYPE_CHECKING:
     from sm_proxy_lab.aws.http.call import Call
+    from sm_proxy_lab.aws.http.identity import Keys
 
-_SECRETS = {
-    account.ACCESS_KEY: account.SECRET_KEY,
-    role_credentials.ACCESS_KEY: role_credentials.SECRET_KEY,
-}
 _AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 Credential=[^/]+/(\d{8})/[^,]+,\s*"
     r"SignedHeaders=([^,\s]+),\s*Signature=([0-9a-f]{64})"
@@ -26,8 +21,12 @@ _AUTHORIZATION = re.compile(
 _UNSIGNED = ("UNSIGNED-PAYLOAD", "STREAMING-")
 
 
-def check(call: Call) -> None:
+def check(call: Call, keys: Keys | None) -> None:
     """Verify a request's signature as S3 does.
+
+    Args:
+        call: the request.
+        keys: the credentials with its access key; None if nobody has it.
 
     Raises:
         AwsError: The error that S3 answers.
@@ -35,12 +34,10 @@ def check(call: Call) -> None:
     found = _AUTHORIZATION.search(call.headers.get("authorization", ""))
     if not found:  # a presigned URL, or no signature: not checked here
         return
-    secret = _SECRETS.get(call.access_key or "")
-    if secret is None:
+    if keys is None:
         message = "The AWS Access Key Id you provided does not exist in our records."
         raise AwsError("InvalidAccessKeyId", message, 403)
-    token = role_credentials.TOKEN if call.access_key == role_credentials.ACCESS_KEY else None
-    if call.headers.get("x-amz-security-token") != token:
+    if call.headers.get("x-amz-security-token") != keys.token:
         raise AwsError("InvalidToken", "The provided token is malformed or otherwise invalid.")
     day, names, signature = found.groups()
     signed = names.split(";")
@@ -55,7 +52,7 @@ def check(call: Call) -> None:
     if not payload.startswith(_UNSIGNED) and payload != hashlib.sha256(call.body).hexdigest():
         message = "The provided 'x-amz-content-sha256' header does not match what was computed."
         raise AwsError("XAmzContentSHA256Mismatch", message)
-    if not hmac.compare_digest(_signature(call, secret, day, signed), signature):
+    if not hmac.compare_digest(_signature(call, keys.secret_key, day, signed), signature):
         message = (
             "The request signature we calculated does not match the signature you provided. "
             "Check your key and signing method."

@@ -14,6 +14,7 @@ from sm_proxy_lab.aws.vpc import records
 if TYPE_CHECKING:
     from sm_proxy_lab.aws.faults import Faults
     from sm_proxy_lab.aws.http.call import Call
+    from sm_proxy_lab.aws.iam.principals import Principals
     from sm_proxy_lab.aws.iam.roles import Roles
 
 
@@ -39,14 +40,16 @@ class Admission:
     Args:
         roles: The account's roles.
         faults: Their `quotas` limit how many instances of a type may run.
+        principals: accept the keys of jobs' roles.
     """
 
-    def __init__(self, roles: Roles, faults: Faults) -> None:
+    def __init__(self, roles: Roles, faults: Faults, principals: Principals) -> None:
         self._roles = roles
+        self._principals = principals
         self._faults = faults
 
-    def check_role(self, call: Call) -> None:
-        """Refuse a role that SageMaker may not assume.
+    def assume_role(self, call: Call) -> None:
+        """Assume the role of a new job; refuse one that SageMaker may not assume.
 
         Raises:
             AwsError: ValidationException.
@@ -58,6 +61,7 @@ class Admission:
                 "principal 'sagemaker.amazonaws.com' to assume the role."
             )
             raise AwsError("ValidationException", message)
+        self._principals.begin(role)
 
     def check_quota(self, kind: str, request: dict[str, Any], jobs: Iterable[Running]) -> None:
         """Refuse a job for whose instances the account has no quota.

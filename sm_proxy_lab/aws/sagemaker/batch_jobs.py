@@ -140,7 +140,7 @@ class BatchJobs:
         tags = call.params.get("Tags", [])
         self._tags.check(tags)
         if "RoleArn" in call.params:  # a transform job has the role and the network of its model
-            self._judge.check_role(call)
+            self._judge.assume_role(call)
             network = call.params.get("NetworkConfig", {}).get("VpcConfig", {})
             admission.check_network(call, network)
             admission.check_processing(call.params)

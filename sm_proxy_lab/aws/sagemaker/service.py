@@ -82,7 +82,7 @@ class SageMaker:
         arn = call.arn("sagemaker", f"training-job/{name.lower()}")
         tags = call.params.get("Tags", [])
         self.tags.check(tags)
-        self._judge.check_role(call)
+        self._judge.assume_role(call)
         admission.check_training(call.params)
         admission.check_network(call, call.params.get("VpcConfig", {}))
         with self._lock:

@@ -46,6 +46,11 @@ class Tags:
         with self._lock:
             self._kept[arn] = {tag["Key"]: tag["Value"] for tag in copy.deepcopy(tags)}
 
+    def of(self, arn: str) -> dict[str, str]:
+        """The tags of a job; none if there is no such job."""
+        with self._lock:
+            return dict(self._kept.get(arn, {}))
+
     def _add(self, call: Call) -> dict[str, Any] | None:
         with self._lock:
             kept = self._kept.get(call.params["ResourceArn"])

@@ -50,6 +50,7 @@ class Ssm:
         self._roles = roles
         self._started: dict[str, dict[str, Any]] = {}
         self._regions: dict[str, str] = {}
+        self._owners: dict[str, str] = {}
         self.operations = {
             "StartSession": self._start,
             "ResumeSession": self._resume,
@@ -58,6 +59,14 @@ class Ssm:
             "DescribeInstanceInformation": self._information,
             "GetConnectionStatus": self._status,
         }
+
+    def owner_tags(self, arn: str) -> dict[str, str]:
+        """The tag that Systems Manager gives a session: the user id of who started it.
+
+        Source: Systems Manager User Guide, "Allow a user to end only sessions they started".
+        """
+        owner = self._owners.get(arn.rpartition("/")[2])
+        return {"aws:ssmmessages:session-id": owner} if owner else {}
 
     def end_sessions(self, restarted: Collection[str] = ()) -> None:
         """End the sessions whose target is gone or was just restarted."""
@@ -103,6 +112,8 @@ class Ssm:
         if "error" in answer:
             raise _gateways(answer)
         self._regions[answer["SessionId"]] = call.region
+        if call.identity:
+            self._owners[answer["SessionId"]] = self._roles.user_id(call.identity)
         self._started[answer["SessionId"]] = {
             "SessionId": answer["SessionId"],
             "Target": target,

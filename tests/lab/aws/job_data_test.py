@@ -58,7 +58,7 @@ def files(machine: Machine) -> dict[str, str]:
 
 
 def copied(lab: Lab, wanted: Input, machines: list[Machine], page: int = 1000) -> list[Any]:
-    JobData(lab.endpoint, "us-east-1", page).copy(wanted, machines)
+    JobData(lab.endpoint, "us-east-1", page=page).copy(wanted, machines)
     return [files(machine) for machine in machines]
 
 

@@ -48,19 +48,59 @@ def test_a_condition_names_the_values_that_are_missing() -> None:
     assert decided.missing == ("aws:ResourceTag/team",)
 
 
+SAGEMAKER = "sagemaker.amazonaws.com"
+
+
 @pytest.mark.parametrize(
-    ("principal", "effect", "trusted"),
+    ("principal", "effect", "outcome"),
     [
-        ({"Service": "sagemaker.amazonaws.com"}, "Allow", True),
-        ({"Service": ["ec2.amazonaws.com", "sagemaker.amazonaws.com"]}, "Allow", True),
-        ({"Service": "ec2.amazonaws.com"}, "Allow", False),
-        ({"AWS": "arn:aws:iam::123456789012:root"}, "Allow", False),
-        ({"Service": "sagemaker.amazonaws.com"}, "Deny", False),
+        ({"Service": "sagemaker.amazonaws.com"}, "Allow", "allowed"),
+        ({"Service": ["ec2.amazonaws.com", "sagemaker.amazonaws.com"]}, "Allow", "allowed"),
+        ("*", "Allow", "allowed"),
+        ({"Service": "ec2.amazonaws.com"}, "Allow", "implicitDeny"),
+        ({"AWS": "arn:aws:iam::123456789012:root"}, "Allow", "implicitDeny"),
+        ({"Service": "sagemaker.amazonaws.com"}, "Deny", "explicitDeny"),
     ],
 )
 def test_a_role_trusts_the_services_of_its_trust_policy(
-    principal: dict[str, Any], effect: str, trusted: bool
+    principal: Any, effect: str, outcome: str
 ) -> None:
     statement = {"Effect": effect, "Principal": principal, "Action": "sts:AssumeRole"}
-    document = {"Statement": [statement]}
-    assert policies.trusts(document, "sagemaker.amazonaws.com") is trusted
+    assert policies.trusts({"Statement": [statement]}, "Service", {SAGEMAKER}) == outcome
+
+
+@pytest.mark.parametrize(("account", "outcome"), [("1", "allowed"), ("2", "implicitDeny")])
+def test_the_conditions_of_a_trust_policy_count(account: str, outcome: str) -> None:
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": SAGEMAKER},
+        "Action": "sts:AssumeRole",
+        "Condition": {"StringEquals": {"aws:SourceAccount": "1"}},
+    }
+    context = {"aws:sourceaccount": (account,)}
+    assert policies.trusts({"Statement": statement}, "Service", {SAGEMAKER}, context) == outcome
+
+
+@pytest.mark.parametrize(
+    ("version", "resource", "outcome"),
+    [
+        ("2012-10-17", "arn:aws:ssm:::session/a*b-1", "allowed"),
+        ("2012-10-17", "arn:aws:ssm:::session/aXb-1", "implicitDeny"),
+        ("2008-10-17", "arn:aws:ssm:::session/a*b-1", "implicitDeny"),
+    ],
+)
+def test_a_policy_variable_in_a_resource_is_plain_text(
+    version: str, resource: str, outcome: str
+) -> None:
+    allow = {"Effect": "Allow", "Action": "ssm:*", "Resource": "arn:*:session/${aws:userid}-*"}
+    documents = {"p": {"Version": version, "Statement": allow}}
+    context = {"aws:userid": ("a*b",)}
+    decided = policies.decide(documents, "ssm:TerminateSession", resource, context)
+    assert decided.outcome == outcome
+
+
+def test_with_a_context_a_condition_decides() -> None:
+    for team, outcome in (("a", "allowed"), ("b", "implicitDeny")):
+        context = {"aws:resourcetag/team": (team,)}
+        decided = policies.decide({"p": {"Statement": BY_TAG}}, "ec2:RunInstances", "*", context)
+        assert (decided.outcome, decided.missing) == (outcome, ())

@@ -6,6 +6,7 @@ import pytest
 
 from sm_proxy_lab.aws.http.errors import AwsError
 from sm_proxy_lab.aws.http.request import parse
+from sm_proxy_lab.aws.iam.principals import Principals
 from sm_proxy_lab.aws.s3 import signature
 from sm_proxy_lab.machines import role_credentials
 
@@ -26,5 +27,5 @@ def test_an_incomplete_signature_is_refused(headers: dict[str, str], code: str) 
     )
     call = parse("GET", "/b/k", {"authorization": authorization, "host": "h", **headers}, b"")
     with pytest.raises(AwsError) as refused:
-        signature.check(call)
+        signature.check(call, Principals().keys(call))
     assert refused.value.code == code
