@@ -20,7 +20,8 @@ NOT_CALLED = {"iam:PassRole", "sagemaker:AddTags"}
 """AWS checks these when a job is created, for its role and for its tags."""
 OF_INFRA = {"cloudformation", "autoscaling", "codebuild"}
 FOR_INFRA = {
-    *("ec2:DescribeAvailabilityZones", "ec2:DescribeVpcEndpointServices", "ec2:DescribeVpcs"),
+    *("ec2:DescribeAvailabilityZones", "ec2:DescribeVpcAttribute"),
+    *("ec2:DescribeVpcEndpointServices", "ec2:DescribeVpcs"),
     *("ecr:CreateRepository", "ecr:DeleteRepository", "ecr:DescribeRepositories"),
     "ecr:ListTagsForResource",
 }

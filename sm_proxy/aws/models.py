@@ -40,7 +40,7 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
         ),
         *("DescribeRouteTables",),
         *("DescribeSecurityGroups", "DescribeSubnets", "DescribeVpcEndpoints"),
-        *("DescribeVpcEndpointServices", "DescribeVpcs"),
+        *("DescribeVpcAttribute", "DescribeVpcEndpointServices", "DescribeVpcs"),
         "GetConsoleOutput",
     ),
     "ec2-instance-connect": ("SendSSHPublicKey",),
