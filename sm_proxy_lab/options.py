@@ -32,6 +32,7 @@ class Options:
     bare: bool
     image: str
     package: list[str]
+    empty: bool
 
     @classmethod
     def read(cls, caller: int) -> Options:

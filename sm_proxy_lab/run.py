@@ -50,9 +50,10 @@ def add_up_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    default = f"lab-{secrets.token_hex(3)}"
-    parser.add_argument("--job", type=_job_name, default=default, help="the job's name")
-    parser.add_argument("--nodes", type=_nodes, default=1, help="how many containers (1)")
+    parser.add_argument("--job", type=_job_name, metavar="NAME", help="the job's name")
+    parser.add_argument(
+        "--nodes", type=_nodes, default=1, metavar="N", help="how many containers (1)"
+    )
     parser.add_argument("--network", choices=_NETWORKS, help="default: netns where permitted")
     parser.add_argument(
         "--status",
@@ -98,6 +99,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="add this Debian package to the image (may be repeated)",
     )
 
+    parser.add_argument(
+        "--empty",
+        action="store_true",
+        help="start with an account on its first day: no VPC but the default one, no bastion, no"
+        " job and no role; CMD makes them",
+    )
+
 
 def _job_name(text: str) -> str:
     if not _JOB_NAME.fullmatch(text):
@@ -137,6 +145,17 @@ def _refuses_packages(args: argparse.Namespace) -> bool:
     return bool(wrong) or bool(args.package and args.image == rootfs.HOST)
 
 
+def _refuses_job_options(args: argparse.Namespace) -> bool:
+    """Whether `--empty` comes with an option of the job that it leaves out; then print which."""
+    defaults = {"job": None, "nodes": 1, "status": "Training"}
+    defaults |= {"log_lines": 0, "log_lines_before": 0}
+    given = [name for name, default in defaults.items() if getattr(args, name) != default]
+    if args.empty and given:
+        option = given[0].replace("_", "-")
+        sys.stderr.write(f"sm-proxy: usage: --empty makes no job: leave out --{option}\n")
+    return bool(args.empty and given)
+
+
 def _program(text: str) -> str:
     found = shutil.which(text)
     if not found:
@@ -159,7 +178,7 @@ def up(args: argparse.Namespace) -> int:
 
 
 def _supervised(args: argparse.Namespace, command: list[str]) -> int:
-    if _refuses_packages(args):
+    if _refuses_packages(args) or _refuses_job_options(args):
         return 2
     if sys.platform != "linux":
         report("the lab needs Linux")
@@ -168,6 +187,7 @@ def _supervised(args: argparse.Namespace, command: list[str]) -> int:
         report("the lab needs /proc: mount -t proc proc /proc")
         return LAB_FAILED
     folder = _new_folder()
+    args.job = args.job or f"lab-{secrets.token_hex(3)}"
     namespaces.become_subreaper()
     options = {
         "folder": folder,
@@ -186,6 +206,7 @@ def _supervised(args: argparse.Namespace, command: list[str]) -> int:
                 "bare",
                 "image",
                 "package",
+                "empty",
             )
         },
     }

@@ -172,9 +172,10 @@ class Lab:
             asyncio.to_thread(environment.write_ssh_config, self._environment, self._machines.user),
             asyncio.wait_for(self._aws_ready.wait(), _START_TIMEOUT_S),
         )
-        config = {"Entrypoint": self._own_entrypoint()}
-        await control.call("put_image", IMAGE, config, history=_HISTORY)
-        await self._create_job(keys)
+        if not options.empty:
+            config = {"Entrypoint": self._own_entrypoint()}
+            await control.call("put_image", IMAGE, config, history=_HISTORY)
+            await self._create_job(keys)
         # The file must have only CMD's calls.
         os.truncate(self._environment["SM_PROXY_LAB_CALLS"], 0)
         if options.command:
@@ -198,6 +199,7 @@ class Lab:
             netns=self._net.bastion.netns,
         )
         argv = ["--gateway", control, "--calls", calls, *latency]
+        argv += ["--empty"] * self._options.empty
         cables = self._cables()
         if cables:
             argv += ["--cables", *map(str, cables), self._net.bastion.address]
@@ -210,6 +212,8 @@ class Lab:
         if not isinstance(net, network.NetnsNetwork) or net.bastion.netns is None:
             return []
         if not packet_filter.works(net.router):
+            if self._options.empty:  # the bastion's cable has to follow the records
+                raise LabError("install nft (nftables), or use --network loopback with --empty")
             report("no packet filter (nft): only the gateway applies security groups and routes")
             return []
         return [net.router, net.bastion.netns]
@@ -342,15 +346,17 @@ class Lab:
     def _show_exports(self) -> None:
         sys.stdout.write(environment.exports(self._callers, self._environment) + "\n")
         sys.stdout.flush()
-        host = self._environment["SM_PROXY_LAB_HOST"]
-        report(f"up; in a shell with these exports: ssh {host}; ^C here ends the lab")
+        host = self._environment.get("SM_PROXY_LAB_HOST")
+        what = f"ssh {host}" if host else "sm-proxy infra deploy"
+        report(f"up; in a shell with these exports: {what}; ^C here ends the lab")
 
 
 def _network(options: Options) -> tuple[str, network.Network]:
     """Choose the network mode and build the VPC; return both."""
     mode = network.choose_mode(options.network)
     if mode == network.NETNS:
-        return mode, network.NetnsNetwork(laptop_is_host=not options.command)
+        is_host = not options.command
+        return mode, network.NetnsNetwork(laptop_is_host=is_host, empty=options.empty)
     return mode, network.LoopbackNetwork()
 
 

@@ -40,7 +40,8 @@ def main(argv: list[str] | None = None) -> None:
         calls=CallLog(options.calls),
         emit=_emit,
         latency_s=options.latency_ms / 1000,
-        enforcement=Enforcement(_cables(options)),
+        enforcement=Enforcement(_cables(options), empty=options.empty),
+        empty=options.empty,
     )
     app.warm()
     gc.freeze()
@@ -58,16 +59,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--latency-ms", type=float, default=0.0, help="one way, of every API call")
     cables = "the router's and the bastion's network namespaces, and the bastion's address"
     parser.add_argument("--cables", nargs=3, metavar=("FD", "FD", "ADDRESS"), help=cables)
+    parser.add_argument("--empty", action="store_true", help="an account on its first day")
     return parser
 
 
 def _cables(options: argparse.Namespace) -> Any:
-    from sm_proxy_lab.aws.vpc.enforcement import Cables  # noqa: PLC0415
+    from sm_proxy_lab.aws.vpc.cables import Cables  # noqa: PLC0415
 
     if options.cables is None:
         return None
     router, bastion, address = options.cables
-    return Cables(int(router), int(bastion), address)
+    if options.empty:
+        return Cables(int(router), int(bastion))
+    return Cables.of_the_lab(int(router), int(bastion), address)
 
 
 def _emit(event: str, **members: object) -> None:

@@ -29,7 +29,7 @@ from sm_proxy_lab.aws.logs.store import LogStore
 from sm_proxy_lab.aws.s3 import access as s3_access
 from sm_proxy_lab.aws.sagemaker.admission import Admission
 from sm_proxy_lab.aws.sagemaker.service import SageMaker
-from sm_proxy_lab.aws.ssm.instances import ManagedInstances
+from sm_proxy_lab.aws.ssm.instances import AGENT_START_S, ManagedInstances
 from sm_proxy_lab.aws.ssm.service import Ssm
 from sm_proxy_lab.aws.vpc import dependencies
 from sm_proxy_lab.aws.vpc.interfaces import Interfaces
@@ -59,6 +59,7 @@ class AwsApp:
         emit: Callable[..., None],
         latency_s: float,
         enforcement: Enforcement,
+        empty: bool = False,
     ) -> None:
         self._moto = moto
         self._mfa = mfa.Mfa()
@@ -67,7 +68,7 @@ class AwsApp:
         self.faults = Faults()
         self.gateway = gateway
         self.ecr = Ecr()
-        self.roles = Roles(moto)
+        self.roles = Roles(moto, has_job_role=not empty)
         self.principals = Principals()
         admission = Admission(self.roles, self.faults, self.principals)
         self.sagemaker = SageMaker(emit, admission)
@@ -75,8 +76,10 @@ class AwsApp:
         sts = Sts(self.roles, self.principals, self._authorization)
         self.logs = Logs(LogStore(), self.faults)
         self.enforcement = enforcement
-        self.interfaces = Interfaces()
-        managed = ManagedInstances(self.faults, moto.instances, enforcement.agent_reaches)
+        self.interfaces = Interfaces(every_vpc=empty)
+        managed = ManagedInstances(
+            self.faults, moto.instances, enforcement.agent_reaches, start_s=AGENT_START_S * empty
+        )
         self.ssm = Ssm(gateway, self.faults, managed, self.sagemaker, enforcement, roles=self.roles)
         self.connect_endpoints = ConnectEndpoints(self._admit_tunnel)
         access = InstanceAccess(gateway, self.faults, moto)
@@ -196,6 +199,8 @@ class AwsApp:
         reply = self._moto(call)
         self.enforcement.update()
         self.ssm.end_sessions(_rebooted(call))
+        if call.operation == "TerminateInstances":
+            self.ssm.forget(list(map(str, call.params.values())))
         return reply
 
 

@@ -9,6 +9,7 @@ import threading
 import traceback
 import warnings
 from dataclasses import dataclass
+from datetime import timezone
 from typing import TYPE_CHECKING, Any, Final
 
 from sm_proxy_lab.aws import wording
@@ -30,10 +31,17 @@ _WARM = (("ec2", "DescribeVpcs"), ("sts", "GetCallerIdentity"))
 
 @dataclass(frozen=True)
 class Instance:
-    """A running EC2 instance."""
+    """A running EC2 instance.
+
+    Attributes:
+        instance_id: its id.
+        address: its private address.
+        launched: when, in seconds since 1970.
+    """
 
     instance_id: str
     address: str
+    launched: float
 
 
 LOCK: Final = threading.RLock()
@@ -100,7 +108,15 @@ class Moto:
                 for instance in ec2_backends[ACCOUNT][region].all_instances()
                 if instance.state == "running"
             ]
-        found = [Instance(instance.id, str(instance.private_ip)) for instance in running]
+        found = [
+            # Moto's time has no zone; it is UTC.
+            Instance(
+                instance.id,
+                str(instance.private_ip),
+                instance.launch_time.replace(tzinfo=timezone.utc).timestamp(),
+            )
+            for instance in running
+        ]
         return sorted(found, key=lambda instance: instance.instance_id)
 
 

@@ -46,6 +46,7 @@ class Control:
             "cut-tunnels": self._cut_tunnels,
             "push-key": self._push_key,
             "host-keys": self._host_keys,
+            "forget-instances": self._forget_instances,
         }
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -131,6 +132,12 @@ class Control:
     def _host_keys(self, request: dict[str, Any]) -> Answer:
         """Return the host keys that an instance has made at its first boot."""
         return {"keys": self._service.instances.find(str(request["target"])).host_keys()}
+
+    def _forget_instances(self, request: dict[str, Any]) -> Answer:
+        """End what runs for instances that were terminated."""
+        for target in request.get("targets") or []:
+            self._service.instances.forget(str(target))
+        return {}
 
     def _faults(self, request: dict[str, Any]) -> Answer:
         self._service.set_faults(from_json(request.get("faults") or {}))

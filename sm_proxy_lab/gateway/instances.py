@@ -15,17 +15,21 @@ SSH_PORT = "22"
 
 
 class Instances:
-    """All instances. They share one 127.0.0.1, so only the first may really listen on port 22.
+    """All instances.
+
+    They share one 127.0.0.1, so only one may really listen on port 22: the first, or after its end
+    the next one.
 
     Args:
         folder: for their files.
-        port: where the sshd of the first instance listens; 0 for a free port.
+        port: where the sshd of that instance listens; 0 for a free port.
     """
 
     def __init__(self, folder: Path, port: int = 0) -> None:
         self._folder = folder
         self._port = port
         self._known: dict[str, Instance] = {}
+        self._gone: list[Instance] = []
 
     def find(self, target: str) -> Instance:
         """The instance with this id."""
@@ -36,6 +40,12 @@ class Instances:
             folder.mkdir(parents=True)
             self._known[target] = Instance(folder, 0 if self._known else self._port)
         return self._known[target]
+
+    def forget(self, target: str) -> None:
+        """End an instance: it was terminated."""
+        if (instance := self._known.pop(target, None)) is not None:
+            instance.stop()
+            self._gone.append(instance)
 
     async def sshd(self, target: str, faults: Faults) -> int:
         """The port on 127.0.0.1 at which the sshd of an instance listens; it is started if needed.
@@ -49,6 +59,8 @@ class Instances:
                 return int(unused.getsockname()[1])
         from sm_proxy_lab.machines.instance import Sshd  # noqa: PLC0415 - as in `find`
 
+        while self._gone:  # one of them may still listen on the port
+            await self._gone.pop().ended()
         wanted = Sshd(faults.bastion_forwarding, faults.bastion_host_keys, faults.bastion_rekey_kib)
         return await self.find(target).listening(wanted)
 

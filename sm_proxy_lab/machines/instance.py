@@ -124,6 +124,11 @@ class Instance:
         if self._child is not None:
             self._child.send(signal.SIGUSR1)  # see container_init
 
+    async def ended(self) -> None:
+        """Wait until sshd has ended, if it was started."""
+        if self._child is not None:
+            await self._child.wait()
+
     async def _start(self, wanted: Sshd) -> None:
         self.port = self.port or _free_port()
         self._write_config(wanted)

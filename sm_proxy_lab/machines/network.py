@@ -14,20 +14,19 @@ import secrets
 import shutil
 import socket
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Final
 
 from sm_proxy_lab.errors import LabError, report
-from sm_proxy_lab.machines import namespaces, role_credentials
+from sm_proxy_lab.machines import cable, namespaces, role_credentials
+from sm_proxy_lab.machines.cable import DEVICE, EVERYWHERE, Place, index, rtnetlink
 from sm_proxy_lab.python import python_module
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 VPC_CIDR = "10.0.0.0/16"
 # Private subnets: the first for the bastion, the others for containers.
 BASTION_SUBNET = "10.0.128.0/20"
 NODE_SUBNETS = ("10.0.144.0/20", "10.0.160.0/20")
-BASTION_ROUTER = "10.0.128.1"
+BASTION_PORT: Final = "port0"
+"""The router's end of the bastion's cable, the first one."""
 # Addresses of Systems Manager for the bastion's agent. Nothing listens there; the router answers.
 SERVICE_ADDRESSES = {"ssm": "198.51.100.1", "ssmmessages": "198.51.100.2"}
 # The network of jobs without a VpcConfig. No machine of the VPC can reach it.
@@ -35,10 +34,8 @@ SERVICE_SUBNET = "172.18.0.0/20"
 
 _MACHINE = namespaces.CLONE_NEWNET | namespaces.CLONE_NEWNS | namespaces.CLONE_NEWPID
 
-_RT_SCOPE_LINK = 253
 _RT_SCOPE_HOST = 254
 _TABLE_LOCAL = 255
-EVERYWHERE = "0.0.0.0/0"
 NETNS = "netns"
 LOOPBACK = "loopback"
 LOOPBACK_PORT = 2222
@@ -91,33 +88,12 @@ def _netns_works() -> bool:
     if os.geteuid() != 0 or not namespaces.may_isolate(_MACHINE):
         return False
     try:
-        cable = Fabric().plug(BASTION_SUBNET)
+        plugged = Fabric().plug(BASTION_SUBNET)
     except OSError:
         return False
-    if cable.netns is not None:
-        os.close(cable.netns)
+    if plugged.netns is not None:
+        os.close(plugged.netns)
     return True
-
-
-@contextlib.contextmanager
-def rtnetlink(netns: int) -> Iterator[Any]:
-    """Run the body inside the network namespace `netns`, with pyroute2's `IPRoute` for it.
-
-    Raises:
-        OSError: the kernel refuses a request.
-    """
-    # It takes an eighth of a second to import, and loopback mode does without it.
-    from pyroute2 import IPRoute, NetlinkError  # noqa: PLC0415
-
-    with namespaces.entered(netns), IPRoute() as routes:
-        try:
-            yield routes
-        except NetlinkError as error:
-            raise OSError(error.code, f"rtnetlink: {os.strerror(error.code)}") from error
-
-
-def _index(name: str) -> int:
-    return socket.if_nametoindex(name)
 
 
 @dataclass
@@ -131,9 +107,9 @@ class Fabric:
     def __post_init__(self) -> None:
         """Configure the router."""
         with rtnetlink(self.netns) as routes:
-            routes.link("set", index=_index("lo"), state="up")
+            routes.link("set", index=index("lo"), state="up")
             # Containers reach this address through their default route.
-            routes.addr("add", index=_index("lo"), address=role_credentials.ADDRESS, prefixlen=32)
+            routes.addr("add", index=index("lo"), address=role_credentials.ADDRESS, prefixlen=32)
             namespaces.write_sysctl("net.ipv4.ip_forward", "1")
 
     def plug(
@@ -142,7 +118,7 @@ class Fabric:
         *,
         address: str | None = None,
         machine: int | None = None,
-        device: str = "eth0",
+        device: str = DEVICE,
         route: str = EVERYWHERE,
     ) -> Cable:
         """Connect a machine to the subnet `cidr`.
@@ -154,35 +130,30 @@ class Fabric:
             device: the interface's name inside the machine.
             route: the block that the machine reaches through this cable.
         """
-        subnet = ipaddress.IPv4Network(cidr)
-        router = str(subnet.network_address + 1)
-        address = address or self._next_address(subnet)
-        here = f"port{self._plugged}"
-        self._plugged += 1
+        where = Place(address or self._next_address(ipaddress.IPv4Network(cidr)), cidr)
         machine = namespaces.new_netns() if machine is None else machine
-        mac = "02:" + secrets.token_bytes(5).hex(":")  # 02: not a manufacturer's
-        with rtnetlink(self.netns) as routes:
-            peer = {"ifname": device, "net_ns_fd": machine}
-            routes.link("add", ifname=here, kind="veth", peer=peer)
-            port = _index(here)
-            namespaces.write_sysctl(f"net.ipv4.conf.{here}.proxy_arp", "1")
-            # Otherwise the kernel answers after a random delay of up to 0.8 s.
-            namespaces.write_sysctl(f"net.ipv4.neigh.{here}.proxy_delay", "0")
-            routes.link("set", index=port, state="up")
-            routes.addr("add", index=port, address=router, prefixlen=32)
-            routes.route("add", dst=f"{address}/32", oif=port, scope=_RT_SCOPE_LINK)
+        port, mac = self.connect(machine, device)
+        cable.place(self.netns, port, machine, where, device)
         with rtnetlink(machine) as routes:
-            routes.link("set", index=_index("lo"), state="up")
-            interface = _index(device)
-            routes.link("set", index=interface, address=mac, state="up")
-            routes.addr("add", index=interface, address=address, prefixlen=subnet.prefixlen)
-            routes.route("add", dst=route, gateway=router)
-        return Cable(address, subnet.prefixlen, device, netns=machine, mac=mac)
+            routes.route("add", dst=route, gateway=where.router)
+        return Cable(where.address, where.prefix, device, netns=machine, mac=mac)
+
+    def connect(self, machine: int, device: str = DEVICE) -> tuple[str, str]:
+        """Make a cable without addresses.
+
+        Returns:
+            The name of the router's end, and the MAC address at the machine's end.
+        """
+        port = f"port{self._plugged}"
+        self._plugged += 1
+        return port, cable.connect(self.netns, port, machine, device)
 
     def _next_address(self, subnet: ipaddress.IPv4Network) -> str:
         taken = self._taken.get(str(subnet), 0)
-        # AWS keeps the first four addresses. A random start gives each lab other addresses.
-        number = 4 + secrets.randbelow(100) if not taken else taken + 1
+        # The lower half is for the instances that EC2 places (moto counts from the start), and the
+        # first four are AWS's. A random start gives each lab other addresses.
+        half = max(4, subnet.num_addresses // 2)
+        number = taken + 1 if taken else half + secrets.randbelow(min(100, max(1, half // 4)))
         self._taken[str(subnet)] = number
         return str(subnet.network_address + number % (subnet.num_addresses - 1))
 
@@ -191,7 +162,7 @@ class Fabric:
         assert machine.netns is not None  # noqa: S101 - for the type checker
         with rtnetlink(machine.netns) as routes:
             kind = {"type": "local", "scope": _RT_SCOPE_HOST, "table": _TABLE_LOCAL}
-            routes.route("add", dst=cidr, oif=_index("lo"), **kind)
+            routes.route("add", dst=cidr, oif=index("lo"), **kind)
         with rtnetlink(self.netns) as routes:
             routes.route("add", dst=cidr, gateway=machine.address)
 
@@ -201,27 +172,36 @@ class NetnsNetwork:
 
     mode = NETNS
 
-    def __init__(self, *, laptop_is_host: bool = False) -> None:
+    def __init__(self, *, laptop_is_host: bool = False, empty: bool = False) -> None:
         """Build the VPC.
 
         Args:
             laptop_is_host: the client uses the caller's network instead of a namespace without
                 routes. This is for `lab up`, whose client is a shell that the lab did not start.
+            empty: the bastion's cable has no address yet; EC2's records will tell it.
         """
         self.laptop = namespaces.current_netns() if laptop_is_host else namespaces.new_netns()
         if not laptop_is_host:
             with rtnetlink(self.laptop) as routes:
-                routes.link("set", index=_index("lo"), state="up")
+                routes.link("set", index=index("lo"), state="up")
         self._vpc = Fabric()
         self._service: Fabric | None = None
-        self.bastion = self._vpc.plug(BASTION_SUBNET)
-        # The records decide about its default route; the route to the VPC is always there.
-        assert self.bastion.netns is not None  # noqa: S101 - for the type checker
-        with rtnetlink(self.bastion.netns) as routes:
-            routes.route("add", dst=VPC_CIDR, gateway=BASTION_ROUTER)
+        self.bastion = self._plug_bastion(empty=empty)
         with rtnetlink(self._vpc.netns) as routes:
             for address in SERVICE_ADDRESSES.values():
-                routes.addr("add", index=_index("lo"), address=address, prefixlen=32)
+                routes.addr("add", index=index("lo"), address=address, prefixlen=32)
+
+    def _plug_bastion(self, *, empty: bool) -> Cable:
+        machine = namespaces.new_netns()
+        if empty:
+            _, mac = self._vpc.connect(machine)
+            return Cable("", 0, DEVICE, netns=machine, mac=mac)
+        found = self._vpc.plug(BASTION_SUBNET, machine=machine)
+        # The records decide about its default route; the route to the VPC is always there.
+        with rtnetlink(machine) as routes:
+            router = Place(found.address, BASTION_SUBNET).router
+            routes.route("add", dst=VPC_CIDR, gateway=router)
+        return found
 
     @property
     def router(self) -> int:
@@ -260,7 +240,7 @@ class NetnsNetwork:
     def metadata_socket(self, address: str) -> socket.socket:
         """Make the listening socket of the instance metadata service in the VPC's router."""
         with rtnetlink(self._vpc.netns) as routes:
-            routes.addr("add", index=_index("lo"), address=address, prefixlen=32)
+            routes.addr("add", index=index("lo"), address=address, prefixlen=32)
             server = listening((address, 80))
         # As with EC2's default hop limit: answers do not get past the machine itself.
         server.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 1)
@@ -353,11 +333,11 @@ def listen_in(netns: int, address: tuple[str, int]) -> socket.socket:
         return listening(address)
 
 
-def set_mac(cable: Cable, mac: str) -> None:
+def set_mac(plugged: Cable, mac: str) -> None:
     """Change the MAC address of a machine's interface."""
-    assert cable.netns is not None  # noqa: S101 - for the type checker
-    with rtnetlink(cable.netns) as routes:
-        routes.link("set", index=_index(cable.device), address=mac)
+    assert plugged.netns is not None  # noqa: S101 - for the type checker
+    with rtnetlink(plugged.netns) as routes:
+        routes.link("set", index=index(plugged.device), address=mac)
 
 
 def listening(address: tuple[str, int]) -> socket.socket:

@@ -18,6 +18,8 @@ from typing import Final
 from sm_proxy_lab.machines import namespaces
 
 _TABLE: Final = "ip sm_proxy_lab"
+_LINK_LOCAL: Final = "ip daddr 169.254.0.0/16 accept"
+"""Metadata and credentials: a VPC filters them by no group."""
 _EPHEMERAL: Final = 40000
 """A client's port, the destination of answers. Linux uses 32768 to 60999."""
 
@@ -89,16 +91,24 @@ def _first(rules: Sequence[Rule], peer: str, port: int) -> bool:
     return next((rule.allow for rule in rules if rule.fits(peer, port)), False)
 
 
-def ruleset(machines: Sequence[Gate], subnets: Sequence[Gate]) -> str:
-    """Return the gates as input for nft(8), which replaces all earlier rules."""
+def ruleset(
+    machines: Sequence[Gate], subnets: Sequence[Gate], *, guards_services: bool = False
+) -> str:
+    """Return the gates as input for nft(8), which replaces all earlier rules.
+
+    Args:
+        machines: gates of machines.
+        subnets: gates of subnets.
+        guards_services: whether egress rules also apply to what the router itself serves.
+    """
     chains = [*_chains("machine", machines), *_chains("subnet", subnets)]
     # ACLs are stateless; security groups let packets of open connections pass.
     edges, ports = list(_jumps("subnet", subnets)), list(_jumps("machine", machines))
     known = "ct state established,related accept"
-    into = [line for line in ports if line.startswith("ip daddr")]
+    into = ports if guards_services else [line for line in ports if line.startswith("ip daddr")]
     hooks = [
         *_chain("forward { type filter hook forward priority 0;", [*edges, known, *ports]),
-        *_chain("input { type filter hook input priority 0;", [known, *into]),
+        *_chain("input { type filter hook input priority 0;", [known, _LINK_LOCAL, *into]),
     ]
     head = [f"table {_TABLE}", f"delete table {_TABLE}", f"table {_TABLE} {{"]
     return "\n".join([*head, *chains, *hooks, "}", ""])

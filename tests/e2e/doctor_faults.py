@@ -304,10 +304,24 @@ ROUTED = _api(
     "e.attach_internet_gateway(InternetGatewayId=w, VpcId=v)\n"
     "f = [{'Name': 'vpc-id', 'Values': [v]}]\n"
     "t = e.describe_route_tables(Filters=f)['RouteTables'][0]['RouteTableId']\n"
-    "e.create_route(RouteTableId=t, DestinationCidrBlock='0.0.0.0/0', GatewayId=w)\n",
-    "e.delete_route(RouteTableId=t, DestinationCidrBlock='0.0.0.0/0')\n",
+    "r = {'DestinationCidrBlock': '0.0.0.0/0'}\n"
+    "p = e.create_subnet(VpcId=v, CidrBlock='10.0.0.0/20')['Subnet']['SubnetId']\n"
+    "o = e.create_route_table(VpcId=v)['RouteTable']['RouteTableId']\n"
+    "a = e.associate_route_table(RouteTableId=o, SubnetId=p)['AssociationId']\n"
+    "e.create_route(RouteTableId=o, GatewayId=w, **r)\n"
+    "x = e.allocate_address(Domain='vpc')['AllocationId']\n"
+    "q = e.create_nat_gateway(SubnetId=p, AllocationId=x)['NatGateway']['NatGatewayId']\n"
+    "e.create_route(RouteTableId=t, NatGatewayId=q, **r)\n",
+    "e.delete_route(RouteTableId=t, **r)\n"
+    "e.delete_nat_gateway(NatGatewayId=q)\n"
+    "e.disassociate_route_table(AssociationId=a)\n"
+    "e.delete_route_table(RouteTableId=o)\n"
+    "n = e.describe_network_interfaces(Filters=[{'Name': 'subnet-id', 'Values': [p]}])\n"
+    "[e.delete_network_interface(NetworkInterfaceId=m['NetworkInterfaceId'])"
+    " for m in n['NetworkInterfaces']]\n"
+    "e.delete_subnet(SubnetId=p)\n",
 )
-"""A default route from the bastion's subnet."""
+"""A default route from the bastion's subnet to a NAT gateway."""
 NO_ENDPOINTS = _api(_ENDPOINTS_OFF.format(""), _ENDPOINTS_ON.format(("ssm", "ssmmessages", "s3")))
 
 

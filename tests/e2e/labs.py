@@ -102,8 +102,8 @@ class Lab:
 
     def __init__(self, environment: dict[str, str], process: str) -> None:
         self.environment = environment
-        self.host = environment["SM_PROXY_LAB_HOST"]
-        self.job = environment["SM_PROXY_LAB_JOB"]
+        self.host = environment.get("SM_PROXY_LAB_HOST", "")  # an empty lab has no job
+        self.job = environment.get("SM_PROXY_LAB_JOB", "")
         self.config = environment["SM_PROXY_LAB_SSH_CONFIG"]
         self.state = Path(environment["SM_PROXY_STATE_DIR"])
         self.netns = environment["SM_PROXY_LAB_NETWORK"] == "netns"

@@ -92,7 +92,10 @@ def test_a_missing_cmd_gives_status_127(lab: Runner) -> None:
     assert errors == "sm-proxy lab: /no/such/cmd: command not found\n"
 
 
-@pytest.mark.parametrize("words", [["--job", "a.b"], ["--nodes", "65"], ["--status", "Odd"], []])
+@pytest.mark.parametrize(
+    "words",
+    [["--job", "a.b"], ["--nodes", "65"], ["--status", "Odd"], [], ["--empty", "--nodes", "2"]],
+)
 def test_wrong_options_give_status_2(lab: Runner, words: list[str]) -> None:
     assert lab.run(*words, *(["--", "true"] if words else []))[0] == 2
 

@@ -1,7 +1,8 @@
 """The roles of the account, kept by moto, and what their policies allow.
 
-There are two from the start: the one that the lab's jobs have, and the caller's own. A test changes
-them as it would on AWS, with PutRolePolicy and DeleteRolePolicy.
+There are two from the start: the one that the lab's jobs have, and the caller's own. A lab that
+begins empty has only the latter. A test changes them as it would on AWS, with PutRolePolicy and
+DeleteRolePolicy.
 """
 
 from __future__ import annotations
@@ -70,23 +71,30 @@ def job_policy(partition: str) -> dict[str, Any]:
 
 
 class Roles:
-    """Reads and judges the roles."""
+    """Reads and judges the roles.
 
-    def __init__(self, moto: Callable[[Call], Reply]) -> None:
+    Args:
+        moto: answers calls.
+        has_job_role: whether the job's role is there from the start.
+    """
+
+    def __init__(self, moto: Callable[[Call], Reply], *, has_job_role: bool = True) -> None:
         self._moto = moto
+        self._has_job_role = has_job_role
         self._made: set[str] = set()
         self._lock = threading.Lock()
         self.operations = {"SimulatePrincipalPolicy": self._simulate}
 
     def prepare(self, partition: str) -> None:
-        """Make the lab's two roles, unless the partition has them already."""
+        """Make the lab's roles, unless the partition has them already."""
         with self._lock:
             if partition in self._made:
                 return
             self._made.add(partition)
             everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-            sagemaker = {"Service": "sagemaker.amazonaws.com"}
-            self._make(partition, JOB_ROLE, sagemaker, job_policy(partition))
+            if self._has_job_role:
+                sagemaker = {"Service": "sagemaker.amazonaws.com"}
+                self._make(partition, JOB_ROLE, sagemaker, job_policy(partition))
             root = {"AWS": f"arn:{partition}:iam::{ACCOUNT}:root"}
             self._make(partition, CALLER_ROLE, root, {"Statement": [everything]})
 
@@ -173,7 +181,8 @@ class Roles:
 
     def _untouched(self, arn: str) -> bool:
         """Whether this is the job role, as it is made. To make it costs each lab 35 ms of CPU."""
-        return arn == role_credentials.ARN and "aws" not in self._made
+        is_own = self._has_job_role and arn == role_credentials.ARN
+        return is_own and "aws" not in self._made
 
     def find(self, partition: str, arn: str) -> Any | None:
         """Moto's role; None if the account has none with that ARN."""

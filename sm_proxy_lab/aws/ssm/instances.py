@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sm_proxy_lab.aws.http.errors import AwsError
 
@@ -23,24 +23,41 @@ _KEYS = {
 }
 
 
+AGENT_START_S: Final = 0.5
+"""From the launch of an instance until its agent is online; minutes in AWS."""
+
+
 class ManagedInstances:
-    """The managed instances of every region."""
+    """The managed instances of every region.
+
+    Args:
+        faults: the lab's faults.
+        running: region -> its running instances.
+        reaches: whether an agent (region, instance id) reaches Systems Manager.
+        start_s: how long an agent takes to start. If positive, Systems Manager does not know an
+            instance until it was online. Otherwise it knows all that run.
+    """
 
     def __init__(
         self,
         faults: Faults,
         running: Callable[[str], list[Instance]],
         reaches: Callable[[str, str], bool],
+        *,
+        start_s: float = 0.0,
     ) -> None:
         self._faults = faults
         self._running = running
         self._reaches = reaches
+        self._start_s = start_s
+        self._registered: set[str] = set()
 
     def online(self, region: str, target: str) -> bool:
         """Whether that instance accepts sessions."""
         if self._faults["ping_status"] != "Online":
             return False
-        return self.runs(region, target) and self._reaches(region, target)
+        found = next((i for i in self._running(region) if i.instance_id == target), None)
+        return found is not None and self._is_online(region, found)
 
     def runs(self, region: str, target: str) -> bool:
         """Whether that instance is running."""
@@ -51,14 +68,29 @@ class ManagedInstances:
         filters = _filters(params)
         if self._faults["ping_status"] == "absent":
             return []
-        lines = [self._line(region, instance) for instance in self._running(region)]
+        instances = self._running(region)
+        online = {each.instance_id: self._is_online(region, each) for each in instances}
+        lines = [
+            self._line(instance, online=online[instance.instance_id])
+            for instance in instances
+            if not self._start_s or instance.instance_id in self._registered
+        ]
         for key, values in filters:
             lines = [line for line in lines if line[key] in values]
         return lines
 
-    def _line(self, region: str, instance: Instance) -> dict[str, Any]:
+    def _is_online(self, region: str, instance: Instance) -> bool:
+        """Whether its agent has started and reaches Systems Manager."""
+        if time.time() < instance.launched + self._start_s:
+            return False
+        online = self._reaches(region, instance.instance_id)
+        if online:
+            self._registered.add(instance.instance_id)
+        return online
+
+    def _line(self, instance: Instance, *, online: bool) -> dict[str, Any]:
         ping = self._faults["ping_status"]
-        if ping == "Online" and not self._reaches(region, instance.instance_id):
+        if ping == "Online" and not online:
             ping = "ConnectionLost"
         seen = time.time() - (0 if ping == "Online" else 3600)
         return {

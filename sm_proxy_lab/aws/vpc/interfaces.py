@@ -11,8 +11,9 @@ from sm_proxy_lab.aws.vpc import records
 
 @dataclass
 class Interfaces:
-    """The interfaces of SageMaker's machines in enforced VPCs."""
+    """The interfaces of SageMaker's machines in enforced VPCs, or in every VPC."""
 
+    every_vpc: bool = False
     _ids: dict[str, list[str]] = field(default_factory=dict)
 
     def add(
@@ -28,8 +29,11 @@ class Interfaces:
         """
         text = f"[Do not delete] Network interface of the SageMaker resource {owner}"
         for address, mac in zip(addresses, macs, strict=False):
-            if mac and (made := records.add_interface(REGION, address, mac, groups, text)):
-                self._ids.setdefault(owner, []).append(made)
+            if mac:
+                made = records.add_interface(
+                    REGION, address, mac, groups, text, every_vpc=self.every_vpc
+                )
+                self._ids.setdefault(owner, []).extend([made] if made else [])
 
     def remove(self, owner: str) -> None:
         """Remove the interfaces of a job that has ended."""

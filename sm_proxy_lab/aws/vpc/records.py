@@ -1,12 +1,13 @@
 """Who may reach whom in the lab's VPC, read from moto's records.
 
-The records are enforced only in VPCs with the tag ENFORCED. The lab's own VPC has it.
+The records are enforced only in VPCs with the tag ENFORCED, which the lab's own VPC has, or, in a
+lab that has begun empty, in every VPC.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,11 +15,13 @@ from typing import Any, Final
 from sm_proxy_lab.account import ENFORCED
 from sm_proxy_lab.aws import moto_app
 from sm_proxy_lab.aws.http.call import ACCOUNT
+from sm_proxy_lab.aws.vpc import way_out as ways
+from sm_proxy_lab.aws.vpc.way_out import WayOut
+from sm_proxy_lab.machines.cable import EVERYWHERE, Place
+from sm_proxy_lab.machines.network import SERVICE_ADDRESSES
 from sm_proxy_lab.machines.packet_filter import Gate, Rule
 
-SERVICES: Final = ("ssm", "ssmmessages")
-"""The services that an agent needs."""
-_HTTPS: Final = 443
+BASTION_TAG: Final = ("sm-proxy:role", "bastion")
 _PROTOCOLS: Final = {"-1": "", "6": "tcp", "17": "udp", "1": "icmp"}
 
 
@@ -28,47 +31,51 @@ class Vpc:
 
     Attributes:
         machines: gates of instances and containers, by their security groups.
-        subnets: gates of subnets, by their network ACLs.
+        subnets: gates of subnets, by their network ACLs, and of VPCs, which keep them apart.
     """
 
     machines: tuple[Gate, ...]
     subnets: tuple[Gate, ...]
 
 
-@dataclass(frozen=True)
-class WayOut:
-    """How an instance reaches Systems Manager.
-
-    Attributes:
-        default: whether its subnet has a default route.
-        endpoints: service -> ingress rules of the VPC endpoint for that service.
-    """
-
-    default: bool
-    endpoints: Mapping[str, tuple[Rule, ...]]
-
-    def lets(self, address: str) -> bool:
-        """Whether the agent at `address` reaches all of these services."""
-        return all(
-            any(rule.fits(address, _HTTPS) for rule in self.endpoints[service])
-            if service in self.endpoints
-            else self.default
-            for service in SERVICES
-        )
-
-
-def instance(region: str, instance_id: str) -> Any | None:
+def instance(region: str, instance_id: str, *, every_vpc: bool = False) -> Any | None:
     """The instance with this id; None if it does not exist or its VPC is not enforced."""
     with _opened(region) as backend:
         found = [item for item in backend.all_instances() if item.id == instance_id]
-        return found[0] if found and _enforced(backend, found[0].vpc_id) else None
+        return found[0] if found and (every_vpc or _enforced(backend, found[0].vpc_id)) else None
 
 
-def instance_at(region: str, address: str) -> Any | None:
+def instance_at(region: str, address: str, *, every_vpc: bool = False) -> Any | None:
     """The instance with this private address; None as in `instance`."""
     with _opened(region) as backend:
-        found = [item for item in backend.all_instances() if str(item.private_ip) == address]
-        return found[0] if found and _enforced(backend, found[0].vpc_id) else None
+        there = [item for item in _alive(backend) if str(item.private_ip) == address]
+        return there[0] if there and (every_vpc or _enforced(backend, there[0].vpc_id)) else None
+
+
+@dataclass(frozen=True)
+class Bastion:
+    """A running bastion.
+
+    Attributes:
+        place: its address and its subnet's block.
+        vpc_block: the block of its VPC.
+    """
+
+    place: Place
+    vpc_block: str
+
+
+def bastion(region: str) -> Bastion | None:
+    """The first running instance with the tag of a bastion; None if there is none."""
+    name, value = BASTION_TAG
+    with _opened(region) as backend:
+        for item in backend.all_instances():
+            tags = {tag["key"]: tag["value"] for tag in item.get_tags()}
+            if item.state == "running" and item.subnet_id and tags.get(name) == value:
+                subnet = backend.get_subnet(item.subnet_id)
+                where = Place(str(item.private_ip), str(subnet.cidr_block))
+                return Bastion(where, str(backend.vpcs[subnet.vpc_id].cidr_block))
+    return None
 
 
 @dataclass(frozen=True)
@@ -100,8 +107,8 @@ def known(region: str) -> set[str]:
 def in_use(region: str) -> set[str]:
     """The ids of subnets with network interfaces, and of the groups of instances and endpoints."""
     with _opened(region) as backend:
-        instances = [item for item in backend.all_instances() if item.state != "terminated"]
-        groups = [group.id for item in instances for group in item.security_groups]
+        instances = _alive(backend)
+        groups = [group for item in instances for group in _groups_of(item)]
         for item in backend.vpc_end_points.values():
             if str(item.state).lower() == "available":
                 groups += item.security_group_ids or []
@@ -110,24 +117,33 @@ def in_use(region: str) -> set[str]:
         return {*groups, *(str(interface.subnet.id) for interface in kept)}
 
 
-def vpc(region: str, containers: Mapping[str, Sequence[str]]) -> Vpc:
+def vpc(region: str, containers: Mapping[str, Sequence[str]], *, every_vpc: bool = False) -> Vpc:
     """The gates of a region's enforced VPCs.
 
     Args:
         region: the region.
         containers: the security groups of each container, by its address.
+        every_vpc: whether all VPCs are enforced.
     """
     groups = {address: tuple(found) for address, found in containers.items()}
     with _opened(region) as backend:
-        for item in backend.all_instances():
-            if item.state != "terminated" and _enforced(backend, item.vpc_id):
-                groups[str(item.private_ip)] = tuple(group.id for group in item.security_groups)
-        machines = tuple(_machine(backend, address, groups) for address in sorted(groups))
-        return Vpc(machines, tuple(_subnets(backend)))
+        enforced = {name for name in backend.vpcs if every_vpc or _enforced(backend, name)}
+        for item in _alive(backend):
+            if item.vpc_id in enforced:
+                groups[str(item.private_ip)] = _groups_of(item)
+        members = groups | _service_groups(backend, enforced)
+        machines = tuple(_machine(backend, address, members) for address in sorted(groups))
+        return Vpc(machines, (*_subnets(backend, enforced), *_apart(backend, enforced)))
 
 
 def add_interface(
-    region: str, address: str, mac: str, groups: Sequence[str], description: str
+    region: str,
+    address: str,
+    mac: str,
+    groups: Sequence[str],
+    description: str,
+    *,
+    every_vpc: bool = False,
 ) -> str | None:
     """Show a network interface of SageMaker in the enforced subnet that has `address`.
 
@@ -139,7 +155,7 @@ def add_interface(
         subnets = [subnet for zone in backend.subnets.values() for subnet in zone.values()]
         for subnet in subnets:
             block = ipaddress.ip_network(subnet.cidr_block)
-            if where in block and _enforced(backend, subnet.vpc_id):
+            if where in block and (every_vpc or _enforced(backend, subnet.vpc_id)):
                 made = backend.create_network_interface(
                     subnet, address, group_ids=list(groups), description=description
                 )
@@ -156,11 +172,20 @@ def remove_interfaces(region: str, ids: Sequence[str]) -> None:
             backend.enis.pop(name, None)
 
 
-def way_out(region: str, found: Any, containers: Mapping[str, Sequence[str]]) -> WayOut:
-    """How the instance `found` reaches Systems Manager."""
+def way_out(
+    region: str, found: Any, containers: Mapping[str, Sequence[str]], *, egress: bool = False
+) -> WayOut:
+    """How the instance `found` reaches Systems Manager.
+
+    Args:
+        region: the region.
+        found: the instance.
+        containers: the security groups of each container, by its address.
+        egress: whether the instance's egress rules apply.
+    """
     members = {address: tuple(groups) for address, groups in containers.items()}
     with _opened(region) as backend:
-        members[str(found.private_ip)] = tuple(group.id for group in found.security_groups)
+        members[str(found.private_ip)] = own = _groups_of(found)
         endpoints = {
             str(item.service_name).rpartition(".")[2]: _of_groups(
                 backend, item.security_group_ids, "ingress_rules", members
@@ -168,7 +193,12 @@ def way_out(region: str, found: Any, containers: Mapping[str, Sequence[str]]) ->
             for item in backend.vpc_end_points.values()
             if item.vpc_id == found.vpc_id and str(item.state).lower() == "available"
         }
-        return WayOut(_default_route(backend, found), endpoints)
+        members |= _service_groups(backend, {found.vpc_id})
+        default = ways.has_default_route(
+            backend, found.vpc_id, found.subnet_id, public=bool(found.public_ip)
+        )
+        rules = _of_groups(backend, own, "egress_rules", members) if egress else None
+        return WayOut(default, endpoints, rules)
 
 
 @contextmanager
@@ -178,6 +208,37 @@ def _opened(region: str) -> Iterator[Any]:
 
     with moto_app.LOCK:
         yield ec2_backends[ACCOUNT][region]
+
+
+def _alive(backend: Any) -> list[Any]:
+    """The instances that are not terminated: moto keeps the others, with their addresses."""
+    return [item for item in backend.all_instances() if item.state != "terminated"]
+
+
+def _groups_of(item: Any) -> tuple[str, ...]:
+    """The groups of an instance; RunInstances names them for it or for its interface."""
+    of_interface = (group for nic in item.nics.values() for group in nic.group_set)
+    return tuple(group.id for group in item.security_groups or of_interface)
+
+
+def _service_groups(backend: Any, vpcs: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """The groups of endpoints, by the address that a service has in the lab."""
+    found: dict[str, tuple[str, ...]] = {}
+    for item in backend.vpc_end_points.values():
+        address = SERVICE_ADDRESSES.get(str(item.service_name).rpartition(".")[2])
+        if address and item.vpc_id in vpcs and str(item.state).lower() == "available":
+            found[address] = (*found.get(address, ()), *(item.security_group_ids or ()))
+    return found
+
+
+def _apart(backend: Any, vpcs: Collection[str]) -> Iterator[Gate]:
+    """Gates of VPCs: one lets nothing through to another. VPCs with one block share a gate."""
+    blocks = {str(backend.vpcs[name].cidr_block) for name in vpcs}
+    for own in sorted(blocks):
+        here = ipaddress.ip_network(own)
+        others = [each for each in sorted(blocks) if not here.overlaps(ipaddress.ip_network(each))]
+        if others:
+            yield Gate(own, (Rule(tuple(others), allow=False), Rule((EVERYWHERE,))), None)
 
 
 def _enforced(backend: Any, vpc_id: str) -> bool:
@@ -216,11 +277,11 @@ def _ports(first: Any, last: Any) -> tuple[int, int] | None:
     return None if first in {None, ""} or int(first) < 0 else (int(first), int(last))
 
 
-def _subnets(backend: Any) -> list[Gate]:
+def _subnets(backend: Any, vpcs: Collection[str]) -> list[Gate]:
     acls = {
         joined.subnet_id: acl
         for acl in backend.network_acls.values()
-        if _enforced(backend, acl.vpc_id)
+        if acl.vpc_id in vpcs
         for joined in acl.associations
     }
     # Moto keeps the associations of deleted subnets.
@@ -251,18 +312,3 @@ def _entries(acl: Any, *, egress: bool) -> tuple[Rule, ...]:
         )
         for entry in sorted(entries, key=lambda entry: int(entry.rule_number))
     )
-
-
-def _default_route(backend: Any, found: Any) -> bool:
-    tables = [item for item in backend.route_tables.values() if item.vpc_id == found.vpc_id]
-    own = [item for item in tables if found.subnet_id in _joined(item)]
-    main = [item for item in tables if item.main_association_id]
-    return any(
-        route.destination_cidr_block == "0.0.0.0/0"
-        for table in own or main
-        for route in table.routes
-    )
-
-
-def _joined(table: Any) -> set[str]:
-    return {str(item["SubnetId"]) for item in table.associations if "SubnetId" in item}

@@ -69,6 +69,9 @@ class FakeGateway(socketserver.ThreadingUnixStreamServer):
         known = list(self.open.items())
         return {"sessions": [{"id": i, "target": t, "state": "Connected"} for i, t in known]}
 
+    def _forget_instances(self, _request: dict[str, Any]) -> dict[str, Any]:
+        return {}
+
     def _push_key(self, _request: dict[str, Any]) -> dict[str, Any]:
         return {}
 
@@ -133,7 +136,7 @@ class Lab:
 
 
 def start(
-    folder: Path, *, latency_ms: float = 0
+    folder: Path, *words: str, latency_ms: float = 0
 ) -> tuple[subprocess.Popen[str], str, dict[str, Any]]:
     """Start an AWS endpoint; it is ready when this returns."""
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
@@ -144,7 +147,7 @@ def start(
             [
                 *(sys.executable, "-m", "sm_proxy_lab.aws", "--fd", str(fd)),
                 *("--gateway", str(folder / "gateway.sock"), "--calls", str(folder / "calls")),
-                *("--latency-ms", str(latency_ms)),
+                *("--latency-ms", str(latency_ms), *words),
             ],
             pass_fds=[fd],
             stdout=subprocess.PIPE,

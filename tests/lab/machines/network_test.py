@@ -13,7 +13,7 @@ def test_only_the_vpcs_subnets_reach_a_node() -> None:
     vpc = network.NetnsNetwork()
     first, second = (vpc.plug_node(cidr) for cidr in network.NODE_SUBNETS)
     outside = vpc.plug_node(None)
-    assert first.address.startswith("10.0.14")
+    assert first.address.startswith("10.0.15")
     assert first.netns is not None
     assert vpc.bastion.netns is not None
     assert second.netns is not None
