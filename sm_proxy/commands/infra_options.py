@@ -8,8 +8,8 @@ from typing import Final
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.infra import partition
-from sm_proxy.infra.plan import NATS, SMALLEST, Existing, Plan
+from sm_proxy.infra import partition, services, zones
+from sm_proxy.infra.plan import NATS, Existing, Plan
 from sm_proxy.settings import Settings
 
 _DEFAULTS: Final = Plan("xx-none-1", ("xx-none-1a", "xx-none-1b"))
@@ -33,7 +33,7 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what the stack has")
     group.add_argument(
         "--zones",
-        type=zones,
+        type=zones_of,
         metavar="N|NAME,...",
         default=_ZONES,
         help=f"availability zones, 2 to 6: how many, or their names (default: {_ZONES})",
@@ -49,7 +49,7 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
         type=names,
         metavar="NAME,...",
         help=f"interface endpoints, billed by the hour: {', '.join(partition.MENU)} (default: none;"
-        f" with --nat none: {', '.join(SMALLEST)}). The endpoint for S3 is free and always there",
+        f" with --nat none: {', '.join(partition.SMALLEST)}). That for S3 is free and always there",
     )
     group.add_argument(
         "--cidr",
@@ -102,15 +102,12 @@ def plan_of(args: argparse.Namespace, settings: Settings, aws: Aws | None) -> Pl
     if not region:
         raise SmProxyError("usage", "no region is named", "Add --region REGION.")
     existing = _existing(args)
-    endpoints = args.endpoints
-    if endpoints is None:
-        endpoints = SMALLEST if args.nat == "none" and existing is None else ()
-    gateway = () if existing else (partition.S3,)
+    named = () if existing else _zones(args.zones, region, aws)
     return Plan(
         region=region,
-        zones=() if existing else _zones(args.zones),
+        zones=named,
         nat=args.nat,
-        endpoints=partition.service_names(region, (*gateway, *endpoints)),
+        endpoints=_endpoints(args, region, named, aws),
         prefix=args.cidr,
         bastion_type=args.bastion_type,
         bastion_days=args.bastion_days,
@@ -118,6 +115,26 @@ def plan_of(args: argparse.Namespace, settings: Settings, aws: Aws | None) -> Pl
         existing=existing,
         data_buckets=tuple(args.data_bucket),
     )
+
+
+def _endpoints(
+    args: argparse.Namespace, region: str, named: tuple[str, ...], aws: Aws | None
+) -> dict[str, str]:
+    """The services of endpoints. Of an existing VPC, the route tables are the user's."""
+    wanted = args.endpoints
+    if wanted is None:
+        wanted = partition.SMALLEST if args.nat == "none" and named else ()
+    if not named and (gateways := partition.GATEWAYS & set(wanted)):
+        raise SmProxyError(
+            "usage",
+            f"an endpoint for {', '.join(sorted(gateways))} changes route tables of your VPC",
+            "Leave it out of --endpoints, and make it there yourself.",
+        )
+    if named:
+        wanted = (partition.S3, *wanted)
+    if aws is not None:
+        return services.find(aws, wanted, named if args.nat == "per-zone" else named[:1])
+    return partition.service_names(region, wanted)
 
 
 def _existing(args: argparse.Namespace) -> Existing | None:
@@ -130,25 +147,28 @@ def _existing(args: argparse.Namespace) -> Existing | None:
     return Existing(args.vpc, args.subnets)
 
 
-def _zones(wanted: int | tuple[str, ...]) -> tuple[str, ...]:
+def _zones(wanted: int | tuple[str, ...], region: str, aws: Aws | None) -> tuple[str, ...]:
+    if aws is not None:
+        return zones.choose(aws, wanted)
     if isinstance(wanted, int):
         raise SmProxyError(
             "usage",
             "only AWS knows the names of your availability zones",
-            "Name them, such as --zones eu-west-1a,eu-west-1b.",
+            f"Name them, such as --zones {region}a,{region}b.",
         )
-    return wanted
+    return zones.named(region, wanted)
 
 
-def zones(text: str) -> int | tuple[str, ...]:
+def zones_of(text: str) -> int | tuple[str, ...]:
     """How many zones, or their names.
 
     Raises:
         ArgumentTypeError: neither.
     """
-    if text.isdecimal():
-        return int(text)
-    return names(text)
+    try:
+        return zones.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"it must be {error}") from None
 
 
 def names(text: str) -> tuple[str, ...]:

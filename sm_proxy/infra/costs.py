@@ -152,7 +152,7 @@ def of(plan: Plan, prices: Mapping[str, float] | None = None, *, bastions: int =
     if unknown := sorted(set(own) - set(PRICES)):
         what = f"there is no price called {printable(unknown[0], _SHOWN)!r}"
         raise SmProxyError("usage", what, f"Use a {_known()}.")
-    endpoints = sum(name != partition.S3 for name in plan.endpoints)
+    endpoints = sum(name not in partition.GATEWAYS for name in plan.endpoints)
     counts = {
         "nat": plan.nat_gateways,
         "address": plan.nat_gateways,

@@ -8,11 +8,10 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final, Literal, TypeAlias
 
 from sm_proxy.errors import SmProxyError, printable
+from sm_proxy.infra import partition
 
 Nat: TypeAlias = Literal["one", "per-zone", "none"]
 NATS: Final[tuple[Nat, ...]] = ("one", "per-zone", "none")
-SMALLEST: Final = ("ssm", "ssmmessages")
-"""The endpoints without which a bastion that has no NAT gateway cannot reach Session Manager."""
 _ZONES: Final = range(2, 7)
 """The address plan has room for eight zones; no region has more than six."""
 _DAYS: Final = range(7, 366)
@@ -61,7 +60,8 @@ class Plan:
         zones: 2 to 6 names of availability zones; empty with `existing`.
         nat: one NAT gateway for all zones, one in each, or none.
         endpoints: from the name in the menu to the full name of the service, such as
-            {"ssm": "com.amazonaws.eu-west-1.ssm"}; "s3" is a gateway, all others are interfaces.
+            {"ssm": "com.amazonaws.eu-west-1.ssm"}; those of `partition.GATEWAYS` are
+            gateways, all others interfaces.
         prefix: the first two octets of the VPC's addresses.
         bastion_type: the instance type of the bastion.
         bastion_days: after how many days the bastion is replaced by a new one.
@@ -118,10 +118,10 @@ class Plan:
                 f"the VPC cannot have the addresses {self.prefix}.0.0/16",
                 "Use a private range: --cidr 10.0.0.0/16, 172.16.0.0/16 or 192.168.0.0/16.",
             )
-        if self.nat == "none" and not set(SMALLEST) <= set(self.endpoints):
+        if self.nat == "none" and not set(partition.SMALLEST) <= set(self.endpoints):
             raise _usage(
                 "without a NAT gateway, the bastion cannot reach Session Manager",
-                f"Add --endpoints {','.join(SMALLEST)}.",
+                f"Add --endpoints {','.join(partition.SMALLEST)}.",
             )
 
     def _has(self, zone: str) -> bool:
@@ -142,8 +142,8 @@ class Plan:
         return cls(**known)
 
     def as_data(self) -> dict[str, Any]:
-        """The plan in JSON, for the template's Metadata."""
-        return asdict(self)
+        """The plan in JSON, for the template's Metadata, where CloudFormation takes no null."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     @property
     def architecture(self) -> Literal["arm64", "x86_64"]:

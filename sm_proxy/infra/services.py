@@ -8,9 +8,8 @@ from typing import Any, Final
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError, printable
+from sm_proxy.infra import partition
 
-GATEWAYS: Final = frozenset({"dynamodb", "s3"})
-"""Services whose gateway endpoints cost nothing: see AWS's guide on gateway endpoints."""
 _SHOWN: Final = 60
 
 
@@ -37,7 +36,7 @@ def find(aws: Aws, names: Iterable[str], zones: Sequence[str] = ()) -> dict[str,
 
 
 def _one(region: str, name: str, zones: Sequence[str], offered: list[dict[str, Any]]) -> str:
-    kind = "Gateway" if name in GATEWAYS else "Interface"
+    kind = "Gateway" if name in partition.GATEWAYS else "Interface"
     end = f".{region}.{name}"
     found = {
         str(item["ServiceName"]): item

@@ -8,28 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from sm_proxy.infra import partition, template
-from sm_proxy.infra.plan import Existing, Plan
-
-
-def plan(zones: int = 2, endpoints: tuple[str, ...] = (), **more: Any) -> Plan:
-    region = more.pop("region", "eu-west-1")
-    gateway = () if more.get("existing") else ("s3",)
-    return Plan(
-        region,
-        () if more.get("existing") else tuple(f"{region}{c}" for c in "abcdef"[:zones]),
-        endpoints=partition.service_names(region, (*gateway, *endpoints)),
-        **more,
-    )
-
-
-EXISTING = Existing("vpc-0a1b2c3d", ("subnet-0a1b2c3d", "subnet-1a2b3c4d"))
-LARGEST = plan(6, partition.MENU, nat="per-zone")
-
-
-def resources(made: Plan) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = template.render(made)["Resources"]
-    return found
+from sm_proxy.infra import template
+from sm_proxy.infra.plan import Plan
+from tests.infra.plans import EXISTING, LARGEST, VARIED, plan, resources
 
 
 def of_type(made: Plan, kind: str) -> list[str]:
@@ -79,7 +60,7 @@ def test_the_largest_template_fits_into_a_request() -> None:
     assert len(text.encode()) < template.LARGEST
 
 
-@pytest.mark.parametrize("made", [plan(), LARGEST, plan(existing=EXISTING)])
+@pytest.mark.parametrize("made", VARIED.values())
 def test_all_forms_say_the_same(made: Plan) -> None:
     found = template.render(made)
     plain = json.loads(json.dumps(found))
@@ -89,7 +70,7 @@ def test_all_forms_say_the_same(made: Plan) -> None:
     assert "&id" not in text
 
 
-@pytest.mark.parametrize("made", [plan(), LARGEST, plan(existing=EXISTING)])
+@pytest.mark.parametrize("made", VARIED.values())
 def test_the_template_keeps_its_plan(made: Plan) -> None:
     text = template.as_json(template.render(made))
     assert Plan.of_data(json.loads(text)["Metadata"][template.METADATA]) == made

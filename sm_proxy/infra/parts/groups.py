@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from sm_proxy.infra import partition
 from sm_proxy.infra.parts import network
-from sm_proxy.infra.parts.resource import Resources, attribute, name_tag, resource
+from sm_proxy.infra.parts.resource import Resources, attribute, logical_name, name_tag, resource
 from sm_proxy.infra.plan import Plan
 
 _SSH: Final = (22, 2222)
@@ -57,7 +58,9 @@ def resources(plan: Plan) -> Resources:
 
 
 def _endpoints(plan: Plan) -> Resources:
-    interfaces = {name: full for name, full in plan.endpoints.items() if name != "s3"}
+    interfaces = {
+        name: full for name, full in plan.endpoints.items() if name not in partition.GATEWAYS
+    }
     if not interfaces:
         return {}
     found: Resources = {
@@ -84,11 +87,6 @@ def _endpoints(plan: Plan) -> Resources:
             },
         )
     return found
-
-
-def logical_name(endpoint: str) -> str:
-    """`EcrApi` for `ecr.api`."""
-    return "".join(part.capitalize() for part in endpoint.replace("-", ".").split("."))
 
 
 def _group(plan: Plan, name: str, text: str, **rules: Any) -> dict[str, Any]:

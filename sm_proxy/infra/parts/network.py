@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sm_proxy.infra.parts.resource import Resources, attribute, name_tag, ref, resource, sub
+from sm_proxy.infra import partition
+from sm_proxy.infra.parts.resource import (
+    Resources,
+    attribute,
+    logical_name,
+    name_tag,
+    ref,
+    resource,
+    sub,
+)
 from sm_proxy.infra.plan import Plan
 
 _STEP: Final = 16
@@ -56,7 +65,7 @@ def resources(plan: Plan) -> Resources:
     }
     if plan.nat != "none":
         found |= _public(plan)
-    return found | _private(plan) | _s3(plan)
+    return found | _private(plan) | _gateways(plan)
 
 
 def _public(plan: Plan) -> Resources:
@@ -120,19 +129,21 @@ def _private(plan: Plan) -> Resources:
     return found
 
 
-def _s3(plan: Plan) -> Resources:
+def _gateways(plan: Plan) -> Resources:
     """Free of charge, while data through a NAT gateway is billed."""
     tables = [ref(f"PrivateRoutes{suffix}") for suffix in _suffixes(plan)]
     return {
-        "S3Endpoint": resource(
+        f"{logical_name(name)}Endpoint": resource(
             "EC2::VPCEndpoint",
             {
                 "VpcEndpointType": "Gateway",
-                "ServiceName": plan.endpoints["s3"],
+                "ServiceName": full,
                 "VpcId": ref("Vpc"),
                 "RouteTableIds": tables,
             },
         )
+        for name, full in plan.endpoints.items()
+        if name in partition.GATEWAYS
     }
 
 

@@ -38,6 +38,11 @@ def sub(text: str) -> dict[str, str]:
     return {"Fn::Sub": text}
 
 
+def logical_name(endpoint: str) -> str:
+    """`EcrApi` for `ecr.api`."""
+    return "".join(part.capitalize() for part in endpoint.replace("-", ".").split("."))
+
+
 def name_tag(text: str) -> list[dict[str, Any]]:
     """The tag `Name`, which consoles show; CloudFormation adds the stack's own tags."""
     return [{"Key": "Name", "Value": sub(f"${{AWS::StackName}}-{text}")}]

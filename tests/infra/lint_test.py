@@ -1,0 +1,37 @@
+"""cfn-lint, the linter of CloudFormation's makers, has nothing to say about our templates."""
+
+from __future__ import annotations
+
+import pytest
+from cfnlint.api import lint
+
+from sm_proxy.infra import partition, template
+from sm_proxy.infra.plan import Plan
+from tests import soak
+from tests.infra.plans import REGIONS, VARIED, ZONES, plan
+
+
+def findings(text: str, region: str) -> list[str]:
+    return [f"{item.rule.id} {item.message}" for item in lint(text, regions=[region])]
+
+
+@pytest.mark.parametrize("made", VARIED.values(), ids=VARIED)
+def test_nothing_is_found(made: Plan) -> None:
+    assert findings(template.as_json(template.render(made)), made.region) == []
+
+
+@soak.only_in_soak
+@pytest.mark.parametrize("region", REGIONS)
+@pytest.mark.parametrize("zones", ZONES)
+@pytest.mark.parametrize("nat", ["one", "per-zone", "none"])
+def test_nothing_is_found_in_any_combination(region: str, zones: int, nat: str) -> None:
+    made = plan(zones, partition.SMALLEST, region, nat=nat)
+    assert findings(template.as_yaml(template.render(made)), region) == []
+
+
+def test_the_linter_reports_errors_and_warnings() -> None:
+    made = template.render(plan())
+    made["Metadata"].pop("cfn-lint")
+    made["Resources"]["Vpc"]["Properties"]["CidrBlok"] = "10.0.0.0/16"
+    found = {item.split()[0] for item in findings(template.as_json(made), "eu-west-1")}
+    assert {"W3010", "E3002"} <= found
