@@ -8,6 +8,7 @@ from typing import Final
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError, printable
+from sm_proxy.infra import existing as existing_vpc
 from sm_proxy.infra import partition, services, zones
 from sm_proxy.infra.plan import NATS, Existing, Plan
 from sm_proxy.settings import Settings
@@ -79,11 +80,12 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a bucket of your jobs' data, for the policies; may be repeated",
     )
+    group.add_argument("--vpc", metavar="ID", help="use this VPC, and make no network")
     group.add_argument(
-        "--vpc", metavar="ID", help="use this VPC, with --subnets, and make no network"
-    )
-    group.add_argument(
-        "--subnets", type=names, metavar="ID,...", help="private subnets of the VPC of --vpc"
+        "--subnets",
+        type=names,
+        metavar="ID,...",
+        help="private subnets of that VPC (default: all that have a way out)",
     )
 
 
@@ -101,7 +103,7 @@ def plan_of(args: argparse.Namespace, settings: Settings, aws: Aws | None) -> Pl
     region = settings.region or (aws.region if aws else "")
     if not region:
         raise SmProxyError("usage", "no region is named", "Add --region REGION.")
-    existing = _existing(args)
+    existing = _existing(args, aws)
     named = () if existing else _zones(args.zones, region, aws)
     return Plan(
         region=region,
@@ -137,14 +139,19 @@ def _endpoints(
     return partition.service_names(region, wanted)
 
 
-def _existing(args: argparse.Namespace) -> Existing | None:
+def _existing(args: argparse.Namespace, aws: Aws | None) -> Existing | None:
+    """The VPC that is there; with `aws` its subnets have been found to have a way out."""
     if not args.vpc and not args.subnets:
         return None
-    if not args.vpc or not args.subnets:
+    if not args.vpc or not (args.subnets or aws):
         raise SmProxyError(
-            "usage", "--vpc and --subnets go together", "Give both, or none to make a VPC."
+            "usage",
+            "--subnets are those of a VPC" if args.subnets else "no subnets are named",
+            "Name both: --vpc vpc-0a1b2c3d --subnets subnet-0a1b2c3d,subnet-1a2b3c4d.",
         )
-    return Existing(args.vpc, args.subnets)
+    if aws is None:
+        return Existing(args.vpc, args.subnets)
+    return existing_vpc.check(aws, args.vpc, args.subnets or (), args.endpoints or ())
 
 
 def _zones(wanted: int | tuple[str, ...], region: str, aws: Aws | None) -> tuple[str, ...]:

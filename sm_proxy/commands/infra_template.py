@@ -26,6 +26,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
 
 def _aws(args: argparse.Namespace, settings: Settings) -> Aws | None:
     """None where no call is needed."""
-    if settings.region and (args.vpc or not isinstance(args.zones, int)):
+    named = args.subnets if args.vpc else not isinstance(args.zones, int)
+    if settings.region and named:
         return None
     return Aws(settings.profile, settings.region)

@@ -16,7 +16,8 @@ from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
 from sm_proxy.infra import partition
-from sm_proxy.infra.plan import SMALLEST, Existing
+from sm_proxy.infra.partition import SMALLEST
+from sm_proxy.infra.plan import Existing
 
 _MOST: Final = 16
 """Subnets of a job (SageMaker's service model)."""
