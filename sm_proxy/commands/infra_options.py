@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import argparse
 import re
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError, printable
+from sm_proxy.infra import costs, partition, services, zones
 from sm_proxy.infra import existing as existing_vpc
-from sm_proxy.infra import partition, services, zones
 from sm_proxy.infra.plan import NATS, Existing, Plan
 from sm_proxy.settings import Settings
 
 _DEFAULTS: Final = Plan("xx-none-1", ("xx-none-1a", "xx-none-1b"))
 _CIDR: Final = re.compile(r"(\d{1,3}\.\d{1,3})\.0\.0/16")
 _ZONES: Final = 3
+_Parsed = TypeVar("_Parsed")
 
 
 def add_stack(parser: argparse.ArgumentParser) -> None:
@@ -86,6 +88,19 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
         type=names,
         metavar="ID,...",
         help="private subnets of that VPC (default: all that have a way out)",
+    )
+
+
+def add_prices(parser: argparse.ArgumentParser) -> None:
+    """`--price NAME=USD`, which may be repeated; `dict(args.price)` is for `costs.of`."""
+    parser.add_argument(
+        "--price",
+        type=price,
+        action="append",
+        metavar="NAME=USD",
+        default=[],
+        help="what one costs an hour, instead of the price in our table: NAME is one of"
+        f" {', '.join(costs.PRICES)}",
     )
 
 
@@ -172,10 +187,23 @@ def zones_of(text: str) -> int | tuple[str, ...]:
     Raises:
         ArgumentTypeError: neither.
     """
+    return _argument(zones.parse, text, "it must be ")
+
+
+def price(text: str) -> tuple[str, float]:
+    """A price's name, and US dollars an hour.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    return _argument(costs.parse, text)
+
+
+def _argument(parse: Callable[[str], _Parsed], text: str, before: str = "") -> _Parsed:
     try:
-        return zones.parse(text)
+        return parse(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"it must be {error}") from None
+        raise argparse.ArgumentTypeError(f"{before}{error}") from None
 
 
 def names(text: str) -> tuple[str, ...]:
