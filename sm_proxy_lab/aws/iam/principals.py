@@ -33,30 +33,30 @@ class Principals:
         self._sessions: dict[str, tuple[Keys, Identity]] = {}
         self.begin(role_credentials.ARN)
 
-    def assume(self, role: str, name: str, policies: tuple[str, ...] = ()) -> Keys:
+    def assume(
+        self, role: str, name: str, policies: tuple[str, ...] = (), *, may_all: bool = False
+    ) -> Keys:
         """Begin a session of a role, for somebody whom the role trusts.
 
         Args:
             role: the role's ARN.
             name: of the session.
             policies: JSON documents that narrow it.
+            may_all: whether the holder is an administrator, whatever the role's policies are.
         """
         key = "ASIA" + "".join(secrets.choice(_LETTERS) for _ in range(16))
         keys = Keys(key, secrets.token_urlsafe(30), secrets.token_urlsafe(60))
-        self._keep(keys, role, name, policies)
+        self._keep(keys, Identity(_arn(role, name), "" if may_all else role, name, policies))
         return keys
 
     def begin(self, role: str) -> None:
         """Accept the keys that jobs with this role have: SageMaker assumes it."""
         keys = Keys(**role_credentials.keys_of(role))
-        self._keep(keys, role, _OF_SAGEMAKER, ())
+        self._keep(keys, Identity(_arn(role, _OF_SAGEMAKER), role, _OF_SAGEMAKER))
 
-    def _keep(self, keys: Keys, role: str, name: str, policies: tuple[str, ...]) -> None:
-        _, partition, _, _, owner, path = role.split(":", 5)
-        short = path.rpartition("/")[2]
-        arn = f"arn:{partition}:sts::{owner}:assumed-role/{short}/{name}"
+    def _keep(self, keys: Keys, identity: Identity) -> None:
         with self._lock:
-            self._sessions[keys.access_key] = keys, Identity(arn, role, name, policies)
+            self._sessions[keys.access_key] = keys, identity
 
     def of(self, call: Call) -> Identity:
         """Who makes a call."""
@@ -80,6 +80,12 @@ class Principals:
             if key.access_key_id == call.access_key:
                 return Keys(key.access_key_id, key.secret_access_key, None)
         return None
+
+
+def _arn(role: str, session: str) -> str:
+    """The ARN of a role's session, which has no path."""
+    _, partition, _, _, owner, path = role.split(":", 5)
+    return f"arn:{partition}:sts::{owner}:assumed-role/{path.rpartition('/')[2]}/{session}"
 
 
 def _user(call: Call) -> Any | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from xml.sax.saxutils import escape
 
 from sm_proxy_lab.aws import denial
 from sm_proxy_lab.aws.http.call import ACCOUNT
-from sm_proxy_lab.aws.http.errors import NAMESPACES, Reply
+from sm_proxy_lab.aws.http.errors import NAMESPACES, AwsError, Reply
 from sm_proxy_lab.aws.http.identity import Identity
 from sm_proxy_lab.aws.iam import policies
 from sm_proxy_lab.aws.iam.needs import Need
@@ -21,13 +23,14 @@ if TYPE_CHECKING:
 
 _TRUST: Final = "role trust policy"
 _LIFE_S: Final = "3600"
+_ROLE: Final = re.compile(r"arn:[\w-]+:iam::\d{12}:role/.+")
 
 
 class Sts:
     """The operations of STS that the lab has itself; moto has the others.
 
-    A role that the account does not have can be assumed too: moto makes keys for it, and their
-    holder is an administrator. So a profile with a role needs no role.
+    A role that the account does not have can be assumed too, by whoever may assume it: the session
+    is an administrator's. So a profile with a role needs no role.
     """
 
     def __init__(self, roles: Roles, principals: Principals, authorization: Authorization) -> None:
@@ -36,26 +39,29 @@ class Sts:
         self._authorization = authorization
         self.operations = {"AssumeRole": self._assume, "GetCallerIdentity": self._identify}
 
-    def _assume(self, call: Call) -> Reply | None:
+    def _assume(self, call: Call) -> Reply:
         arn, name = (str(call.params.get(key, "")) for key in ("RoleArn", "RoleSessionName"))
+        if not _ROLE.fullmatch(arn):
+            raise AwsError("ValidationError", f"{arn} is invalid")
         role = self._roles.find(call.partition, arn)
         if role is None:
             self._authorization.require(call, Need(call.action, arn))
-            return None
-        self._check_trust(call, policies.parsed(role.assume_role_policy_document), name)
-        narrowed = [str(call.params["Policy"])] if "Policy" in call.params else []
-        keys = self._principals.assume(arn, name, tuple(narrowed))
+        else:
+            self._check_trust(call, policies.parsed(role.assume_role_policy_document), name)
+        narrowed = (str(call.params["Policy"]),) if "Policy" in call.params else ()
+        keys = self._principals.assume(arn, name, narrowed, may_all=role is None)
         lasts = int(call.params.get("DurationSeconds", _LIFE_S))
         until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + lasts))
-        session = f"arn:{call.partition}:sts::{ACCOUNT}:assumed-role/{role.name}/{name}"
+        identity = self._principals.of(replace(call, access_key=keys.access_key))
+        user_id = self._roles.user_id(identity)
         return _reply(
             call,
             f"<Credentials><AccessKeyId>{keys.access_key}</AccessKeyId>"
             f"<SecretAccessKey>{keys.secret_key}</SecretAccessKey>"
             f"<SessionToken>{keys.token}</SessionToken>"
             f"<Expiration>{until}</Expiration></Credentials>"
-            f"<AssumedRoleUser><AssumedRoleId>{role.id}:{escape(name)}</AssumedRoleId>"
-            f"<Arn>{escape(session)}</Arn></AssumedRoleUser>",
+            f"<AssumedRoleUser><AssumedRoleId>{escape(user_id)}</AssumedRoleId>"
+            f"<Arn>{escape(identity.arn)}</Arn></AssumedRoleUser>",
         )
 
     def _check_trust(self, call: Call, trust: dict[str, Any], session: str) -> None:

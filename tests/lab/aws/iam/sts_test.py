@@ -105,6 +105,17 @@ def test_a_role_that_trusts_the_account_needs_a_permission_of_the_caller(lab: La
             assert "no identity-based policy allows the sts:AssumeRole action" in words
 
 
+def test_a_role_that_does_not_exist_is_an_administrators(lab: Lab) -> None:
+    """So a profile with a role needs no role."""
+    keys = session(lab, "arn:aws:iam::123456789012:role/path/research")
+    who = client(lab, "sts", keys).get_caller_identity()
+    assert who["Arn"] == "arn:aws:sts::123456789012:assumed-role/research/me"
+    client(lab, "ec2", keys).describe_vpcs()
+    assume = client(lab, "sts", session(lab, make_role(lab))).assume_role
+    code, _, _ = refusal(assume, RoleArn=f"{LAB_ROLE}2", RoleSessionName="me")
+    assert code == "AccessDenied"
+
+
 def test_a_session_policy_narrows_the_session(lab: Lab) -> None:
     role = make_role(lab, allow("ec2:*"))
     keys = session(lab, role, Policy=document(allow("ec2:DescribeVpcs")))
