@@ -18,6 +18,12 @@ _TARGET: Final[dict[str, Any]] = {
     "StringLike": {"ssm:resourceTag/aws:ssmmessages:target-id": "sagemaker-training-job:*"}
 }
 _START: Final = ("ssm:StartSession",)
+_OWN: Final[dict[str, Any]] = {
+    "StringEquals": {"ssm:resourceTag/aws:ssmmessages:session-id": "${aws:userid}"}
+}
+"""Sessions that the caller has started (Systems Manager User Guide, "Allow a user to end only
+sessions they started"). The id of a session begins with the name of a role's session, not with
+`aws:userid`, so an ARN cannot say that."""
 
 
 def statements(scope: Scope) -> tuple[Statement, ...]:
@@ -61,8 +67,9 @@ def _required(scope: Scope) -> tuple[Statement, ...]:
         Statement(
             "OwnSessions",
             ("ssm:ResumeSession", "ssm:TerminateSession"),
-            (scope.arn("ssm", "session/${aws:userid}-*"),),
+            (scope.arn("ssm", "session/*"),),
             "a session does not survive a lost connection, and stays open after ssh",
+            _OWN,
         ),
     )
 
