@@ -42,6 +42,7 @@ COMMANDS = {
     "stop": "end a job, which is billed until then",
     "container": "write our files for a training image into its build context",
     "infra": "make the network, bastion and roles that ssh needs, as one CloudFormation stack",
+    "image": "build a training image without docker, and push it",
     "doctor": "diagnose connection problems and suggest fixes",
     "daemon": "show or end the process that makes a second ssh faster",
     "demo": "show an ssh connection from start to end, on an embedded AWS",

@@ -6,6 +6,7 @@ https://docs.docker.com/reference/dockerfile/ and BuildKit's `frontend/dockerfil
 
 from __future__ import annotations
 
+import posixpath
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -45,15 +46,21 @@ class Dockerfile:
             `RUN --mount=from`.
         command: the ENTRYPOINT of the stage that is built, as written, or its CMD; empty if both
             are the base image's.
+        copied: the sources of COPY and ADD in the context, as written.
     """
 
     images: tuple[str, ...]
     command: str
+    copied: tuple[str, ...] = ()
 
     @property
     def starts_ours(self) -> bool:
         """Whether the image starts our entry point, so that its jobs are ready for ssh."""
         return _OURS.search(self.command) is not None
+
+    def copies(self, folder: str) -> bool:
+        """Whether it copies a folder at the top of the context."""
+        return folder in {posixpath.normpath(source).lstrip("/") for source in self.copied}
 
 
 @dataclass(eq=False)
@@ -72,6 +79,7 @@ class _Reader:
     values: dict[str, str] = field(default_factory=lambda: dict(_PLATFORM))
     stages: list[_Stage] = field(default_factory=list)
     images: dict[str, None] = field(default_factory=dict)
+    copied: list[str] = field(default_factory=list)
 
     def read(self, name: str, rest: str) -> None:
         if name == "ARG" and not self.stages:
@@ -84,8 +92,8 @@ class _Reader:
             self.stages[-1].entrypoint = rest
         elif name == "CMD":
             self.stages[-1].cmd = rest
-        elif name == "COPY":
-            self._needs(_options(rest).get("from", ""))
+        elif name in {"ADD", "COPY"}:
+            self._copy(rest)
         elif name == "RUN":
             for source in _MOUNTED.findall(rest):
                 self._needs(source)
@@ -119,6 +127,13 @@ class _Reader:
         self._needs(base)
         name = more[1] if len(more) == 2 and more[0].upper() == "AS" else ""
         self.stages.append(_Stage(name, base))
+
+    def _copy(self, rest: str) -> None:
+        if source := _options(rest).get("from", ""):
+            self._needs(source)
+        else:
+            words = re.sub(r"[\[\],\"]", " ", rest).split()
+            self.copied += [word for word in words[:-1] if not word.startswith("--")]
 
     def _needs(self, image: str) -> None:
         if image and image != "scratch" and self.stage(image) is None:
@@ -160,7 +175,7 @@ def read(text: str, arguments: Mapping[str, str], target: str = "") -> Dockerfil
             f"the Dockerfile has no stage {printable(target, 100)}",
             f"Name one of its stages with --target ({printable(names)}).",
         )
-    return Dockerfile(tuple(reader.images), reader.command(stage))
+    return Dockerfile(tuple(reader.images), reader.command(stage), tuple(reader.copied))
 
 
 def _instructions(text: str) -> Iterator[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -55,6 +56,12 @@ def registry_of(image: str) -> Registry | None:
     host, slash, _ = image.partition("/")
     found = _REGISTRY.fullmatch(host) if slash else None
     return Registry(host, found["account"], found["region"]) if found else None
+
+
+def registries(repository: str, images: Iterable[str]) -> list[Registry]:
+    """The registries in ECR of a repository and of images, each once."""
+    found = (registry_of(image) for image in (repository, *images))
+    return list(dict.fromkeys(filter(None, found)))
 
 
 def parse(text: str) -> Repository:
