@@ -129,16 +129,19 @@ class Server:
         return pid
 
     def _reap(self) -> None:
+        has_ended = False
         with contextlib.suppress(ChildProcessError):  # there are no more
             while pid := os.waitpid(-1, os.WNOHANG)[0]:
                 ended = self._working.pop(pid, None)
                 self._keepers.ended(pid)
                 named = self._take_messages()  # its own may have come just before its end
                 if ended is not None:
+                    has_ended = True
                     if ended.host or pid in named:  # not if it was asked for the status only
                         self._idle_since = time.monotonic()
-                    if self._is_outdated():  # a signal may set `_ended` meanwhile
-                        self._ended = True
+        # It costs 150 stats, so once for all that have ended. A signal may set `_ended` meanwhile.
+        if has_ended and self._is_outdated():
+            self._ended = True
 
     def _take_messages(self) -> set[object]:
         """Take in what our processes tell; returns the ids of those that have told their host."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -227,6 +228,30 @@ def test_an_outdated_daemon_ends_and_leaves_the_work_to_the_launcher(tmp_path: P
         assert old.process.wait(60) == 0
         working.connection.sendall(bytes([signal.SIGHUP]))  # it goes on to its own end
         assert working.status() == 130
+
+
+_THREE_END = """
+import os, socket
+from types import SimpleNamespace
+from sm_proxy.daemon.server import Server
+from sm_proxy.daemon.status import Connection
+
+asked = []
+server = Server(socket.socket(), 1.0, lambda: asked.append(1), SimpleNamespace(), None)
+for _ in range(3):
+    pid = os.fork()
+    if not pid:
+        os._exit(0)
+    server._working[pid] = Connection(pid, "", 0.0)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+server._reap()
+print(len(asked), len(server._working))
+"""
+
+
+def test_processes_that_end_together_cost_one_look_at_the_files() -> None:
+    command = [sys.executable, "-c", _THREE_END]
+    assert subprocess.run(command, check=True, capture_output=True).stdout == b"1 0\n"
 
 
 def test_a_daemon_that_nobody_can_find_ends_after_its_connection(tmp_path: Path) -> None:
