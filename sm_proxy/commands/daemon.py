@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -27,6 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         options.add_json(actions.add_parser(name, help=text))
     for name in _HIDDEN:
         actions.add_parser(name)
+    actions.choices = _Choices(actions.choices)
+
+
+class _Choices(dict[str, argparse.ArgumentParser]):
+    """The actions' parsers; the error for an unknown action lists those that are not hidden."""
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in super().__iter__() if name not in _HIDDEN)
 
 
 def run(args: argparse.Namespace, settings: Settings) -> Result | int:

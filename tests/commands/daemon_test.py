@@ -312,3 +312,14 @@ def test_a_daemon_with_a_full_backlog_holds_nobody_up(
     goes_on.set()
     assert status == 1
     assert err.startswith(f"sm-proxy: busy: the daemon at {daemon.path} does not answer")
+
+
+@pytest.mark.parametrize("word", ["nonsense", "--help"])
+def test_only_the_actions_that_people_type_are_shown(
+    word: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["daemon", word])
+    shown = "".join(capfd.readouterr())
+    assert "stop" in shown
+    assert "spare" not in shown
