@@ -55,7 +55,8 @@ def _no_bastion(context: Context, states: dict[str, str]) -> SmProxyError:
     what = f"no instance has the tag {bastion_lookup.TAG}={bastion_lookup.TAG_VALUE}"
     pair = f"Key={bastion_lookup.TAG},Value={bastion_lookup.TAG_VALUE}"
     tag = f"aws ec2 create-tags --tags {pair}{where} --resources ID"
-    return SmProxyError("no-bastion", what, f"Tag one: {tag}")
+    hint = f"{bastion_lookup.MAKE_HINT} Or tag an instance: {tag}"
+    return SmProxyError("no-bastion", what, hint)
 
 
 def agent(context: Context) -> str:

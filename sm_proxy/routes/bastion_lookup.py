@@ -22,6 +22,8 @@ TAG_FILTER: Final = {"Name": f"tag:{TAG}", "Values": [TAG_VALUE]}
 OFFLINE_HINT: Final = (
     "Check its SSM agent, its instance profile and its route to the SSM endpoints."
 )
+MAKE_HINT: Final = "Make one: sm-proxy infra deploy (if it is paused: sm-proxy infra resume)."
+NAME_HINT: Final = "Or tag an instance, or name one with --bastion."
 OLDEST_AGENT: Final = (3, 1, 1374, 0)
 """The first agent version that forwards to remote hosts (AWS documentation of the document)."""
 _STALE: Final = frozenset({"bastion-offline", "no-bastion", "agent-too-old"})
@@ -260,7 +262,7 @@ def find(aws: Aws, vpc_id: str) -> str:
             "no-bastion",
             f"no running instance in {vpc_id} has the tag {TAG}={TAG_VALUE}"
             + (f" ({stopped})" if stopped else ""),
-            "Tag one, start one, or name one with --bastion.",
+            "Start it, or name another with --bastion." if stopped else f"{MAKE_HINT} {NAME_HINT}",
         )
     return first_usable(aws, running)
 

@@ -64,6 +64,7 @@ def test_without_a_running_bastion_the_error_lists_the_stopped_ones(
 ) -> None:
     error = refused(account(DescribeInstances=instances(*found)))
     assert error.code == "no-bastion"
+    assert ("sm-proxy infra deploy" in error.hint) == (not found)
     assert words in error.message
     assert "--bastion" in error.hint
 
