@@ -174,7 +174,12 @@ class JobLifecycle:
             groups = self._job.vpc().get("SecurityGroupIds", [])
             macs = [node.cable.mac for node in nodes]
             await self._machines.control.call(
-                "plugged", addresses, groups, macs=macs, owner=self._job.name
+                "plugged",
+                addresses,
+                groups,
+                macs=macs,
+                owner=self._job.name,
+                region=self._job.region,
             )
         if self._stopping:
             return

@@ -105,7 +105,9 @@ class Control:
     def _plug(self, _name: str, params: dict[str, Any]) -> object:
         addresses, groups = params["addresses"], params["groups"]
         self._app.enforcement.plug(addresses, groups)
-        self._app.interfaces.add(addresses, params.get("macs", []), groups, params.get("owner", ""))
+        macs, owner = params.get("macs", []), params.get("owner", "")
+        region = params.get("region") or DEFAULT_REGION
+        self._app.interfaces.add(addresses, macs, groups, owner, region)
         return {}
 
     def _put_image(self, _name: str, params: dict[str, Any]) -> object:

@@ -64,6 +64,7 @@ class ControlClient:
         *,
         macs: list[str] | None = None,
         owner: str = "",
+        region: str = "",
     ) -> None:
         """Report the addresses of SageMaker's machines, so that the security groups apply to them.
 
@@ -72,8 +73,10 @@ class ControlClient:
             groups: ids of the security groups.
             macs: the MAC address of each; then EC2 shows their network interfaces.
             owner: the name of their job; the interfaces are removed when it ends.
+            region: where they are; the default one if empty.
         """
         body = {"addresses": addresses, "groups": groups, "macs": macs or [], "owner": owner}
+        body["region"] = region
         self._request("PUT", "plugged", body)
 
     def jobs(self) -> list[dict[str, Any]]:

@@ -68,9 +68,16 @@ def pings():
 """
 
 
-@pytest.fixture(params=cases(NETWORKS, NETWORKS[:1]))
+_ALL = [(network, region) for network in NETWORKS for region in ("us-east-1", "eu-west-1")]
+
+
+@pytest.fixture(params=cases(_ALL, _ALL[1:2]), ids="-".join)
 def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
-    with running(tmp_path, "--empty", "--network", request.param) as lab:
+    network, region = request.param
+    with running(tmp_path, "--empty", "--network", network) as lab:
+        lab.environment |= {"AWS_REGION": region, "AWS_DEFAULT_REGION": region}
+        words = ("config", "write", "--ssh-config", lab.config, "--region", region)
+        assert lab.sm_proxy(*words).returncode == 0  # it records the region
         yield lab
 
 

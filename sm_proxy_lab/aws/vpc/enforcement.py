@@ -33,12 +33,13 @@ class Enforcement:
     Args:
         cables: the network; None to evaluate the records here.
         empty: the lab has begun without a VPC: every VPC is enforced, and the bastion is the first
-            running instance with its tag.
+            running instance with its tag, in any region. One region is in the network at a time.
     """
 
     def __init__(self, cables: Cables | None = None, *, empty: bool = False) -> None:
         self._cables = cables
         self._empty = empty
+        self._region = REGION
         self._containers: dict[str, tuple[str, ...]] = {}
         self._lock = threading.Lock()
 
@@ -54,8 +55,10 @@ class Enforcement:
             return
         with self._lock:
             if self._empty:
-                self._cables.follow(records.bastion(REGION))
-            vpc = records.vpc(REGION, self._containers, every_vpc=self._empty)
+                found = records.bastion()
+                self._region = found.region if found else self._region
+                self._cables.follow(found)
+            vpc = records.vpc(self._region, self._containers, every_vpc=self._empty)
             gates = list(vpc.machines)
             if (way := self._way_of_bastion(self._cables)) is not None:
                 gates += [
@@ -95,8 +98,8 @@ class Enforcement:
     def _way_of_bastion(self, cables: Cables) -> WayOut | None:
         if cables.place is None:
             return None
-        found = records.instance_at(REGION, cables.place.address, every_vpc=self._empty)
-        return None if found is None else self._way_out(REGION, found)
+        found = records.instance_at(self._region, cables.place.address, every_vpc=self._empty)
+        return None if found is None else self._way_out(self._region, found)
 
     def _way_out(self, region: str, found: Any) -> WayOut:
         return records.way_out(region, found, self._containers, egress=self._empty)

@@ -57,16 +57,26 @@ class Bastion:
     """A running bastion.
 
     Attributes:
+        region: where it is.
         place: its address and its subnet's block.
         vpc_block: the block of its VPC.
     """
 
+    region: str
     place: Place
     vpc_block: str
 
 
-def bastion(region: str) -> Bastion | None:
-    """The first running instance with the tag of a bastion; None if there is none."""
+def bastion() -> Bastion | None:
+    """The first running instance with a bastion's tag, in any region; None if there is none."""
+    from moto.ec2.models import ec2_backends  # noqa: PLC0415 - as in `_opened`
+
+    with moto_app.LOCK:
+        regions = sorted(ec2_backends[ACCOUNT])  # those that were called
+    return next(filter(None, map(_bastion_of, regions)), None)
+
+
+def _bastion_of(region: str) -> Bastion | None:
     name, value = BASTION_TAG
     with _opened(region) as backend:
         for item in backend.all_instances():
@@ -74,7 +84,7 @@ def bastion(region: str) -> Bastion | None:
             if item.state == "running" and item.subnet_id and tags.get(name) == value:
                 subnet = backend.get_subnet(item.subnet_id)
                 where = Place(str(item.private_ip), str(subnet.cidr_block))
-                return Bastion(where, str(backend.vpcs[subnet.vpc_id].cidr_block))
+                return Bastion(region, where, str(backend.vpcs[subnet.vpc_id].cidr_block))
     return None
 
 
