@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sm_proxy.aws.clients import Aws
+from sm_proxy.commands.interruptible import Interruptible
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.inventory import trial
 from sm_proxy.jobs import hostname
@@ -19,7 +20,6 @@ from sm_proxy.launch.changes import Change, value_at
 from sm_proxy.launch.prepare import Prepared
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
-from sm_proxy.local.signals import Hangup
 from sm_proxy.settings import Settings, contexts, durations
 
 _SHORT: Final = 40
@@ -139,7 +139,7 @@ def create(
     """
     host, job = launch.target.host, launch.target.job
     warn_without_block(settings, host)
-    with _Interruptible(f"{job} is not created yet") as state:
+    with Interruptible(f"{job} is not created yet") as state:
         before()
         state.words = f"{job} may have been created: sm-proxy stop {host} ends it"
         # The name comes first: a user who kills us now must know which job to look for.
@@ -226,21 +226,3 @@ def _with_next_step(error: SmProxyError, launch: Launch) -> SmProxyError:
 def _ssh_command(found: Container, settings: Settings) -> str:
     other = found.user not in {None, settings.user}
     return f"ssh {found.user}@{found.host}" if other else f"ssh {found.host}"
-
-
-class _Interruptible:
-    """While entered, tells a user who ends us what is left behind.
-
-    Attributes:
-        words: what is left behind now.
-    """
-
-    def __init__(self, words: str) -> None:
-        self.words = words
-
-    def __enter__(self) -> _Interruptible:  # noqa: PYI034 - Self is 3.11
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind in {KeyboardInterrupt, Hangup}:
-            output.status(self.words)
