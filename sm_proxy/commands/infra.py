@@ -14,6 +14,11 @@ from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
 
 ACTIONS: Final[dict[str, str]] = {
+    "deploy": "make the stack, or bring it up to date",
+    "status": "show the stack, its bastion, the jobs in its network, its cost and drift",
+    "pause": "end the bastion, and keep everything else",
+    "resume": "start a bastion again",
+    "delete": "remove the stack, after a look at who still uses it",
     "template": "print the CloudFormation template",
     "policy": "print the policy that users, jobs, the bastion, builds or administrators need",
 }

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
@@ -75,29 +75,30 @@ def look(aws: Aws, group: str) -> Bastion:
     Raises:
         SmProxyError: as `Aws.call`; `aws-error`.
     """
-    try:
-        answer = aws.call("autoscaling", "DescribeAutoScalingGroups", AutoScalingGroupNames=[group])
-    except ServiceError as error:
-        raise error.as_failure() from None
-    found = next(iter(answer.get("AutoScalingGroups", [])), None)
+    found = _group(aws, group)
     if found is None:
         return Bastion(wanted=0)
     wanted = int(found.get("DesiredCapacity", 0))
-    alive = [
-        item["InstanceId"]
-        for item in found.get("Instances", [])
-        if str(item.get("LifecycleState", "")).startswith(_ALIVE)
-    ]
+    alive = [item for item in _instances(found) if item.state.startswith(_ALIVE)]
     if not alive:
         return Bastion(wanted)
     # While an old one is replaced there are two; the last is the new one.
-    instance = str(alive[-1])
+    instance = alive[-1].id
     agents = bastion_lookup.agents(aws, [instance])
     ping = None if agents is None else str(agents.get(instance, {}).get("PingStatus", ""))
     launched = _launched(aws, instance)
     days = found.get("MaxInstanceLifetime")
     until = launched + timedelta(seconds=int(days)) if launched and days else None
     return Bastion(wanted, instance, ping, launched, until)
+
+
+def instances(aws: Aws, group: str) -> tuple[str, ...]:
+    """The ids of all instances of the group, also of those that are ending.
+
+    Raises:
+        SmProxyError: as `Aws.call`; `aws-error`.
+    """
+    return tuple(item.id for item in _instances(_group(aws, group) or {}))
 
 
 def wait_until_online(
@@ -144,6 +145,28 @@ def _offline(aws: Aws, group: str, found: Bastion, deadline: Deadline, again: st
         f" {found.words}",
         f"{bastion_lookup.OFFLINE_HINT} `sm-proxy doctor` checks them. To wait on: `{again}`.",
     )
+
+
+class _Instance(NamedTuple):
+    """One of the group, with its LifecycleState."""
+
+    id: str
+    state: str
+
+
+def _instances(group: Mapping[str, Any]) -> list[_Instance]:
+    return [
+        _Instance(str(item["InstanceId"]), str(item.get("LifecycleState", "")))
+        for item in group.get("Instances", [])
+    ]
+
+
+def _group(aws: Aws, name: str) -> dict[str, Any] | None:
+    try:
+        answer = aws.call("autoscaling", "DescribeAutoScalingGroups", AutoScalingGroupNames=[name])
+    except ServiceError as error:
+        raise error.as_failure() from None
+    return next(iter(answer.get("AutoScalingGroups", [])), None)
 
 
 def _launched(aws: Aws, instance: str) -> datetime | None:

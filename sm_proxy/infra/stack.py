@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -16,11 +16,10 @@ from typing import Any, Final
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError, printable
+from sm_proxy.infra.template import METADATA
 
 TAG: Final = "sm-proxy:stack"
 """Every resource that can have tags has this one; its value is the stack's name."""
-METADATA: Final = "sm-proxy"
-"""The key of the template's Metadata under which the plan stands."""
 CAPABILITIES: Final = ("CAPABILITY_IAM",)
 UNCHANGED: Final = "No updates are to be performed"
 """CloudFormation's words for an update that changes nothing; the error code is ValidationError."""
@@ -168,17 +167,17 @@ def template(aws: Aws, name: str) -> dict[str, Any]:
     return dict(json.loads(json.dumps(body))) if isinstance(body, Mapping) else {}
 
 
-def refuse_foreign(stack: Stack, deployed: Mapping[str, Any]) -> None:
+def refuse_foreign(stack: Stack, deployed: Callable[[], Mapping[str, Any]]) -> None:
     """Leave a stack alone that somebody else has made under our name.
 
     Args:
         stack: of that name.
-        deployed: its template.
+        deployed: gives its template: one that a user has deployed by hand lacks our tag.
 
     Raises:
         SmProxyError: `in-use`.
     """
-    if TAG in stack.tags or METADATA in (deployed.get("Metadata") or {}):
+    if TAG in stack.tags or METADATA in (deployed().get("Metadata") or {}):
         return
     raise SmProxyError(
         "in-use",
@@ -208,6 +207,18 @@ def resources(aws: Aws, name: str) -> dict[str, tuple[str, str, str]]:
         and item.get("LogicalResourceId")
         and item.get("ResourceStatus") != "DELETE_COMPLETE"
     }
+
+
+def delete(aws: Aws, name: str) -> None:
+    """Let CloudFormation begin to delete the stack.
+
+    Raises:
+        SmProxyError: as `Aws.call`; `aws-error`.
+    """
+    try:
+        aws.call("cloudformation", "DeleteStack", StackName=name, ClientRequestToken=token())
+    except ServiceError as error:
+        raise error.as_failure() from None
 
 
 def token() -> str:

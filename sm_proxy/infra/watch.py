@@ -178,6 +178,6 @@ class Watch:
 
 
 def line(event: Event) -> str:
-    """One event in one line: local time, status, resource, reason."""
-    shown = f"{event.at.astimezone():%H:%M:%S} {event.status:<18} {event.logical_id}"
+    """One event in one line: local time, resource, status, reason."""
+    shown = f"{event.at.astimezone():%H:%M:%S} {event.logical_id} {event.status}"
     return f"{shown}: {event.reason}" if event.reason else shown

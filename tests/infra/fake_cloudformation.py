@@ -84,7 +84,7 @@ class FakeCloudFormation:
         return FakeAws(**{**self.answers, **others})
 
     def create(self, **given: Any) -> dict[str, Any]:
-        if self.status:
+        if self.status not in {"", "DELETE_COMPLETE"}:
             raise refused("it already exists", "CreateStack", "AlreadyExistsException")
         self._generation += 1
         self.name, self.id = given["StackName"], f"{ARN}/{self._generation}"

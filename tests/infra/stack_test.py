@@ -72,10 +72,10 @@ def test_the_template_is_read_as_text_or_parsed() -> None:
 def test_a_stack_that_is_not_ours_is_refused() -> None:
     stranger = Stack("sm-proxy", "arn", "CREATE_COMPLETE")
     with pytest.raises(SmProxyError, match="has not made the stack") as caught:
-        stacks.refuse_foreign(stranger, {"Resources": {}})
+        stacks.refuse_foreign(stranger, lambda: {"Resources": {}})
     assert caught.value.code == "in-use"
-    stacks.refuse_foreign(stranger, TEMPLATE)
-    stacks.refuse_foreign(Stack("a", "arn", "CREATE_COMPLETE", tags={stacks.TAG: "a"}), {})
+    stacks.refuse_foreign(stranger, lambda: TEMPLATE)
+    stacks.refuse_foreign(Stack("a", "arn", "CREATE_COMPLETE", tags={stacks.TAG: "a"}), dict)
 
 
 def test_an_output_that_is_missing_is_named() -> None:

@@ -29,7 +29,7 @@ def test_events_are_shown_once_each_until_the_stack_is_settled() -> None:
     found = started(cloud.aws(), said).until_settled(Deadline(600), "again")
     assert found.status == "CREATE_COMPLETE"
     assert len(said.all) + len(said.dim) == len(cloud.events)
-    assert said.all[-1].endswith("CREATE_COMPLETE    sm-proxy")
+    assert said.all[-1].endswith("sm-proxy CREATE_COMPLETE")
     # Each resource has two events with the same status; the second tells little.
     assert len(said.dim) == len(cloud.template["Resources"])
 
@@ -37,13 +37,16 @@ def test_events_are_shown_once_each_until_the_stack_is_settled() -> None:
 def test_a_second_watch_goes_on_with_the_same_operation() -> None:
     cloud, said = FakeCloudFormation(), Lines()
     begin(cloud)
-    first = started(cloud.aws(), Lines())
+    first = started(cloud.aws(), Lines())  # this look lets the VPC begin
+    cloud.held = True
     with pytest.raises(SmProxyError) as caught:
         first.until_settled(Deadline(4), "sm-proxy infra deploy")
     assert caught.value.code == "wait-timeout"
-    assert "still CREATE_IN_PROGRESS; waiting for " in caught.value.message
+    assert "still CREATE_IN_PROGRESS; waiting for Vpc (" in caught.value.message
     assert "`sm-proxy infra deploy`" in caught.value.hint
+    cloud.held = False
     assert started(cloud.aws(), said).until_settled(Deadline(600), "").status == "CREATE_COMPLETE"
+    assert len(said.all) + len(said.dim) == len(cloud.events)
 
 
 def test_a_deleted_stack_is_followed_to_its_end() -> None:
@@ -110,7 +113,7 @@ def test_events_may_lag_behind_the_status() -> None:
     ]
     watching._aws = cloud.aws(DescribeStackEvents=late)
     watching.until_settled(Deadline(600), "")
-    assert said.all[-1].endswith("CREATE_COMPLETE    sm-proxy")
+    assert said.all[-1].endswith("sm-proxy CREATE_COMPLETE")
     watching = started(cloud.aws(), said)
     watching._aws = cloud.aws(DescribeStackEvents={"StackEvents": []})
     assert watching.until_settled(Deadline(600), "").status == "CREATE_COMPLETE"

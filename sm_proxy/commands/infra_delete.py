@@ -1,0 +1,187 @@
+"""`sm-proxy infra delete`: removes the stack, after a look at who still uses it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sm_proxy.aws.clients import Aws
+from sm_proxy.commands import infra_options, infra_run
+from sm_proxy.commands.infra_run import Run
+from sm_proxy.commands.interruptible import Interruptible
+from sm_proxy.infra import bastion, bucket, config_file, events, in_use, repositories
+from sm_proxy.infra import stack as stacks
+from sm_proxy.infra.bucket import Contents
+from sm_proxy.infra.repositories import Repository
+from sm_proxy.infra.stack import Stack
+from sm_proxy.local import output
+from sm_proxy.local.output import Result
+from sm_proxy.settings import Settings
+
+_SUBNET = "AWS::EC2::Subnet"
+_GROUP = "AWS::EC2::SecurityGroup"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`infra delete [--stack NAME] [--with-data] [--images] [--yes] [--timeout D] [--json]`."""
+    infra_options.add_stack(parser)
+    parser.add_argument(
+        "--with-data",
+        action="store_true",
+        help="delete the stack's bucket even if it has more than what sm-proxy put there",
+    )
+    parser.add_argument(
+        "--images", action="store_true", help="also delete the repositories of `image build`"
+    )
+    infra_run.add_arguments(parser)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a deletion is about.
+
+    Attributes:
+        stack: the stack.
+        subnets: that go with it; none in an existing VPC.
+        groups: the security groups that go with it.
+        bucket: its bucket; empty if there is none.
+        contents: what is in the bucket.
+    """
+
+    stack: Stack
+    subnets: tuple[str, ...]
+    groups: tuple[str, ...]
+    bucket: str
+    contents: Contents
+
+
+def run(args: argparse.Namespace, settings: Settings) -> Result:
+    """Delete the stack, or go on with its deletion.
+
+    Data: `{"stack", "deleted", "images", "config_changed"}`; `images` are the repositories of
+    `image build`, each with `repository`, `images`, `bytes` and `deleted`.
+    """
+    with Interruptible("nothing has begun") as left:
+        run = Run.of(args, settings, left)
+        stack = stacks.find(run.aws, run.name)
+        images = repositories.ours(run.aws)
+        if stack is None and not (args.images and images):
+            text = f"there is no stack {run.name} in {run.aws.region}: nothing to delete"
+            return _result(run, text, images, deleted=False)
+        found = None if stack is None else _look(run, stack, with_data=args.with_data)
+        if not _is_meant(run, found, images if args.images else ()):
+            return _result(run, "nothing was deleted", images, deleted=False, status=1)
+        forgot = _delete(run, found) if found else False
+        for item in images if args.images else ():
+            repositories.delete(run.aws, item.name)
+        text = f"the stack {run.name} is deleted" if found else "the images are deleted"
+        gone = args.images
+        return _result(run, text, images, deleted=bool(found), images_gone=gone, forgot=forgot)
+
+
+def _look(run: Run, stack: Stack, *, with_data: bool) -> _Found:
+    """Look at everything that could stand in the way.
+
+    Raises:
+        SmProxyError: `in-use`: the stack is not ours; jobs are in its network; its bucket has the
+            user's data.
+    """
+    stacks.refuse_foreign(stack, lambda: stacks.template(run.aws, run.name))
+    made = stacks.resources(run.aws, stack.id)
+    found = _found(run.aws, stack, made)
+    if stack.status != "DELETE_IN_PROGRESS":
+        running = in_use.jobs(run.aws, found.subnets or _own_subnets(stack), output.status)
+        own = _instances(run.aws, made)
+        others = in_use.interfaces(run.aws, found.subnets, found.groups, own)
+        refusal = in_use.refusal(run.name, running, others, run.settings.prefix)
+        if refusal is not None and (found.subnets or others):
+            raise refusal
+        if not with_data:
+            bucket.refuse_data(found.bucket, found.contents)
+    return found
+
+
+def _found(aws: Aws, stack: Stack, made: Mapping[str, tuple[str, str, str]]) -> _Found:
+    named = made.get("Bucket", ("", "", ""))[1]
+    contents = bucket.contents(aws, named) if named else Contents({}, {})
+    subnets = tuple(name for kind, name, _ in made.values() if kind == _SUBNET)
+    groups = tuple(name for kind, name, _ in made.values() if kind == _GROUP)
+    return _Found(stack, subnets, groups, named, contents)
+
+
+def _own_subnets(stack: Stack) -> tuple[str, ...]:
+    """The subnets of an existing VPC, which stay."""
+    return tuple(filter(None, stack.outputs.get("Subnets", "").split(",")))
+
+
+def _instances(aws: Aws, made: Mapping[str, tuple[str, str, str]]) -> tuple[str, ...]:
+    """The bastion, which goes with the stack."""
+    group = made.get("Bastion", ("", "", ""))[1]
+    return bastion.instances(aws, group) if group else ()
+
+
+def _is_meant(run: Run, found: _Found | None, images: tuple[Repository, ...]) -> bool:
+    if found is not None and found.stack.status == "DELETE_IN_PROGRESS":
+        return True
+    going = []
+    if found is not None:
+        going.append(f"the stack {run.name} in {run.place}")
+        if found.contents.counts:
+            going.append(f"the bucket {found.bucket} with {found.contents.words}")
+    going += [f"the repository {_words(item)}" for item in images]
+    for item in going:
+        output.status(f"what goes: {item}")
+    return run.confirmed("Delete it? It cannot be brought back.")
+
+
+def _delete(run: Run, found: _Found) -> bool:
+    """Empty the bucket, delete the stack; whether config.toml has forgotten its network."""
+    run.left.words = f"the stack may have been begun to go; to go on: {run.again} --yes"
+    if found.bucket and found.contents.counts:
+        count = bucket.empty(run.aws, found.bucket, run.deadline, output.status)
+        output.status(f"deleted {count} objects of the bucket {found.bucket}")
+    if found.stack.status == "DELETE_IN_PROGRESS":
+        output.status(f"the stack {run.name} is being deleted: going on to show its events")
+        run.succeeded(found.stack)
+    else:
+        last = events.newest(run.aws, found.stack.id)
+        stacks.delete(run.aws, run.name)
+        run.succeeded(replace(found.stack, status="DELETE_IN_PROGRESS"), last)
+    groups = {*found.groups, found.stack.outputs.get("JobGroup", "")} - {""}
+    return config_file.remove_launch(sorted(groups)) if groups else False
+
+
+def _words(item: Repository) -> str:
+    count = f"{item.images} image{'' if item.images == 1 else 's'}"
+    return f"{item.name} ({count}, {bucket.size(item.bytes)})"
+
+
+def _result(
+    run: Run,
+    text: str,
+    images: tuple[Repository, ...],
+    *,
+    deleted: bool,
+    images_gone: bool = False,
+    forgot: bool = False,
+    status: int = 0,
+) -> Result:
+    lines = [text]
+    if forgot:
+        lines.append("config.toml no longer names its network for new jobs")
+    if images and not images_gone:
+        named = ", ".join(_words(item) for item in images)
+        lines.append(f"what stays: the repositories {named}; {run.again} --images deletes them")
+    shown: list[dict[str, Any]] = [
+        {
+            "repository": item.name,
+            "images": item.images,
+            "bytes": item.bytes,
+            "deleted": images_gone,
+        }
+        for item in images
+    ]
+    data = {"stack": run.name, "deleted": deleted, "images": shown, "config_changed": forgot}
+    return Result(data, "\n".join(lines), exit_status=status)

@@ -1,0 +1,186 @@
+"""What the commands that change a stack share: ask first, follow the events, survive ^C."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+
+from sm_proxy.aws import caller
+from sm_proxy.aws.clients import Aws
+from sm_proxy.commands import options
+from sm_proxy.commands.interruptible import Interruptible
+from sm_proxy.errors import SmProxyError
+from sm_proxy.infra import events
+from sm_proxy.infra import stack as stacks
+from sm_proxy.infra.plan import Plan
+from sm_proxy.infra.stack import Stack
+from sm_proxy.infra.watch import DELETED, Deadline, Watch
+from sm_proxy.local import output, prompt
+from sm_proxy.local.prompt import NobodyToAskError
+from sm_proxy.settings import Settings, durations
+
+_TIMEOUT_S = 45 * 60
+_NAMED = ("profile", "region")
+
+
+def add_arguments(parser: argparse.ArgumentParser, *, asks: bool = True) -> None:
+    """`--yes`, `--timeout` and `--json`.
+
+    Args:
+        parser: of the action.
+        asks: whether the action asks before it begins.
+    """
+    if asks:
+        parser.add_argument("--yes", action="store_true", help="do not ask before it begins")
+    parser.add_argument(
+        "--timeout",
+        type=options.duration,
+        metavar="DURATION",
+        default=_TIMEOUT_S,
+        help="how long to wait for AWS, which goes on without us (default:"
+        f" {durations.form(_TIMEOUT_S)})",
+    )
+    options.add_json(parser)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a command on a stack.
+
+    Attributes:
+        aws: for the calls.
+        settings: of this run.
+        name: the stack's name.
+        action: of `sm-proxy infra`.
+        deadline: when to give up.
+        left: says what goes on without us.
+        yes: whether the user has said yes already; None if the command does not ask.
+        typed: options that the user has to type again to reach the same stack.
+    """
+
+    aws: Aws
+    settings: Settings
+    name: str
+    action: str
+    deadline: Deadline
+    left: Interruptible
+    yes: bool
+    typed: str
+
+    @classmethod
+    def of(cls, args: argparse.Namespace, settings: Settings, left: Interruptible) -> Run:
+        """The run for these arguments.
+
+        Raises:
+            SmProxyError: `usage`.
+        """
+        named = [f" --{name} {getattr(args, name)}" for name in _NAMED if hasattr(args, name)]
+        if args.stack != Plan.stack:
+            named.append(f" --stack {args.stack}")
+        return cls(
+            aws=Aws(settings.profile, settings.region),
+            settings=settings,
+            name=stacks.checked_name(args.stack),
+            action=args.action,
+            deadline=Deadline(args.timeout),
+            left=left,
+            yes=getattr(args, "yes", False),
+            typed="".join(named),
+        )
+
+    def command(self, action: str, more: str = "") -> str:
+        """A command line for the same stack."""
+        return f"sm-proxy infra {action}{self.typed}{more}"
+
+    @property
+    def again(self) -> str:
+        """The command that goes on with what this one began."""
+        return self.command(self.action)
+
+    @property
+    def place(self) -> str:
+        """`account 111122223333, eu-west-1`."""
+        account = caller.identify(self.aws).account
+        return f"account {account}, {self.aws.region}" if account else self.aws.region
+
+    def confirmed(self, question: str) -> bool:
+        """Whether the user wants it.
+
+        Raises:
+            SmProxyError: `usage`, nobody can be asked.
+        """
+        if self.yes:
+            return True
+        try:
+            return prompt.confirm(question)
+        except NobodyToAskError:
+            raise SmProxyError(
+                "usage",
+                f"infra {self.action} asks before it begins, and there is no terminal to ask on",
+                f"If you mean it: {self.again} --yes",
+            ) from None
+
+    def existing(self) -> Stack:
+        """The stack, which is ours.
+
+        Raises:
+            SmProxyError: `no-stack`; `in-use`, it is not ours.
+        """
+        found = stacks.existing(self.aws, self.name)
+        stacks.refuse_foreign(found, lambda: stacks.template(self.aws, self.name))
+        return found
+
+    def follow(self, stack: Stack, after: str = "") -> tuple[Stack, list[events.Event]]:
+        """Show the events of an operation until it is over.
+
+        Args:
+            stack: that CloudFormation works on.
+            after: the id of the last event before the operation; empty for the running one.
+
+        Returns:
+            The stack then, and the events.
+
+        Raises:
+            SmProxyError: `wait-timeout`; as `Aws.call`.
+        """
+        verb = "deleting" if self.action == "delete" else "working on"
+        self.left.words = (
+            f"CloudFormation goes on {verb} the stack {self.name}; to watch it again:"
+            f" {self.again} (or `{self.command('status')}`)"
+        )
+        watch = Watch(self.aws, stack, output.status, after)
+        return watch.until_settled(self.deadline, self.again), watch.events
+
+    def succeeded(self, stack: Stack, after: str = "") -> Stack | None:
+        """As `follow`, for an operation that must not fail; None if the stack is gone then.
+
+        Raises:
+            SmProxyError: `stack-failed`, with the first real reason; as `follow`.
+        """
+        found, shown = self.follow(stack, after)
+        if found.failed:
+            raise events.failure(self.name, found.status, shown, found.reason)
+        return None if found.status == DELETED else found
+
+    def completed(self, stack: Stack, after: str = "") -> Stack:
+        """As `succeeded`, for an operation after which the stack exists.
+
+        Raises:
+            SmProxyError: `no-stack`, somebody has deleted it meanwhile; as `succeeded`.
+        """
+        found = self.succeeded(stack, after)
+        if found is None:
+            raise stacks.missing(self.name, self.aws.region)
+        return found
+
+    def settled(self) -> Stack:
+        """The stack, once what CloudFormation does with it now is over.
+
+        Raises:
+            SmProxyError: as `existing` and `succeeded`.
+        """
+        found = self.existing()
+        if not found.busy:
+            return found
+        output.status(f"the stack {self.name} is {found.status}: waiting for that first")
+        return self.completed(found)

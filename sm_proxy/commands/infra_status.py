@@ -1,0 +1,140 @@
+"""`sm-proxy infra status`: the stack, its bastion, the jobs in its network, its cost and drift."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from sm_proxy.aws.clients import Aws
+from sm_proxy.commands import infra_options, options
+from sm_proxy.commands.infra_deploy import add_price
+from sm_proxy.errors import SmProxyError
+from sm_proxy.infra import bastion, costs, deploy, drift, events, in_use
+from sm_proxy.infra import stack as stacks
+from sm_proxy.infra.bastion import Bastion
+from sm_proxy.infra.drift import Drift
+from sm_proxy.infra.plan import Plan
+from sm_proxy.infra.stack import Stack
+from sm_proxy.infra.watch import Deadline
+from sm_proxy.jobs.job import Job
+from sm_proxy.local import output
+from sm_proxy.local.output import Result
+from sm_proxy.settings import Settings, durations
+
+_TIMEOUT_S = 10 * 60
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`infra status [--stack NAME] [--drift] [--price NAME=USD] [--timeout D] [--json]`."""
+    infra_options.add_stack(parser)
+    parser.add_argument(
+        "--drift",
+        action="store_true",
+        help="also let CloudFormation look for what others have changed: takes some minutes",
+    )
+    add_price(parser)
+    parser.add_argument(
+        "--timeout",
+        type=options.duration,
+        metavar="DURATION",
+        default=_TIMEOUT_S,
+        help=f"how long --drift may take (default: {durations.form(_TIMEOUT_S)})",
+    )
+    options.add_json(parser)
+
+
+def run(args: argparse.Namespace, settings: Settings) -> Result:
+    """Show the stack; exit status 0 only if jobs can use it now: it is whole, its bastion online.
+
+    Data: `{"stack", "region", "status", "reason", "usable", "plan", "outputs", "bastion", "cost",
+    "jobs", "drift"}`; `drift` is null without `--drift`.
+
+    Raises:
+        SmProxyError: `no-stack`; as the calls.
+    """
+    aws = Aws(settings.profile, settings.region)
+    stack = stacks.existing(aws, stacks.checked_name(args.stack))
+    plan = deploy.recorded(stacks.template(aws, stack.name), aws.region, stack.name)
+    group = stack.outputs.get("Bastion")
+    found = bastion.look(aws, group) if group else Bastion(wanted=0)
+    subnets = stack.outputs.get("Subnets", "")
+    jobs = in_use.jobs(aws, filter(None, subnets.split(",")), output.status)
+    drifted = None
+    if args.drift and not stack.busy:
+        drifted = drift.detect(aws, stack.name, Deadline(args.timeout), output.status)
+    # SSM may not be asked with some credentials; then nothing speaks against the bastion.
+    usable = stack.usable and bool(found.instance) and (found.online or found.ping is None)
+    cost = costs.of(plan, dict(args.price), bastions=min(found.wanted, 1)) if plan else None
+    why = _why(aws, stack)
+    data = {
+        "stack": stack.name,
+        "region": aws.region,
+        "status": stack.status,
+        "reason": why,
+        "usable": usable,
+        "plan": plan.as_data() if plan else None,
+        "outputs": dict(stack.outputs),
+        "bastion": found.as_data,
+        "cost": cost.as_data if cost else None,
+        "jobs": [{"job": job.name, "kind": job.kind, "status": job.status} for job in jobs],
+        "drift": None if drifted is None else [item.as_data for item in drifted],
+    }
+    rows = _rows(aws, stack, plan, found, why)
+    rows += [("cost", cost.text)] if cost else []
+    rows += [("job", _of_job(job)) for job in jobs] or [("jobs", "none in its network")]
+    rows += _of_drift(drifted)
+    rows += [("output", f"{name} = {value}") for name, value in stack.outputs.items()]
+    text = "\n".join(f"{name:<8} {value}" for name, value in rows)
+    return Result(data, text, exit_status=0 if usable else 1)
+
+
+def _why(aws: Aws, stack: Stack) -> str:
+    """Why the last operation failed, or what is going on; else empty."""
+    if not stack.failed:
+        return stack.reason
+    try:
+        shown = events.of_operation(aws, stack.id)
+    except SmProxyError:  # these credentials may not read events
+        return stack.reason
+    return events.failure(stack.name, stack.status, shown, stack.reason).message
+
+
+def _rows(
+    aws: Aws, stack: Stack, plan: Plan | None, found: Bastion, why: str
+) -> list[tuple[str, str]]:
+    rows = [("stack", f"{stack.name} in {aws.region}: {stack.status}")]
+    if why:
+        rows.append(("reason", why))
+    if stack.busy:
+        rows.append(("", "CloudFormation works on it; `sm-proxy infra deploy` shows its events"))
+    if plan is not None:
+        rows.append(("plan", _of_plan(plan)))
+    until = f"; replaced by {found.replaced_by:%Y-%m-%d}" if found.replaced_by else ""
+    rows.append(("bastion", f"{found.words}{until}"))
+    return rows
+
+
+def _of_plan(plan: Plan) -> str:
+    kept = f"bastion {plan.bastion_type}, replaced every {plan.bastion_days} days"
+    if plan.existing is not None:
+        subnets = ", ".join(plan.existing.subnets)
+        return f"in {plan.existing.vpc_id} ({subnets}); {kept}"
+    endpoints = ", ".join(plan.endpoints) or "none"
+    zones = ", ".join(plan.zones)
+    return f"{plan.prefix}.0.0/16 in {zones}; NAT: {plan.nat}; endpoints: {endpoints}; {kept}"
+
+
+def _of_job(job: Job) -> str:
+    return f"{job.name} ({job.noun}, {job.status})"
+
+
+def _of_drift(drifted: tuple[Drift, ...] | None) -> list[tuple[str, Any]]:
+    if drifted is None:
+        return []
+    if not drifted:
+        return [("drift", "none: every resource is as the template says")]
+    rows = []
+    for item in drifted:
+        rows.append(("drift", f"{item.logical_id} ({item.type}) is {item.status}"))
+        rows += [("", line) for line in item.differences]
+    return rows
