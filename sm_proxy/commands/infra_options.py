@@ -166,7 +166,8 @@ def _existing(args: argparse.Namespace, aws: Aws | None) -> Existing | None:
         )
     if aws is None:
         return Existing(args.vpc, args.subnets)
-    return existing_vpc.check(aws, args.vpc, args.subnets or (), args.endpoints or ())
+    made = args.endpoints or ()
+    return existing_vpc.check(aws, args.vpc, args.subnets or (), made, stack=args.stack)
 
 
 def _zones(wanted: int | tuple[str, ...], region: str, aws: Aws | None) -> tuple[str, ...]:

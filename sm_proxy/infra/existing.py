@@ -8,7 +8,6 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Final
 
 from sm_proxy.aws import security_rules, subnet_egress
@@ -18,6 +17,7 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.infra import partition
 from sm_proxy.infra.partition import SMALLEST
 from sm_proxy.infra.plan import Existing
+from sm_proxy.infra.stack import TAG
 
 _MOST: Final = 16
 """Subnets of a job (SageMaker's service model)."""
@@ -35,7 +35,12 @@ class _Problem:
 
 
 def check(
-    aws: Aws, vpc_id: str, subnets: Sequence[str] = (), made: Collection[str] = ()
+    aws: Aws,
+    vpc_id: str,
+    subnets: Sequence[str] = (),
+    made: Collection[str] = (),
+    *,
+    stack: str = "sm-proxy",
 ) -> Existing:
     """The subnets to use, after a look at what they can reach.
 
@@ -44,12 +49,13 @@ def check(
         vpc_id: of the VPC.
         subnets: their ids; none for all private ones in which nothing stands in the way.
         made: the names of the endpoints that the stack will make, such as `ssm`.
+        stack: its name. Endpoints that it has made already count as if they were not there.
 
     Raises:
         SmProxyError: `no-vpc`, there is no such VPC or subnet, or something stands in the way: the
             message names it for each subnet, and the hint mends it; or a call fails.
     """
-    vpc = _look(aws, vpc_id)
+    vpc = _look(aws, vpc_id, stack)
     if strangers := [name for name in subnets if name not in vpc.subnets]:
         what = f"there is no {', '.join(strangers)} in {vpc_id}"
         known = ", ".join(sorted(vpc.subnets)) or "no subnet"
@@ -76,7 +82,8 @@ class _Vpc:
         vpc_id: its id.
         subnets: by id.
         tables: its route tables.
-        endpoints: its endpoints.
+        endpoints: those that are not of our stack.
+        rules: the endpoints' security groups, by id, without those that we may not see.
     """
 
     aws: Aws
@@ -84,6 +91,7 @@ class _Vpc:
     subnets: dict[str, dict[str, Any]]
     tables: list[dict[str, Any]]
     endpoints: list[dict[str, Any]]
+    rules: dict[str, dict[str, Any]]
 
     def tables_of(self, subnet: str) -> list[dict[str, Any]]:
         """The route table of a subnet."""
@@ -104,18 +112,8 @@ class _Vpc:
         found = subnet_egress.endpoints_for(self.endpoints, service, "Interface")
         return [item for item in found if item.get("PrivateDnsEnabled", True)]
 
-    @cached_property
-    def rules(self) -> dict[str, dict[str, Any]]:
-        """The groups of the endpoints for Session Manager, without those that we may not see."""
-        found = [item for name in SMALLEST for item in self.interfaces(name)]
-        if not (ids := sorted(set(subnet_egress.groups_of(found)))):
-            return {}
-        filters = [{"Name": "group-id", "Values": ids}]
-        answer = _ask(self.aws, "DescribeSecurityGroups", Filters=filters)
-        return {str(item["GroupId"]): item for item in answer.get("SecurityGroups", [])}
 
-
-def _look(aws: Aws, vpc_id: str) -> _Vpc:
+def _look(aws: Aws, vpc_id: str, stack: str) -> _Vpc:
     try:
         vpcs = aws.call("ec2", "DescribeVpcs", VpcIds=[vpc_id]).get("Vpcs", [])
     except ServiceError as error:
@@ -127,13 +125,35 @@ def _look(aws: Aws, vpc_id: str) -> _Vpc:
         raise SmProxyError("no-vpc", what, "Name another --vpc, or another --region.")
     filters = [{"Name": "vpc-id", "Values": [vpc_id]}]
     subnets = _ask(aws, "DescribeSubnets", Filters=filters).get("Subnets", [])
+    tables = _ask(aws, "DescribeRouteTables", Filters=filters).get("RouteTables", [])
+    endpoints = _ask(aws, "DescribeVpcEndpoints", Filters=filters).get("VpcEndpoints", [])
+    rules = _rules(aws, subnet_egress.groups_of(endpoints))
+
+    def is_ours(endpoint: dict[str, Any]) -> bool:
+        groups = (rules.get(name, {}) for name in subnet_egress.groups_of([endpoint]))
+        return any(_is_of(stack, item) for item in (endpoint, *groups))
+
     return _Vpc(
         aws,
         vpc_id,
         {str(item["SubnetId"]): item for item in subnets},
-        _ask(aws, "DescribeRouteTables", Filters=filters).get("RouteTables", []),
-        _ask(aws, "DescribeVpcEndpoints", Filters=filters).get("VpcEndpoints", []),
+        tables,
+        [item for item in endpoints if not is_ours(item)],
+        rules,
     )
+
+
+def _rules(aws: Aws, groups: Sequence[str]) -> dict[str, dict[str, Any]]:
+    if not groups:
+        return {}
+    # A filter leaves out groups of the owner of a shared VPC; their ids would be an error.
+    filters = [{"Name": "group-id", "Values": sorted(set(groups))}]
+    answer = _ask(aws, "DescribeSecurityGroups", Filters=filters)
+    return {str(item["GroupId"]): item for item in answer.get("SecurityGroups", [])}
+
+
+def _is_of(stack: str, resource: dict[str, Any]) -> bool:
+    return {"Key": TAG, "Value": stack} in resource.get("Tags", [])
 
 
 def _of_vpc(vpc: _Vpc, made: Collection[str]) -> Iterator[_Problem]:

@@ -187,6 +187,23 @@ def test_a_second_endpoint_for_a_service_is_refused() -> None:
     assert error.hint == "Leave ssm out of --endpoints."
 
 
+OURS = [{"Key": "sm-proxy:stack", "Value": "sm-proxy"}]
+TAGGED = [{**item, "Tags": OURS} for item in PRIVATE[:2]]
+"""The endpoints that an earlier deployment has made."""
+
+
+@pytest.mark.parametrize("tagged", ["endpoint", "group"])
+def test_endpoints_of_the_stack_itself_are_no_obstacle(tagged: str) -> None:
+    groups = group("10.0.0.0/16", 22)
+    groups["SecurityGroups"][0]["Tags"] = OURS if tagged == "group" else []
+    endpoints = TAGGED if tagged == "endpoint" else PRIVATE[:2]
+    aws = vpc_with(*endpoints, GATEWAY, tables=CLOSED, DescribeSecurityGroups=groups)
+    assert existing.check(aws, VPC, [A], ["ssm", "ssmmessages"])
+    assert "no way to ssm, ssmmessages" in refusal(aws, A).message  # it would take them away
+    with pytest.raises(SmProxyError, match="an endpoint for ssm already"):
+        existing.check(aws, VPC, [A], ["ssm", "ssmmessages"], stack="another")
+
+
 def test_a_local_zone_has_no_jobs() -> None:
     local = {"SubnetId": A, "CidrBlock": "10.0.0.0/24", "AvailabilityZone": "eu-west-1-lon-1a"}
     error = refusal(vpc_with(DescribeSubnets={"Subnets": [local]}), A)
