@@ -29,8 +29,10 @@ WHO: Final[Mapping[str, str]] = {
     "launcher": "who starts jobs and builds images, beside the policy of a user",
     "admin": "who deploys and deletes the stack",
 }
-OWN: Final[Mapping[str, str]] = {**job.OWN, **bastion.OWN, **build.OWN, **admin.OWN}
-"""From the actions that a service itself needs to the documentation that says so."""
+OWN: Final[Mapping[str, str]] = {
+    action: source for piece in PIECES.values() for action, source in piece.OWN.items()
+}
+"""From the actions that AWS checks without a call of ours to the documentation that says so."""
 
 
 def statements(name: str, scope: Scope, *, minimal: bool = False) -> tuple[Statement, ...]:

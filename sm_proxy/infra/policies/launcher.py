@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from sm_proxy.infra.policies.statement import Scope, Statement
 
 _CHANNEL: Final = ("sm_proxy/*", "sm-proxy/channel/*")
 """Where our files for a job are: in the stack's bucket, or in another bucket of the job."""
+
+_KINDS: Final = ("training", "processing", "transform")
+OWN: Final[Mapping[str, str]] = {
+    "ecr:TagResource": "Service Authorization Reference, Amazon ECR, CreateRepository with tags",
+    "iam:PassRole": "Service Authorization Reference, Amazon SageMaker, CreateTrainingJob",
+    "sagemaker:AddTags": "Service Authorization Reference, Amazon SageMaker, CreateTrainingJob",
+}
+"""AWS checks these for other calls: for the role of a job, and for tags."""
 
 
 def statements(scope: Scope) -> tuple[Statement, ...]:
@@ -72,9 +81,6 @@ def _jobs(scope: Scope) -> tuple[Statement, ...]:
             optional=True,
         ),
     )
-
-
-_KINDS: Final = ("training", "processing", "transform")
 
 
 def _images(scope: Scope) -> tuple[Statement, ...]:

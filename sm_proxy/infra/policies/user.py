@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from sm_proxy.infra.policies.statement import Scope, Statement
 
-_OTHERS: Final = (
+OTHER_KINDS: Final = (
     *("sagemaker:ListTrainingJobs", "sagemaker:ListProcessingJobs"),
     *("sagemaker:ListTransformJobs", "sagemaker:ListEndpoints"),
     *("sagemaker:DescribeProcessingJob", "sagemaker:DescribeTransformJob"),
     *("sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig"),
     "sagemaker:DescribeModel",
 )
+"""For jobs that do not train, and for lists."""
+OWN: Final[Mapping[str, str]] = {
+    "ec2-instance-connect:OpenTunnel": "Amazon EC2 User Guide, Grant permissions to use"
+    " EC2 Instance Connect Endpoint",
+    "logs:Unmask": "Amazon CloudWatch Logs User Guide, View unmasked data",
+}
+"""A websocket asks for the first, and GetLogEvents with `unmask` for the second."""
 _BASTION: Final[dict[str, Any]] = {"StringEquals": {"ssm:resourceTag/sm-proxy:role": "bastion"}}
 _TARGET: Final[dict[str, Any]] = {
     "StringLike": {"ssm:resourceTag/aws:ssmmessages:target-id": "sagemaker-training-job:*"}
@@ -85,7 +93,7 @@ def _more(scope: Scope) -> tuple[Statement, ...]:
         ),
         Statement(
             "ShortNamesListsAndOtherKinds",
-            _OTHERS,
+            OTHER_KINDS,
             ("*",),
             "short names, `list`, and jobs that do not train",
             optional=True,
