@@ -29,6 +29,7 @@ from sm_proxy_lab.aws.logs.store import LogStore
 from sm_proxy_lab.aws.s3 import access as s3_access
 from sm_proxy_lab.aws.sagemaker.admission import Admission
 from sm_proxy_lab.aws.sagemaker.service import SageMaker
+from sm_proxy_lab.aws.ssm.agent_roles import AgentRoles
 from sm_proxy_lab.aws.ssm.instances import AGENT_START_S, ManagedInstances
 from sm_proxy_lab.aws.ssm.service import Ssm
 from sm_proxy_lab.aws.vpc import dependencies
@@ -78,7 +79,10 @@ class AwsApp:
         self.enforcement = enforcement
         self.interfaces = Interfaces(every_vpc=empty)
         managed = ManagedInstances(
-            self.faults, moto.instances, enforcement.agent_reaches, start_s=AGENT_START_S * empty
+            self.faults,
+            moto.instances,
+            AgentRoles(self.roles, enforcement).connects if empty else enforcement.agent_reaches,
+            start_s=AGENT_START_S * empty,
         )
         self.ssm = Ssm(gateway, self.faults, managed, self.sagemaker, enforcement, roles=self.roles)
         self.connect_endpoints = ConnectEndpoints(self._admit_tunnel)

@@ -40,21 +40,28 @@ bastions, jobs = (
 rule = [{"IpProtocol": "tcp", "FromPort": 22, "ToPort": 2222,
          "UserIdGroupPairs": [{"GroupId": bastions}]}]
 e.authorize_security_group_ingress(GroupId=jobs, IpPermissions=rule)
+def statement(**more):
+    return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **more}]})
+def role(name, service):
+    trust = statement(Principal={"Service": service}, Action="sts:AssumeRole")
+    made = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    iam.put_role_policy(RoleName=name, PolicyName="all", PolicyDocument=statement(
+        Action="*", Resource="*"))
+    return made
+role("Bastion", "ec2.amazonaws.com")
+iam.create_instance_profile(InstanceProfileName="Bastion")
+iam.add_role_to_instance_profile(InstanceProfileName="Bastion", RoleName="Bastion")
 def bastion():
     tag = {"ResourceType": "instance", "Tags": [{"Key": "sm-proxy:role", "Value": "bastion"}]}
     run = e.run_instances(ImageId="ami-12345678", MinCount=1, MaxCount=1, SubnetId=private,
-                          SecurityGroupIds=[bastions], TagSpecifications=[tag])
+                          SecurityGroupIds=[bastions], TagSpecifications=[tag],
+                          IamInstanceProfile={"Name": "Bastion"})
     return run["Instances"][0]["InstanceId"], run["Instances"][0]["PrivateIpAddress"]
-def statement(**more):
-    return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **more}]})
-trust = statement(Principal={"Service": "sagemaker.amazonaws.com"}, Action="sts:AssumeRole")
-role = iam.create_role(RoleName="Job", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
-iam.put_role_policy(RoleName="Job", PolicyName="all", PolicyDocument=statement(
-    Action="*", Resource="*"))
+job = role("Job", "sagemaker.amazonaws.com")
 key = pathlib.Path(os.environ["SM_PROXY_LAB_SSH_CONFIG"]).parent / "sm-proxy/id_ed25519.pub"
 def launch(name):
     sm.create_training_job(
-        TrainingJobName=name, RoleArn=role,
+        TrainingJobName=name, RoleArn=job,
         AlgorithmSpecification={"TrainingImage": "any", "TrainingInputMode": "File"},
         OutputDataConfig={"S3OutputPath": "s3://any/output"},
         ResourceConfig={"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 5},

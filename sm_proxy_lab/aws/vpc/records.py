@@ -52,6 +52,14 @@ def instance_at(region: str, address: str, *, every_vpc: bool = False) -> Any | 
         return there[0] if there and (every_vpc or _enforced(backend, there[0].vpc_id)) else None
 
 
+def instance_role(region: str, instance_id: str) -> str | None:
+    """The ARN of the role in an instance's profile; None if it has no such profile or role."""
+    with _opened(region) as backend:
+        joined = backend.iam_instance_profile_associations.get(instance_id)
+        roles = joined.iam_instance_profile.roles if joined else []
+        return str(roles[0].arn) if roles else None
+
+
 @dataclass(frozen=True)
 class Bastion:
     """A running bastion.

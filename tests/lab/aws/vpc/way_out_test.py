@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,19 @@ from tests.lab.aws.harness import REGION, FakeGateway, start
 from tests.waits import await_true
 
 _ALL = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+_ROLE = "Bastion"
+_TRUST = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": "ec2.amazonaws.com"},
+                "Action": "sts:AssumeRole",
+            }
+        ],
+    }
+)
 _OUT = {"DestinationCidrBlock": "0.0.0.0/0"}
 _TAG = {"ResourceType": "instance", "Tags": [{"Key": "sm-proxy:role", "Value": "bastion"}]}
 
@@ -25,10 +39,14 @@ class Account:
 
     ec2: Any
     ssm: Any
+    iam: Any
 
     def __post_init__(self) -> None:
         """Make the VPC."""
         ec2 = self.ec2
+        self.iam.create_role(RoleName=_ROLE, AssumeRolePolicyDocument=_TRUST)
+        self.iam.create_instance_profile(InstanceProfileName=_ROLE)
+        self.iam.add_role_to_instance_profile(InstanceProfileName=_ROLE, RoleName=_ROLE)
         self.vpc = ec2.create_vpc(CidrBlock="172.20.0.0/16")["Vpc"]["VpcId"]
         self.public, self.private = (
             ec2.create_subnet(VpcId=self.vpc, CidrBlock=cidr)["Subnet"]["SubnetId"]
@@ -48,6 +66,12 @@ class Account:
         self.ec2.associate_route_table(RouteTableId=made, SubnetId=subnet)
         return str(made)
 
+    def allow(self, *actions: str) -> None:
+        """Let the instances' role do only this."""
+        allowed = {"Effect": "Allow", "Action": actions, "Resource": "*"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+        self.iam.put_role_policy(RoleName=_ROLE, PolicyName="all", PolicyDocument=policy)
+
     def run(self, subnet: str, **more: Any) -> str:
         given = {"SubnetId": subnet, "SecurityGroupIds": [self.group]} if not more else {}
         made = self.ec2.run_instances(
@@ -55,6 +79,7 @@ class Account:
             MinCount=1,
             MaxCount=1,
             TagSpecifications=[_TAG],
+            IamInstanceProfile={"Name": _ROLE},
             **given,
             **more,
         )
@@ -78,7 +103,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
         session = botocore.session.Session()
         session.set_credentials("AKIALABLABLABLABLAB1", "secret")
         make = functools.partial(session.create_client, region_name=REGION, endpoint_url=endpoint)
-        yield Account(make("ec2"), make("ssm"))
+        yield Account(make("ec2"), make("ssm"), make("iam"))
         process.terminate()
         process.wait(60)
         assert process.stdout is not None
@@ -91,7 +116,12 @@ def test_an_agent_is_known_once_it_has_started_and_found_a_way_out(account: Acco
     hidden = account.run(account.private)
     nics = {"DeviceIndex": 0, "SubnetId": account.public, "Groups": [account.group]}
     shown = account.run("", NetworkInterfaces=[{**nics, "AssociatePublicIpAddress": True}])
+    assert account.status(shown) == "notconnected"  # its role allows nothing
+    account.allow("ssm:UpdateInstanceInformation", "ssmmessages:*")
     await_true(lambda: account.pings() == {shown: "Online"}, 60, account.pings)
+    account.allow("ssmmessages:*")
+    assert account.pings() == {shown: "ConnectionLost"}
+    account.allow("ssm:*", "ssmmessages:*")
 
     ec2.create_route(RouteTableId=inner, GatewayId=account.gateway, **_OUT)
     assert account.status(hidden) == "notconnected"  # an internet gateway, but no public address
