@@ -32,8 +32,9 @@ from sm_proxy_lab.aws.sagemaker.service import SageMaker
 from sm_proxy_lab.aws.ssm.agent_roles import AgentRoles
 from sm_proxy_lab.aws.ssm.instances import AGENT_START_S, ManagedInstances
 from sm_proxy_lab.aws.ssm.service import Ssm
-from sm_proxy_lab.aws.vpc import dependencies
+from sm_proxy_lab.aws.vpc import dependencies, leftovers
 from sm_proxy_lab.aws.vpc.interfaces import Interfaces
+from sm_proxy_lab.aws.vpc.offers import Offers
 
 if TYPE_CHECKING:
     from sm_proxy_lab.aws.call_log import CallLog
@@ -100,7 +101,7 @@ class AwsApp:
             "cloudformation": dict(CloudFormation().operations),
             "autoscaling": dict(AutoScaling().operations),
             "codebuild": dict(CodeBuild().operations),
-            "ec2": {**access.ec2, **self.connect_endpoints.ec2},
+            "ec2": {**access.ec2, **self.connect_endpoints.ec2, **Offers(moto).ec2},
         }
 
     def warm(self) -> None:
@@ -201,6 +202,7 @@ class AwsApp:
             return self._moto(call)
         dependencies.check(call)
         reply = self._moto(call)
+        leftovers.remove(call)
         self.enforcement.update()
         self.ssm.end_sessions(_rebooted(call))
         if call.operation == "TerminateInstances":

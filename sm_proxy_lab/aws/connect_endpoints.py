@@ -14,11 +14,12 @@ from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
 from sm_proxy_lab.aws.http.call import ACCOUNT
+from sm_proxy_lab.aws.http.ec2 import filters, listed, reply
 from sm_proxy_lab.aws.http.errors import AwsError, Reply
 from sm_proxy_lab.aws.vpc import records
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable
 
     from sm_proxy_lab.aws.http.call import Call
 
@@ -95,7 +96,7 @@ class ConnectEndpoints:
             "region": call.region,
             "block": subnet.vpc_block,
         }
-        return _reply(
+        return reply(
             call, f"<instanceConnectEndpoint>{self._shown(name)}</instanceConnectEndpoint>"
         )
 
@@ -105,14 +106,14 @@ class ConnectEndpoints:
             raise _missing(name)
         shown = self._shown(name)
         del self._endpoints[name]
-        return _reply(call, f"<instanceConnectEndpoint>{shown}</instanceConnectEndpoint>")
+        return reply(call, f"<instanceConnectEndpoint>{shown}</instanceConnectEndpoint>")
 
     def _describe(self, call: Call) -> Reply:
-        named = list(_listed(call.params, "InstanceConnectEndpointId"))
+        named = list(listed(call.params, "InstanceConnectEndpointId"))
         for name in named:
             if name not in self._endpoints:
                 raise _missing(name)
-        filters = {
+        members = {
             "vpc-id": "vpcId",
             "subnet-id": "subnetId",
             "state": "state",
@@ -123,15 +124,14 @@ class ConnectEndpoints:
             for name, item in self._endpoints.items()
             if item["region"] == call.region and (not named or name in named)
         ]
-        for number, name in enumerate(_listed(call.params, "Filter", ".Name"), 1):
-            if name not in filters:
+        for name, values in filters(call.params).items():
+            if name not in members:
                 raise AwsError("InvalidParameterValue", f"The filter '{name}' is invalid")
-            values = set(_listed(call.params, f"Filter.{number}.Value"))
-            found = [item for item in found if item[filters[name]] in values]
+            found = [item for item in found if item[members[name]] in values]
         items = "".join(
             f"<item>{self._shown(item['instanceConnectEndpointId'])}</item>" for item in found
         )
-        return _reply(call, f"<instanceConnectEndpointSet>{items}</instanceConnectEndpointSet>")
+        return reply(call, f"<instanceConnectEndpointSet>{items}</instanceConnectEndpointSet>")
 
     def _shown(self, name: str) -> str:
         hidden = {"region", "block"}
@@ -152,20 +152,3 @@ def _is_in(address: str, block: str) -> bool:
         return ipaddress.ip_address(address) in ipaddress.ip_network(block)
     except ValueError:
         return False
-
-
-def _listed(params: Mapping[str, Any], name: str, member: str = "") -> Iterator[str]:
-    """The values of a list in a query request."""
-    number = 1
-    while (key := f"{name}.{number}{member}") in params:
-        yield str(params[key])
-        number += 1
-
-
-def _reply(call: Call, content: str) -> Reply:
-    body = (
-        '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f'<{call.operation}Response xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">'
-        f"<requestId>{call.request_id}</requestId>{content}</{call.operation}Response>"
-    )
-    return Reply(200, body.encode(), {"Content-Type": "text/xml;charset=UTF-8"})

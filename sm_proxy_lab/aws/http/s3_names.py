@@ -25,6 +25,21 @@ _BY_QUERY = {
     ("GET", False, "uploads"): "ListBucketMultipartUploads",
     ("GET", False, "versions"): "ListBucketVersions",
     ("POST", False, "delete"): "DeleteObject",
+    ("GET", False, "versioning"): "GetBucketVersioning",
+    ("PUT", False, "versioning"): "PutBucketVersioning",
+    ("GET", False, "policy"): "GetBucketPolicy",
+    ("PUT", False, "policy"): "PutBucketPolicy",
+    ("DELETE", False, "policy"): "DeleteBucketPolicy",
+    ("GET", False, "encryption"): "GetEncryptionConfiguration",
+    ("PUT", False, "encryption"): "PutEncryptionConfiguration",
+    ("GET", False, "lifecycle"): "GetLifecycleConfiguration",
+    ("PUT", False, "lifecycle"): "PutLifecycleConfiguration",
+    ("GET", False, "ownershipControls"): "GetBucketOwnershipControls",
+    ("PUT", False, "ownershipControls"): "PutBucketOwnershipControls",
+    ("GET", False, "publicAccessBlock"): "GetBucketPublicAccessBlock",
+    ("PUT", False, "publicAccessBlock"): "PutBucketPublicAccessBlock",
+    ("GET", False, "tagging"): "GetBucketTagging",
+    ("PUT", False, "tagging"): "PutBucketTagging",
 }
 
 

@@ -33,6 +33,9 @@ class Logs:
             "CreateLogStream": self._create_stream,
             "DeleteLogGroup": self._delete,
             "DeleteLogStream": self._delete,
+            "PutRetentionPolicy": self._retain,
+            "DeleteRetentionPolicy": self._retain,
+            "ListTagsForResource": self._tags,
             "PutLogEvents": self._put,
             "DescribeLogGroups": self._groups,
             "DescribeLogStreams": self._streams,
@@ -56,8 +59,21 @@ class Logs:
 
     def _create_group(self, call: Call) -> dict[str, Any]:
         with self._store.lock:
-            self._store.create_group(call.region, call.params["logGroupName"])
+            group = self._store.create_group(call.region, call.params["logGroupName"])
+            group.tags = dict(call.params.get("tags", {}))
         return {}
+
+    def _retain(self, call: Call) -> dict[str, Any]:
+        """Keep the number of days; the lab never removes an event."""
+        with self._store.lock:
+            group = self._store.group(call.region, call.params["logGroupName"])
+            group.retention_days = call.params.get("retentionInDays")
+        return {}
+
+    def _tags(self, call: Call) -> dict[str, Any]:
+        name = str(call.params["resourceArn"]).partition(":log-group:")[2]
+        with self._store.lock:
+            return {"tags": self._store.group(call.region, name).tags}
 
     def _create_stream(self, call: Call) -> dict[str, Any]:
         params = call.params
@@ -136,7 +152,9 @@ def _page(found: list[Any], params: dict[str, Any]) -> tuple[Sequence[Any], dict
 
 def _group_line(call: Call, group: LogGroup) -> dict[str, Any]:
     arn = call.arn("logs", f"log-group:{group.name}")
+    kept = {"retentionInDays": group.retention_days} if group.retention_days else {}
     return {
+        **kept,
         "logGroupName": group.name,
         "creationTime": group.created,
         "metricFilterCount": 0,

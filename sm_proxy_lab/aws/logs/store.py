@@ -17,6 +17,8 @@ class LogGroup:
     name: str
     created: int
     streams: dict[str, LogStream] = field(default_factory=dict)
+    retention_days: int | None = None
+    tags: dict[str, str] = field(default_factory=dict)
 
     def stream(self, name: str) -> LogStream:
         """The stream of that name.

@@ -13,19 +13,33 @@ if TYPE_CHECKING:
 _REFUSALS: Final = {
     "DeleteSubnet": ("SubnetId", "The subnet '{}' has dependencies and cannot be deleted."),
     "DeleteSecurityGroup": ("GroupId", "resource {} has a dependent object"),
+    "DeleteVpc": ("VpcId", "The vpc '{}' has dependencies and cannot be deleted."),
+    "DetachInternetGateway": (
+        "VpcId",
+        (
+            "Network {} has some mapped public address(es). Please unmap those public address(es) "
+            "before detaching the gateway."
+        ),
+    ),
+    "ReleaseAddress": ("AllocationId", "Address with allocation id {} is in use."),
 }
 """Operation -> (parameter with the id to delete, message of the refusal)."""
 
 
 def check(call: Call) -> None:
-    """Refuse to delete a subnet or a security group that is in use.
+    """Refuse to delete what is in use.
 
     Raises:
-        AwsError: DependencyViolation.
+        AwsError: DependencyViolation; InvalidIPAddress.InUse for an address.
     """
     if call.operation not in _REFUSALS:
         return
     parameter, message = _REFUSALS[call.operation]
     wanted = str(call.params.get(parameter, ""))
-    if wanted in records.in_use(call.region):
-        raise AwsError("DependencyViolation", message.format(wanted))
+    if call.operation == "DetachInternetGateway":
+        used = records.mapped(call.region)
+    else:
+        used = records.in_use(call.region)
+    if wanted in used:
+        code = "InvalidIPAddress.InUse" if parameter == "AllocationId" else "DependencyViolation"
+        raise AwsError(code, message.format(wanted))

@@ -123,7 +123,11 @@ def known(region: str) -> set[str]:
 
 
 def in_use(region: str) -> set[str]:
-    """The ids of subnets with network interfaces, and of the groups of instances and endpoints."""
+    """The ids of what EC2 would not delete.
+
+    These are subnets with network interfaces, groups of instances and endpoints or in the rules of
+    other groups, VPCs that hold something, and addresses of NAT gateways and instances.
+    """
     with _opened(region) as backend:
         instances = _alive(backend)
         groups = [group for item in instances for group in _groups_of(item)]
@@ -132,7 +136,18 @@ def in_use(region: str) -> set[str]:
                 groups += item.security_group_ids or []
         # Moto keeps the interfaces of terminated instances.
         kept = [i for i in backend.enis.values() if i.instance is None or i.instance in instances]
-        return {*groups, *(str(interface.subnet.id) for interface in kept)}
+        groups += [name for group in _groups(backend) for name in _peers(group)]
+        vpcs = [group.vpc_id for group in _groups(backend) if group.name != "default"]
+        vpcs += [item.vpc.id for item in backend.internet_gateways.values() if item.vpc]
+        vpcs += [item.vpc_id for item in backend.vpc_end_points.values() if item.state != "deleted"]
+        addresses = [item.allocation_id for item in backend.addresses if item.eni or item.instance]
+        return {*groups, *vpcs, *addresses, *(str(interface.subnet.id) for interface in kept)}
+
+
+def mapped(region: str) -> set[str]:
+    """The ids of the VPCs in which something has a public address."""
+    with _opened(region) as backend:
+        return {str(item.eni.subnet.vpc_id) for item in backend.addresses if item.eni}
 
 
 def vpc(region: str, containers: Mapping[str, Sequence[str]], *, every_vpc: bool = False) -> Vpc:
@@ -188,6 +203,26 @@ def remove_interfaces(region: str, ids: Sequence[str]) -> None:
     with _opened(region) as backend:
         for name in ids:
             backend.enis.pop(name, None)
+
+
+def remove_leftovers(region: str) -> None:
+    """Remove what moto keeps of deleted NAT gateways, endpoints and terminated instances.
+
+    A NAT gateway lets its address go. It stays in the records, as EC2 shows it for an hour.
+    """
+    with _opened(region) as backend:
+        for gateway in backend.nat_gateways.values():
+            interface = gateway._eni  # noqa: SLF001 - moto has no other way to it
+            if gateway.state == "deleted" and backend.enis.pop(interface.id, None):
+                for address in backend.addresses:
+                    if address.eni is interface:
+                        address.eni = address.association_id = None
+        for name, item in list(backend.vpc_end_points.items()):
+            if item.state == "deleted":
+                del backend.vpc_end_points[name]
+        for name, interface in list(backend.enis.items()):
+            if interface.instance is not None and interface.instance.state == "terminated":
+                del backend.enis[name]
 
 
 def way_out(
@@ -257,6 +292,16 @@ def _apart(backend: Any, vpcs: Collection[str]) -> Iterator[Gate]:
         others = [each for each in sorted(blocks) if not here.overlaps(ipaddress.ip_network(each))]
         if others:
             yield Gate(own, (Rule(tuple(others), allow=False), Rule((EVERYWHERE,))), None)
+
+
+def _groups(backend: Any) -> list[Any]:
+    return [group for found in backend.groups.values() for group in found.values()]
+
+
+def _peers(group: Any) -> set[str]:
+    """The ids of the other groups in a group's rules."""
+    rules = [*group.ingress_rules, *group.egress_rules]
+    return {str(rule.source_group.get("GroupId", "")) for rule in rules} - {group.id, ""}
 
 
 def _enforced(backend: Any, vpc_id: str) -> bool:

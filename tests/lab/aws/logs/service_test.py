@@ -69,3 +69,17 @@ def test_streams_are_listed_by_their_last_event(lab: Lab, stream: dict[str, str]
         "InvalidParameterException",
         "Cannot order by LastEventTime with a logStreamNamePrefix.",
     )
+
+
+def test_a_group_keeps_its_retention_and_its_tags(lab: Lab) -> None:
+    logs = lab.client("logs")
+    group = f"/own/{uuid.uuid4().hex}"
+    logs.create_log_group(logGroupName=group, tags={"sm-proxy:stack": "x"})
+    logs.put_retention_policy(logGroupName=group, retentionInDays=30)
+    (found,) = logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]
+    assert found["retentionInDays"] == 30
+    tags = logs.list_tags_for_resource(resourceArn=found["logGroupArn"])["tags"]
+    assert tags == {"sm-proxy:stack": "x"}
+    logs.delete_retention_policy(logGroupName=group)
+    (found,) = logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]
+    assert "retentionInDays" not in found

@@ -74,3 +74,45 @@ def test_a_subnet_or_group_in_use_stays(lab: Lab, vpc: str, user: str) -> None:
     ec2.delete_security_group(GroupId=group["GroupId"])
     ec2.delete_subnet(SubnetId=used)
     assert refusal(ec2.describe_subnets, SubnetIds=[used])[0] == "InvalidSubnetID.NotFound"
+
+
+def test_the_way_out_of_a_vpc_goes_step_by_step(lab: Lab, vpc: str) -> None:
+    ec2 = lab.client("ec2")
+    place = subnet(ec2, vpc)
+    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+    address = ec2.allocate_address(Domain="vpc")["AllocationId"]
+    nat = ec2.create_nat_gateway(SubnetId=place, AllocationId=address)["NatGateway"]
+    used = refusal(ec2.release_address, AllocationId=address)
+    assert used[0] == "InvalidIPAddress.InUse"
+    assert refusal(ec2.delete_subnet, SubnetId=place)[0] == "DependencyViolation"
+    mapped = refusal(ec2.detach_internet_gateway, InternetGatewayId=gateway, VpcId=vpc)
+    assert mapped[0] == "DependencyViolation"
+    assert "mapped public address" in mapped[1]
+    ec2.delete_nat_gateway(NatGatewayId=nat["NatGatewayId"])
+    left = ec2.describe_nat_gateways(NatGatewayIds=[nat["NatGatewayId"]])["NatGateways"]
+    assert [item["State"] for item in left] == ["deleted"]
+    ec2.release_address(AllocationId=address)
+    ec2.delete_subnet(SubnetId=place)
+    assert refusal(ec2.delete_vpc, VpcId=vpc)[0] == "DependencyViolation"
+    ec2.detach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+    ec2.delete_internet_gateway(InternetGatewayId=gateway)
+    ec2.delete_vpc(VpcId=vpc)
+
+
+def test_a_group_in_the_rule_of_another_stays(lab: Lab, vpc: str) -> None:
+    ec2 = lab.client("ec2")
+    groups = [
+        ec2.create_security_group(GroupName=uuid.uuid4().hex, Description="x", VpcId=vpc)["GroupId"]
+        for _ in range(2)
+    ]
+    for peer in groups:  # its own, too, which does not count
+        rule = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}
+        ec2.authorize_security_group_ingress(
+            GroupId=groups[0], IpPermissions=[{**rule, "UserIdGroupPairs": [{"GroupId": peer}]}]
+        )
+    assert refusal(ec2.delete_security_group, GroupId=groups[1])[0] == "DependencyViolation"
+    assert refusal(ec2.delete_vpc, VpcId=vpc)[0] == "DependencyViolation"
+    for group in groups:
+        ec2.delete_security_group(GroupId=group)
+    ec2.delete_vpc(VpcId=vpc)
