@@ -87,6 +87,7 @@ class AwsApp:
         )
         self.ssm = Ssm(gateway, self.faults, managed, self.sagemaker, enforcement, roles=self.roles)
         self.connect_endpoints = ConnectEndpoints(self._admit_tunnel)
+        self.autoscaling = AutoScaling(self)
         access = InstanceAccess(gateway, self.faults, moto)
         self._operations: dict[str, dict[str, Operation]] = {
             "sagemaker": dict(self.sagemaker.operations),
@@ -99,7 +100,7 @@ class AwsApp:
             "iam": dict(self.roles.operations),
             "ec2-instance-connect": dict(access.connect),
             "cloudformation": dict(CloudFormation().operations),
-            "autoscaling": dict(AutoScaling().operations),
+            "autoscaling": dict(self.autoscaling.operations),
             "codebuild": dict(CodeBuild().operations),
             "ec2": {**access.ec2, **self.connect_endpoints.ec2, **Offers(moto).ec2},
         }
@@ -207,6 +208,7 @@ class AwsApp:
         self.ssm.end_sessions(_rebooted(call))
         if call.operation == "TerminateInstances":
             self.ssm.forget(list(map(str, call.params.values())))
+        self.autoscaling.notice(call)
         return reply
 
 

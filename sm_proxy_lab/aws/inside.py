@@ -79,6 +79,20 @@ def client(app: App, service: str, region: str, access_key: str, via: str) -> An
     return made
 
 
+class Clients:
+    """Makes clients when they are first asked for: service -> client."""
+
+    def __init__(self, app: App, region: str, access_key: str, via: str) -> None:
+        self._make = partial(client, app, region=region, access_key=access_key, via=via)
+        self._made: dict[str, Any] = {}
+
+    def __call__(self, service: str) -> Any:
+        """The client of a service."""
+        if service not in self._made:
+            self._made[service] = self._make(service)
+        return self._made[service]
+
+
 @lru_cache
 def _session() -> Session:
     from botocore.session import Session  # noqa: PLC0415 - as above
