@@ -99,7 +99,7 @@ class AwsApp:
             "sts": dict(sts.operations),
             "iam": dict(self.roles.operations),
             "ec2-instance-connect": dict(access.connect),
-            "cloudformation": dict(CloudFormation().operations),
+            "cloudformation": dict(CloudFormation(self, self.faults).operations),
             "autoscaling": dict(self.autoscaling.operations),
             "codebuild": dict(CodeBuild().operations),
             "ec2": {**access.ec2, **self.connect_endpoints.ec2, **Offers(moto).ec2},

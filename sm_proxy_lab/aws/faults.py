@@ -29,6 +29,8 @@ DEFAULTS: dict[str, Any] = {
     "agent_version": "3.3.1230.0",
     "console": "first boot",
     "quotas": {},
+    "stack": {},
+    "stack_delay_ms": 0,
     "gateway": {},
 }
 _CHOICES = {

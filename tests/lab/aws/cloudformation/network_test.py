@@ -1,0 +1,66 @@
+"""The template of `sm-proxy infra` in the lab: all of it is made, and nothing of it is left."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from sm_proxy.infra import template
+from sm_proxy.infra.plan import Existing, Plan
+from tests.lab.aws.cloudformation.helpers import Stack, account
+from tests.lab.aws.harness import Lab
+from tests.soak import cases
+
+REGION = "us-east-1"
+FULL = list(itertools.product((2, 3, 6), ("one", "per-zone", "none", "existing")))
+
+
+def plan(zones: int, nat: Any, region: str = REGION, **more: Any) -> Plan:
+    names = ("s3", "ssm", "ssmmessages", *(["logs", "ecr.api"] if nat == "none" else []))
+    return Plan(
+        region=region,
+        zones=tuple(f"{region}{'abcdef'[number]}" for number in range(zones)),
+        nat=nat,
+        endpoints={name: f"com.amazonaws.{region}.{name}" for name in names},
+        **more,
+    )
+
+
+def body(wanted: Plan) -> str:
+    return template.as_json(template.render(wanted))
+
+
+def existing(lab: Lab, region: str, zones: int) -> Existing:
+    """A VPC of the user's."""
+    ec2 = lab.client("ec2", region)
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    subnets = [
+        ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.9.{number}.0/24")["Subnet"]["SubnetId"]
+        for number in range(zones)
+    ]
+    return Existing(vpc, tuple(subnets))
+
+
+@pytest.mark.parametrize(
+    ("zones", "nat"),
+    cases(FULL, [(2, "one"), (6, "per-zone"), (2, "none"), (2, "existing")]),
+)
+def test_a_network_is_made_and_nothing_of_it_is_left(lab: Lab, zones: int, nat: str) -> None:
+    if nat == "existing":
+        wanted = Plan(region=REGION, existing=existing(lab, REGION, zones), stack="a-stack")
+    else:
+        wanted = plan(zones, nat, stack="a-stack")
+    stack, before = Stack(lab, REGION), account(lab, REGION)
+    stack.name = "a-stack"
+    made = stack.create(body(wanted))
+    assert stack.ended()["StackStatus"] == "CREATE_COMPLETE", stack.reasons()
+    resources = stack.client.describe_stack_resources(StackName=made)["StackResources"]
+    rendered = template.render(wanted)["Resources"]
+    assert {item["LogicalResourceId"] for item in resources} == set(rendered)
+    assert {item["ResourceStatus"] for item in resources} == {"CREATE_COMPLETE"}
+    assert all(item["PhysicalResourceId"] for item in resources)
+    assert account(lab, REGION) != before
+    assert stack.delete(made)["StackStatus"] == "DELETE_COMPLETE", stack.reasons(made)
+    assert account(lab, REGION) == before
