@@ -71,8 +71,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
 
 
 def _line(item: policies.Statement) -> str:
-    kind = "optional; " if item.optional else ""
-    return f"{item.sid}: {kind}without it: {item.why}"
+    return f"{item.sid}: {'optional, for' if item.optional else 'without it,'} {item.why}"
 
 
 def _account(text: str) -> str:

@@ -56,7 +56,7 @@ def test_each_statement_is_explained_on_stderr(capsys: pytest.CaptureFixture[str
     printed = capsys.readouterr()
     sids = [item["Sid"] for item in json.loads(printed.out)["Statement"]]
     assert [line.partition(":")[0] for line in printed.err.splitlines()] == sids
-    assert "RemoteDebugTarget: optional; without it: " in printed.err
+    assert "RemoteDebugTarget: optional, for " in printed.err
 
 
 def test_an_account_has_12_digits(capsys: pytest.CaptureFixture[str]) -> None:

@@ -66,5 +66,5 @@ def statements(scope: Scope) -> tuple[Statement, ...]:
         Statement("LogInToRegistries", _LOGIN, ("*",), "no image can be pulled from ECR"),
         Statement("PullTheImage", _IMAGE, (images,), "no image can be pulled from ECR"),
         Statement("JoinTheVpc", _NETWORK, ("*",), "the job cannot run in the VPC"),
-        Statement("RemoteDebug", _AGENT, ("*",), "the route remote-debug", optional=True),
+        Statement("RemoteDebug", _AGENT, ("*",), "the route `remote-debug`", optional=True),
     )

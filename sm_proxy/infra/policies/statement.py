@@ -84,7 +84,7 @@ class Statement:
         sid: its name, letters and digits only.
         actions: such as `s3:GetObject`.
         resources: ARNs, or `*` for actions that know no resource.
-        why: what fails without it, for users.
+        why: what fails without it, a sentence for users; of an optional one what it is for.
         conditions: as in the document; empty for none.
         optional: whether each command still works without it, or does without a part.
     """
