@@ -7,6 +7,8 @@ import signal
 from typing import Any
 
 import pytest
+from botocore.session import Session
+from botocore.validate import ParamValidator
 
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
@@ -79,6 +81,15 @@ def test_a_build_is_started_with_all_that_it_needs(clock: Clock) -> None:
         "timeoutInMinutesOverride": 6,
         "computeTypeOverride": "BUILD_GENERAL1_2XLARGE",
     }
+
+
+def test_codebuild_knows_what_it_is_asked_for() -> None:
+    service = Session().get_service_model("codebuild")
+    model: Any = service.operation_model("StartBuild").input_shape
+    given = request(compute=builds.COMPUTE[0]).parameters()
+    assert not ParamValidator().validate(given, model).has_errors()
+    known = model.members["computeTypeOverride"].enum
+    assert all(builds._compute_type(size) in known for size in builds.COMPUTE)
 
 
 def test_the_log_is_shown_as_it_comes_and_to_its_end(clock: Clock) -> None:

@@ -94,6 +94,13 @@ def _images(scope: Scope) -> tuple[Statement, ...]:
             "`image build` does not know the repository and the image's digest",
         ),
         Statement(
+            "SeeWhetherBuildsMayPush",
+            ("ecr:ListTagsForResource",),
+            repositories,
+            "`image build` does not warn of a repository without our tag",
+            optional=True,
+        ),
+        Statement(
             "CreateRepositories",
             ("ecr:CreateRepository", "ecr:TagResource"),
             repositories,
