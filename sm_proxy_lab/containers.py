@@ -140,8 +140,9 @@ class ContainerRunner:
                 machine_files.write_image(root)
                 if job.program:
                     machine_files.add_program(root, job.program)
-            elif image.files:
-                machine_files.add_folder(root, image.files)
+            for files in (image.files, *(() if software.root else image.layers)):
+                if files:
+                    machine_files.add_folder(root, files)
             if image.is_own and job.program is None and not job.requested_entrypoint:
                 machine_files.write_checkpoint(root)
             own_users = software.root is not None
@@ -160,9 +161,14 @@ class ContainerRunner:
         """
         if image.root in {"", rootfs.HOST}:
             return find_software() if image.root and self.software.root else self.software
+        may_overlay = self.isolated and image_root.may_overlay()
+        if image.layers and not may_overlay:  # it was built without a root either
+            return find_software()
+        if image.root == rootfs.EMPTY:
+            return Software(root=rootfs.empty())
         if image.root not in rootfs.IMAGES:
             raise JobError(f"InternalServerError: no image {image.root}")
-        if not (self.isolated and image_root.may_overlay()):
+        if not may_overlay:
             raise JobError(f"InternalServerError: this machine cannot run the image {image.root}")
         try:
             return find_software(image.root, image.packages)
@@ -252,6 +258,7 @@ class ContainerRunner:
             "user": image.user,
             "folder": image.folder,
             "files": image.files,
+            "layers": image.layers,
             "hidden": image.hidden,
             "read_only": [f"/{each.folder}" for each in job.inputs() if each.read_only],
         }

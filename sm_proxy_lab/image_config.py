@@ -9,6 +9,8 @@ An image is known by its configuration in the lab's ECR. Its labels choose the r
 - `sm-proxy-lab.hide`: paths that the image does not have, separated by spaces; with
   `/usr/sbin/sshd` among them the lab does not bring an sshd of its own either.
 
+An image that was built in the lab has folders of its own instead: its layers.
+
 An image that ECR does not have is the lab's own: it contains `container/` and runs our entrypoint.
 """
 
@@ -37,6 +39,7 @@ class ImageConfig:
         root: name of a root file system; empty for the one that the lab was started with.
         packages: Debian packages to add to `root`.
         files: a folder on this machine that is copied over the root; empty for none.
+        layers: folders on this machine that lie over the root, the uppermost last.
         hidden: paths that containers do not have.
         is_own: whether it is the lab's own image.
     """
@@ -49,6 +52,7 @@ class ImageConfig:
     root: str = ""
     packages: tuple[str, ...] = ()
     files: str = ""
+    layers: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
     is_own: bool = False
 
@@ -57,8 +61,10 @@ def parse(document: Mapping[str, Any]) -> ImageConfig:
     """Read an image's configuration, as a registry has it.
 
     Args:
-        document: the JSON document whose member `config` has ENTRYPOINT and so on.
+        document: the JSON document whose member `config` has ENTRYPOINT and so on. For an image
+            that was built in the lab, its member `lab` has `root`, `layers` and `gone`.
     """
+    built = document.get("lab") or {}
     config = document.get("config") or {}
     labels = config.get("Labels") or {}
     pairs = (word.partition("=") for word in config.get("Env") or ())
@@ -68,8 +74,9 @@ def parse(document: Mapping[str, Any]) -> ImageConfig:
         user=config.get("User") or "",
         folder=config.get("WorkingDir") or "",
         environment={name: value for name, _, value in pairs},
-        root=labels.get(f"{LABEL}root", ""),
+        root=built.get("root") or labels.get(f"{LABEL}root", ""),
         packages=tuple(labels.get(f"{LABEL}packages", "").split()),
         files=labels.get(f"{LABEL}files", ""),
-        hidden=tuple(labels.get(f"{LABEL}hide", "").split()),
+        layers=tuple(built.get("layers", ())),
+        hidden=(*labels.get(f"{LABEL}hide", "").split(), *built.get("gone", ())),
     )

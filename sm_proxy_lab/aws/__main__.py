@@ -46,7 +46,9 @@ def main(argv: list[str] | None = None) -> None:
     app.warm()
     gc.freeze()
     gc.enable()
-    server = Server(socket.socket(fileno=options.fd), app)
+    listener = socket.socket(fileno=options.fd)
+    app.codebuild.serve(options.calls.absolute().parent / "builds", listener)
+    server = Server(listener, app)
     _emit("ready", seconds=round(time.monotonic() - began, 3))
     server.serve_forever()
 

@@ -89,6 +89,7 @@ class AwsApp:
         self.connect_endpoints = ConnectEndpoints(self._admit_tunnel)
         self.autoscaling = AutoScaling(self)
         access = InstanceAccess(gateway, self.faults, moto)
+        self.codebuild = CodeBuild(self.answer, self.principals, self.roles, self.faults)
         self._operations: dict[str, dict[str, Operation]] = {
             "sagemaker": dict(self.sagemaker.operations),
             "logs": dict(self.logs.operations),
@@ -101,7 +102,7 @@ class AwsApp:
             "ec2-instance-connect": dict(access.connect),
             "cloudformation": dict(CloudFormation(self, self.faults).operations),
             "autoscaling": dict(self.autoscaling.operations),
-            "codebuild": dict(CodeBuild().operations),
+            "codebuild": dict(self.codebuild.operations),
             "ec2": {**access.ec2, **self.connect_endpoints.ec2, **Offers(moto).ec2},
         }
 

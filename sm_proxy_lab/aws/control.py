@@ -120,7 +120,9 @@ class Control:
             raise LookupError(params["uri"])
         documents = [json.loads(config.content) for config in found.configs]
         fitting = (image for image in documents if image["architecture"] == "amd64")
-        return next(fitting, documents[0])
+        document = next(fitting, documents[0])
+        built = self._app.codebuild.built(found.layers)
+        return {**document, "lab": built} if built else document
 
     def _write(self, what: str, _name: str, params: dict[str, Any]) -> object:
         missing = {"group", "stream"} - set(params)

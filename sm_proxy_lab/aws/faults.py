@@ -31,6 +31,9 @@ DEFAULTS: dict[str, Any] = {
     "quotas": {},
     "stack": {},
     "stack_delay_ms": 0,
+    "build": {},
+    "build_limit": 60,
+    "build_minute_ms": 60_000,
     "gateway": {},
 }
 _CHOICES = {

@@ -105,7 +105,8 @@ def _build_machine(spec: dict[str, Any]) -> None:
     namespaces.make_mounts_private()
     namespaces.sethostname(spec["hostname"])
     if spec.get("image"):
-        image_root.enter(Path(spec["image"]), root, spec.get("files", ""), spec.get("hidden", ()))
+        layers = [*map(Path, reversed(spec.get("layers", ()))), Path(spec["image"])]
+        image_root.enter(layers, root, spec.get("files", ""), spec.get("hidden", ()))
     else:
         _cover_host(root, spec)
     for folder in spec.get("read_only", ()):

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 from sm_proxy_lab.machines import namespaces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+_FOLDERS = ("dev", "etc", "opt", "proc", "run", "sys", "tmp")
+"""What an image from scratch may lack."""
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _LINKS = {"fd": "self/fd", "stdin": "self/fd/0", "stdout": "self/fd/1", "stderr": "self/fd/2"}
 
@@ -26,18 +28,21 @@ def may_overlay() -> bool:
     def mount() -> None:
         namespaces.unshare(namespaces.CLONE_NEWNS)
         namespaces.make_mounts_private()
-        _mount_overlay(Path("/usr"), Path(folder))
+        mount_overlay([Path("/usr")], Path(folder))
 
     with namespaces.probe_folder() as folder:
         return namespaces.succeeds(mount)
 
 
-def enter(image: Path, prepared: Path, files: str = "", hidden: Iterable[str] = ()) -> None:
+def enter(
+    image: Sequence[Path], prepared: Path, files: str = "", hidden: Iterable[str] = ()
+) -> None:
     """Make an overlay on `image` this process's root. Its mounts must be private already.
 
     Args:
-        image: the root of an image; it is never changed.
-        prepared: the container's own files: `opt` is mounted, `etc` is copied.
+        image: the image's layers, the uppermost first; they are never changed.
+        prepared: the container's own files: `opt` is mounted, or only `opt/ml` where the image has
+            layers of its own; `etc` is copied.
         files: a folder that is copied over the root, except for its `opt`; empty for none.
         hidden: paths to remove from the root.
 
@@ -46,17 +51,21 @@ def enter(image: Path, prepared: Path, files: str = "", hidden: Iterable[str] = 
     """
     layers = prepared / "layers"
     layers.mkdir()
-    root = _mount_overlay(image, layers)
+    root = mount_overlay(image, layers)
     for name in hidden:
         _remove(root / name.lstrip("/"))
+    for name in _FOLDERS:
+        (root / name).mkdir(exist_ok=True)
     if files:
         ours = shutil.ignore_patterns("opt")
         shutil.copytree(files, root, dirs_exist_ok=True, symlinks=True, ignore=ours)
     flags = namespaces.MS_BIND | namespaces.MS_REC
-    namespaces.mount(str(prepared / "opt"), str(root / "opt"), flags=flags)
+    own = "opt" if len(image) == 1 else "opt/ml"
+    (root / own).mkdir(exist_ok=True)
+    namespaces.mount(str(prepared / own), str(root / own), flags=flags)
     for file in (prepared / "etc").iterdir():
         shutil.copy(file, root / "etc" / file.name)
-    _mount_devices(root / "dev")
+    mount_devices(root / "dev")
     mount_kernel_folders(root)
     lock = root / "run" / "lock"
     lock.mkdir(parents=True, exist_ok=True)
@@ -83,22 +92,36 @@ def mount_kernel_folders(root: Path) -> None:
         namespaces.mount("sysfs", str(root / "sys"), "sysfs", flags | namespaces.MS_RDONLY)
 
 
-def _mount_overlay(lower: Path, folder: Path) -> Path:
-    """Mount an overlay whose upper layer is in memory; return its path."""
+def mount_overlay(lowers: Sequence[Path], folder: Path) -> Path:
+    """Mount an overlay whose upper layer is in memory, `upper` in `folder`; return its path.
+
+    Args:
+        lowers: the layers below, the uppermost first.
+        folder: an empty folder.
+    """
     _mount_memory(folder, "mode=755")
     upper, work, root = (folder / name for name in ("upper", "work", "root"))
     for layer in (upper, work, root):
         layer.mkdir(mode=0o755)
-    data = f"lowerdir={lower},upperdir={upper},workdir={work}"
+    below = ":".join(map(str, lowers))
+    data = f"lowerdir={below},upperdir={upper},workdir={work}"
     namespaces.mount("overlay", str(root), "overlay", 0, data)
     return root
+
+
+def mount_lowers(lowers: Sequence[Path], target: Path) -> Path:
+    """Mount two or more layers as one tree that nobody can change; return `target`."""
+    target.mkdir()
+    below = ":".join(map(str, lowers))
+    namespaces.mount("overlay", str(target), "overlay", namespaces.MS_RDONLY, f"lowerdir={below}")
+    return target
 
 
 def _mount_memory(folder: Path, options: str) -> None:
     namespaces.mount("tmpfs", str(folder), "tmpfs", namespaces.MS_NOSUID, options)
 
 
-def _mount_devices(dev: Path) -> None:
+def mount_devices(dev: Path) -> None:
     """Make the devices that every container engine provides."""
     _mount_memory(dev, "mode=755")
     for name in _DEVICES:

@@ -23,6 +23,8 @@ from sm_proxy_lab.machines import debian, sshd_binary
 
 HOST = "host"
 """No image: containers use this machine's file system."""
+EMPTY = "scratch"
+"""A root file system without files."""
 _SYSTEM = (
     *("base-files", "base-passwd", "bash", "coreutils", "dash", "debianutils", "findutils"),
     *("grep", "gzip", "hostname", "iproute2", "libc-bin", "mawk", "procps", "sed", "tar"),
@@ -94,6 +96,14 @@ def find(image: str, extra: list[str], on_build: Callable[[str], None] = lambda 
         if not root.is_dir():
             on_build(f"building the image {image} from Debian packages; this happens once")
             _build(names, image, root)
+    return root
+
+
+def empty() -> Path:
+    """Return the root without files."""
+    root = sshd_binary.cache_folder().absolute() / "roots" / EMPTY
+    root.mkdir(parents=True, exist_ok=True)
+    root.chmod(0o755)
     return root
 
 

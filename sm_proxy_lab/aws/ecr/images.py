@@ -58,11 +58,13 @@ class Pushed:
         top: the manifest that the tag names: of one image, or an index of several.
         children: the manifests in the index; empty without one.
         configs: the configs of all manifests.
+        layers: the content of the layers, the lowest first; empty if only the manifest knows them.
     """
 
     top: Blob
     children: tuple[Blob, ...] = ()
     configs: tuple[Blob, ...] = ()
+    layers: tuple[Blob, ...] = ()
     at: float = field(default_factory=time.time)
 
     @property
@@ -131,7 +133,7 @@ def push(
         _blob(index_type, listed),
         tuple(manifest for manifest, _ in images.values()),
         tuple(blob for _, blob in images.values()),
-        when,
+        at=when,
     )
 
 

@@ -133,6 +133,7 @@ class Ecr:
             AwsError: The URL was changed, or the request carries a second proof.
         """
         if call.path == "/v2/":
+            call.service, call.operation = "ecr-registry", "GET /v2/"
             return self._uploads.login(call)
         if "authorization" in call.headers:
             message = "Only one auth mechanism allowed"

@@ -1,7 +1,7 @@
 """Pushing to ECR: the calls behind `docker login` and `docker push`.
 
 As on AWS, they need permissions under their own names. A layer is uploaded whole before a manifest
-may name it. What the lab uploads for a layer is a list of its files (see `build.layers`).
+may name it. What the lab uploads for a layer is a list of its files (see `image_build.layers`).
 """
 
 from __future__ import annotations
@@ -73,6 +73,8 @@ class Uploads:
             known = self._passwords.get(password, 0) > time.time()
         if kind == "Basic" and user == "AWS" and known:
             return Reply(200, b"{}", {"Content-Type": "application/json"})
+        if word:
+            return Reply(400, b"Bad Request\n", {"Content-Type": "text/plain"})
         realm = 'Basic realm="https://lab/",service="ecr.amazonaws.com"'
         return Reply(401, b"Not Authorized\n", {"Www-Authenticate": realm})
 
@@ -202,7 +204,9 @@ def _pushed(repository: Repository, text: str, manifest: dict[str, Any]) -> imag
         raise AwsError("LayersNotFoundException", message)
     config = repository.find_blob(manifest["config"]["digest"])
     top = images.Blob(manifest.get("mediaType", images.DOCKER), text.encode())
-    return images.Pushed(top, configs=(config,) if config else ())
+    named = (repository.find_blob(layer["digest"]) for layer in manifest["layers"])
+    layers = tuple(blob for blob in named if blob)
+    return images.Pushed(top, configs=(config,) if config else (), layers=layers)
 
 
 def _check_tag(repository: Repository, tag: str | None, digest: str) -> None:

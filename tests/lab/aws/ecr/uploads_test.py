@@ -84,5 +84,6 @@ def test_only_a_token_of_the_registry_logs_in(lab: Lab) -> None:
     data = lab.client("ecr").get_authorization_token()["authorizationData"][0]
     assert data["proxyEndpoint"] == "https://123456789012.dkr.ecr.us-east-1.amazonaws.com"
     assert log_in(lab, data["authorizationToken"]) == 200
-    assert log_in(lab, base64.b64encode(b"AWS:guessed").decode()) == 401
-    assert log_in(lab, "not base64") == 401
+    assert log_in(lab, base64.b64encode(b"AWS:guessed").decode()) == 400
+    assert log_in(lab, "not base64") == 400
+    assert log_in(lab, "") == 401

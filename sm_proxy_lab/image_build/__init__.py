@@ -1,0 +1,1 @@
+"""Stand-ins for `docker` and `aws`, as a build of CodeBuild finds them on its PATH."""
