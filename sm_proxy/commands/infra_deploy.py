@@ -202,7 +202,8 @@ def _next_steps(stack: Stack, found: Bastion) -> str:
     words = "its bastion is paused" if stack.paused else f"its bastion is {found.words}"
     return "\n".join(
         (
-            f"the stack {stack.name} is complete; {words}. What is next:",
+            f"the stack {stack.name} is complete; {words}",
+            f"the role for your jobs: {stack.output('JobRole')}. What is next:",
             "sm-proxy image build DIR --repository NAME:TAG",
             "sm-proxy launch -- python YOUR_SCRIPT.py",
         )
