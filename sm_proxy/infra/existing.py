@@ -6,7 +6,7 @@ Both have private addresses only. The bastion must reach Session Manager, and jo
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -184,8 +184,7 @@ def _of_subnet(vpc: _Vpc, subnet: str, made: Collection[str]) -> Iterator[_Probl
     guarded = {name: vpc.interfaces(name) for name in SMALLEST if name not in made}
     if not vpc.leads_out(subnet):
         yield from _closed_in(vpc, subnet, [name for name, found in guarded.items() if not found])
-    for service, found in guarded.items():
-        yield from _not_admitted(vpc, subnet, service, found)
+    yield from _not_admitted(vpc, subnet, guarded)
 
 
 def _closed_in(vpc: _Vpc, subnet: str, missing: list[str]) -> Iterator[_Problem]:
@@ -220,27 +219,34 @@ def _closed_in(vpc: _Vpc, subnet: str, missing: list[str]) -> Iterator[_Problem]
 
 
 def _not_admitted(
-    vpc: _Vpc, subnet: str, service: str, endpoints: list[dict[str, Any]]
+    vpc: _Vpc, subnet: str, guarded: Mapping[str, Sequence[dict[str, Any]]]
 ) -> Iterator[_Problem]:
     """An endpoint takes over the service's name, so it must admit the bastion even with a NAT.
 
     The bastion's security group does not exist yet: only its address can be allowed.
     """
-    groups = [name for name in subnet_egress.groups_of(endpoints) if name in vpc.rules]
     block = str(vpc.subnets[subnet].get("CidrBlock", ""))
-    if not groups or not block:
-        return
-    network = ipaddress.ip_network(block)
-    if not all(
-        security_rules.lets("in", vpc.rules, groups, port=_HTTPS, address=str(address), peers=())
-        for address in (network[0], network[-1])
-    ):
+    closed: dict[str, list[str]] = {}
+    for service, endpoints in guarded.items():
+        groups = [name for name in subnet_egress.groups_of(endpoints) if name in vpc.rules]
+        if groups and block and not _admits(vpc, groups, block):
+            closed.setdefault(groups[0], []).append(service)
+    for group, services in closed.items():
         yield _Problem(
-            f"no ingress rule of {groups[0]}, a group of the endpoint for {service}, allows TCP"
-            f" from {block} to port {_HTTPS}",
-            f"aws ec2 authorize-security-group-ingress --group-id {groups[0]} --protocol tcp"
+            f"no ingress rule of {group}, a group of the endpoint for {' and '.join(services)},"
+            f" allows TCP from {block} to port {_HTTPS}",
+            f"aws ec2 authorize-security-group-ingress --group-id {group} --protocol tcp"
             f" --port {_HTTPS} --cidr {block} --region {vpc.aws.region}",
         )
+
+
+def _admits(vpc: _Vpc, groups: Sequence[str], block: str) -> bool:
+    """Whether the groups let all addresses of a block in."""
+    network = ipaddress.ip_network(block)
+    return all(
+        security_rules.lets("in", vpc.rules, groups, port=_HTTPS, address=str(address), peers=())
+        for address in (network[0], network[-1])
+    )
 
 
 def _error(vpc_id: str, found: dict[str, list[_Problem]]) -> SmProxyError:

@@ -18,6 +18,12 @@ from sm_proxy.settings.schema import LaunchNetwork
 
 _NETWORK: Final = "--subnets subnet-... --security-groups sg-..."
 _GROUP_GONE: Final = "InvalidGroup.NotFound"
+_NOT_THERE: Final = frozenset(
+    {
+        *("InvalidSubnetID.NotFound", "InvalidSubnetID.Malformed"),
+        *(_GROUP_GONE, "InvalidGroupId.Malformed"),
+    }
+)
 _NAME_THEM: Final = (
     f"Reach a training job with --remote-debug, or name a network that has a bastion: {_NETWORK}"
 )
@@ -74,30 +80,24 @@ def of_settings(aws: Caller, network: LaunchNetwork) -> Place:
     """The network of the settings, if it still exists; unchecked if we may not look.
 
     Raises:
-        SmProxyError: `no-vpc`, a subnet or a security group is gone; or a call fails.
+        SmProxyError: `no-vpc`, there is no such subnet or security group; or a call fails.
     """
     place = Place(network.subnets, network.security_groups)
     try:
-        describe_subnets(aws, place.subnets)
+        aws.call("ec2", "DescribeSubnets", SubnetIds=list(place.subnets))
         aws.call("ec2", "DescribeSecurityGroups", GroupIds=list(place.security_groups))
     except ServiceError as error:
-        if error.error != _GROUP_GONE:
+        if error.error not in _NOT_THERE:
             raise error.as_failure() from None
-        raise _stale(f"the security groups are gone: {error.message}") from None
+        raise SmProxyError(
+            "no-vpc",
+            f"the network of [launch] in {sources.config_file()} does not exist: {error.message}",
+            f"Run `sm-proxy infra deploy`, which writes it anew, or correct it, or use {_NETWORK}",
+        ) from None
     except SmProxyError as error:
-        if error.code == "no-vpc":
-            raise _stale(error.message) from None
         if error.code != "access-denied":
             raise
     return place
-
-
-def _stale(what: str) -> SmProxyError:
-    return SmProxyError(
-        "no-vpc",
-        f"the network of [launch] in {sources.config_file()} is not there any more: {what}",
-        f"Run `sm-proxy infra deploy`, which writes it anew, or correct it, or use {_NETWORK}",
-    )
 
 
 def _subnets(aws: Caller, vpc_id: str, hosts: list[dict[str, Any]]) -> tuple[str, ...]:

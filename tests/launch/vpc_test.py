@@ -268,11 +268,15 @@ def test_the_network_of_the_settings_is_taken_if_it_exists() -> None:
     [
         (
             {"DescribeSubnets": ServiceError("InvalidSubnetID.NotFound", "no subnet-b", "x")},
-            "the job's subnets are gone, or no longer shared with this account: no subnet-b",
+            "does not exist: no subnet-b",
+        ),
+        (
+            {"DescribeSubnets": ServiceError("InvalidSubnetID.Malformed", "invalid id", "x")},
+            "does not exist: invalid id",
         ),
         (
             {"DescribeSecurityGroups": ServiceError("InvalidGroup.NotFound", "no sg-job", "x")},
-            "the security groups are gone: no sg-job",
+            "does not exist: no sg-job",
         ),
     ],
 )
@@ -282,7 +286,7 @@ def test_a_stale_network_of_the_settings_is_named_as_such(
     with pytest.raises(SmProxyError) as caught:
         vpc.of_settings(aws_with(**answers), NETWORK)
     assert caught.value.code == "no-vpc"
-    assert f"[launch] in {sources.config_file()} is not there any more" in caught.value.message
+    assert f"the network of [launch] in {sources.config_file()} " in caught.value.message
     assert caught.value.message.endswith(words)
     assert "`sm-proxy infra deploy`" in caught.value.hint
     assert caught.value.hint.endswith("--subnets subnet-... --security-groups sg-...")
