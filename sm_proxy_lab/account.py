@@ -63,6 +63,8 @@ class Account:
         """
         enforced = _tags("vpc", **{ENFORCED: "yes"})
         vpc = self._make("vpcId", "CreateVpc", CidrBlock=VPC_CIDR, **enforced)
+        # AWS asks for it before an endpoint may take over a service's name.
+        self._ec2("ModifyVpcAttribute", VpcId=vpc, **{"EnableDnsHostnames.Value": "true"})
         subnets = [
             self._make(
                 "subnetId",

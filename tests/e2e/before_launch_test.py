@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,6 +89,26 @@ def test_a_job_without_vpc_goes_to_the_bastions(lab: Lab, outside: Job, inside: 
     (there,) = lab.python(f"answer = [describe({inside.name!r})['VpcConfig']]")
     assert data["request"]["VpcConfig"]["SecurityGroupIds"] == there["SecurityGroupIds"]
     assert "VpcConfig" in [change["path"] for change in data["changes"]]
+
+
+def test_a_job_without_vpc_goes_where_config_toml_says(
+    lab: Lab, outside: Job, inside: Job, tmp_path: Path
+) -> None:
+    (there,) = lab.python(f"answer = [describe({inside.name!r})['VpcConfig']]")
+    path = tmp_path / "config.toml"
+    subnet, groups = there["Subnets"][0], json.dumps(there["SecurityGroupIds"])
+    table = f'[launch]\nregion = "us-east-1"\nsubnets = ["{subnet}"]\nsecurity_groups = {groups}\n'
+    path.write_text(table)
+    env = {"SM_PROXY_CONFIG_DIR": str(tmp_path)}
+    done = lab.warm("relaunch", outside.host, "--dry-run", "--json", env=env)
+    assert done.returncode == 0, done.stderr.decode()
+    changes = {item["path"]: item for item in json.loads(done.stdout)["data"]["changes"]}
+    assert changes["VpcConfig"]["after"]["Subnets"] == [subnet]
+    assert "[launch] in config.toml" in changes["VpcConfig"]["why"]
+    path.write_text(table.replace(subnet, f"subnet-{'0' * 17}"))
+    done = lab.warm("relaunch", outside.host, "--dry-run", env=env)
+    assert code_of(done) == "no-vpc"
+    assert f"[launch] in {path} does not exist" in last_line(done)
 
 
 @pytest.mark.parametrize(
