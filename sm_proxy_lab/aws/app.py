@@ -32,7 +32,7 @@ from sm_proxy_lab.aws.sagemaker.service import SageMaker
 from sm_proxy_lab.aws.ssm.agent_roles import AgentRoles
 from sm_proxy_lab.aws.ssm.instances import AGENT_START_S, ManagedInstances
 from sm_proxy_lab.aws.ssm.service import Ssm
-from sm_proxy_lab.aws.vpc import dependencies, leftovers
+from sm_proxy_lab.aws.vpc import dependencies, leftovers, service_interfaces
 from sm_proxy_lab.aws.vpc.interfaces import Interfaces
 from sm_proxy_lab.aws.vpc.offers import Offers
 
@@ -205,6 +205,7 @@ class AwsApp:
         dependencies.check(call)
         reply = self._moto(call)
         leftovers.remove(call)
+        service_interfaces.show(call)
         self.enforcement.update()
         self.ssm.end_sessions(_rebooted(call))
         if call.operation == "TerminateInstances":

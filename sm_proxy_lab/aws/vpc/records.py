@@ -40,21 +40,21 @@ class Vpc:
 
 def instance(region: str, instance_id: str, *, every_vpc: bool = False) -> Any | None:
     """The instance with this id; None if it does not exist or its VPC is not enforced."""
-    with _opened(region) as backend:
+    with opened(region) as backend:
         found = [item for item in backend.all_instances() if item.id == instance_id]
         return found[0] if found and (every_vpc or _enforced(backend, found[0].vpc_id)) else None
 
 
 def instance_at(region: str, address: str, *, every_vpc: bool = False) -> Any | None:
     """The instance with this private address; None as in `instance`."""
-    with _opened(region) as backend:
+    with opened(region) as backend:
         there = [item for item in _alive(backend) if str(item.private_ip) == address]
         return there[0] if there and (every_vpc or _enforced(backend, there[0].vpc_id)) else None
 
 
 def instance_role(region: str, instance_id: str) -> str | None:
     """The ARN of the role in an instance's profile; None if it has no such profile or role."""
-    with _opened(region) as backend:
+    with opened(region) as backend:
         joined = backend.iam_instance_profile_associations.get(instance_id)
         roles = joined.iam_instance_profile.roles if joined else []
         return str(roles[0].arn) if roles else None
@@ -77,7 +77,7 @@ class Bastion:
 
 def bastion() -> Bastion | None:
     """The first running instance with a bastion's tag, in any region; None if there is none."""
-    from moto.ec2.models import ec2_backends  # noqa: PLC0415 - as in `_opened`
+    from moto.ec2.models import ec2_backends  # noqa: PLC0415 - as in `opened`
 
     with moto_app.LOCK:
         regions = sorted(ec2_backends[ACCOUNT])  # those that were called
@@ -86,7 +86,7 @@ def bastion() -> Bastion | None:
 
 def _bastion_of(region: str) -> Bastion | None:
     name, value = BASTION_TAG
-    with _opened(region) as backend:
+    with opened(region) as backend:
         for item in backend.all_instances():
             tags = {tag["key"]: tag["value"] for tag in item.get_tags()}
             if item.state == "running" and item.subnet_id and tags.get(name) == value:
@@ -107,7 +107,7 @@ class Subnet:
 
 def subnet(region: str, subnet_id: str) -> Subnet | None:
     """The subnet with this id; None if there is none."""
-    with _opened(region) as backend:
+    with opened(region) as backend:
         for zone in backend.subnets.values():
             if (found := zone.get(subnet_id)) is not None:
                 block = str(backend.vpcs[found.vpc_id].cidr_block)
@@ -117,7 +117,7 @@ def subnet(region: str, subnet_id: str) -> Subnet | None:
 
 def known(region: str) -> set[str]:
     """The ids of all subnets and security groups of a region."""
-    with _opened(region) as backend:
+    with opened(region) as backend:
         subnets = [name for zone in backend.subnets.values() for name in zone]
         return {*subnets, *(name for groups in backend.groups.values() for name in groups)}
 
@@ -128,7 +128,7 @@ def in_use(region: str) -> set[str]:
     These are subnets with network interfaces, groups of instances and endpoints or in the rules of
     other groups, VPCs that hold something, and addresses of NAT gateways and instances.
     """
-    with _opened(region) as backend:
+    with opened(region) as backend:
         instances = _alive(backend)
         groups = [group for item in instances for group in _groups_of(item)]
         for item in backend.vpc_end_points.values():
@@ -146,7 +146,7 @@ def in_use(region: str) -> set[str]:
 
 def mapped(region: str) -> set[str]:
     """The ids of the VPCs in which something has a public address."""
-    with _opened(region) as backend:
+    with opened(region) as backend:
         return {str(item.eni.subnet.vpc_id) for item in backend.addresses if item.eni}
 
 
@@ -159,7 +159,7 @@ def vpc(region: str, containers: Mapping[str, Sequence[str]], *, every_vpc: bool
         every_vpc: whether all VPCs are enforced.
     """
     groups = {address: tuple(found) for address, found in containers.items()}
-    with _opened(region) as backend:
+    with opened(region) as backend:
         enforced = {name for name in backend.vpcs if every_vpc or _enforced(backend, name)}
         for item in _alive(backend):
             if item.vpc_id in enforced:
@@ -184,7 +184,7 @@ def add_interface(
         The interface's id; None if there is no such subnet.
     """
     where = ipaddress.ip_address(address)
-    with _opened(region) as backend:
+    with opened(region) as backend:
         subnets = [subnet for zone in backend.subnets.values() for subnet in zone.values()]
         for subnet in subnets:
             block = ipaddress.ip_network(subnet.cidr_block)
@@ -200,7 +200,7 @@ def add_interface(
 
 def remove_interfaces(region: str, ids: Sequence[str]) -> None:
     """Remove network interfaces, if they still exist."""
-    with _opened(region) as backend:
+    with opened(region) as backend:
         for name in ids:
             backend.enis.pop(name, None)
 
@@ -210,7 +210,7 @@ def remove_leftovers(region: str) -> None:
 
     A NAT gateway lets its address go. It stays in the records, as EC2 shows it for an hour.
     """
-    with _opened(region) as backend:
+    with opened(region) as backend:
         for gateway in backend.nat_gateways.values():
             interface = gateway._eni  # noqa: SLF001 - moto has no other way to it
             if gateway.state == "deleted" and backend.enis.pop(interface.id, None):
@@ -237,7 +237,7 @@ def way_out(
         egress: whether the instance's egress rules apply.
     """
     members = {address: tuple(groups) for address, groups in containers.items()}
-    with _opened(region) as backend:
+    with opened(region) as backend:
         members[str(found.private_ip)] = own = _groups_of(found)
         endpoints = {
             str(item.service_name).rpartition(".")[2]: _of_groups(
@@ -255,7 +255,7 @@ def way_out(
 
 
 @contextmanager
-def _opened(region: str) -> Iterator[Any]:
+def opened(region: str) -> Iterator[Any]:
     """Moto's EC2 backend of a region, locked while the block runs."""
     from moto.ec2.models import ec2_backends  # noqa: PLC0415 - loaded by the first call anyway
 

@@ -90,6 +90,13 @@ class Account:
         found = self.ssm.describe_instance_information()["InstanceInformationList"]
         return {each["InstanceId"]: each["PingStatus"] for each in found}
 
+    def owners(self, subnet: str) -> set[str]:
+        """The types of the network interfaces in a subnet; each has an address of it."""
+        there = [{"Name": "subnet-id", "Values": [subnet]}]
+        found = self.ec2.describe_network_interfaces(Filters=there)["NetworkInterfaces"]
+        assert all(each["PrivateIpAddress"].startswith("172.20.") for each in found)
+        return {each["InterfaceType"] for each in found}
+
     def status(self, instance: str) -> str:
         return str(self.ssm.get_connection_status(Target=instance)["Status"])
 
@@ -132,6 +139,7 @@ def test_an_agent_is_known_once_it_has_started_and_found_a_way_out(account: Acco
     nat = {"NatGatewayId": made["NatGateway"]["NatGatewayId"]}
     ec2.create_route(RouteTableId=inner, **nat, **_OUT)
     assert account.pings() == {shown: "Online", hidden: "Online"}
+    assert account.owners(account.public) == {"interface", "nat_gateway"}
     ec2.delete_route(RouteTableId=account.table, **_OUT)  # now the NAT gateway has no way out
     assert account.pings() == {shown: "ConnectionLost", hidden: "ConnectionLost"}
     ec2.create_route(RouteTableId=account.table, GatewayId=account.gateway, **_OUT)
@@ -159,6 +167,7 @@ def test_an_agent_is_known_once_it_has_started_and_found_a_way_out(account: Acco
     ec2.authorize_security_group_egress(GroupId=account.group, IpPermissions=[to])
     assert account.status(hidden) == "connected"
 
+    assert account.owners(account.private) == {"interface", "vpc_endpoint"}
     ec2.terminate_instances(InstanceIds=[hidden])
     assert hidden not in account.pings()
 
