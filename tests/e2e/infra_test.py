@@ -1,0 +1,84 @@
+"""From an empty account to ssh, and back: `infra deploy`, `image build`, `launch`."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e import accounts
+from tests.e2e.labs import SM_PROXY, Lab, code_of, last_line, running
+from tests.lab.conftest import needs_debian
+from tests.soak import only_in_soak
+from tests.waits import await_true
+
+pytestmark = [pytest.mark.e2e, needs_debian]
+
+_ARTICLE = Path(__file__).with_name("article")
+_SLOW = {"timeout": 240}
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A lab with an empty account, and the same account at the end."""
+    with running(tmp_path_factory.mktemp("empty"), "--empty") as lab:
+        before = accounts.listed(lab)
+        yield lab
+        assert accounts.listed(lab) == before
+
+
+def ours(lab: Lab, *words: str, status: int = 0, **options: Any) -> str:
+    """Run sm-proxy, which must end with this status; return what it printed."""
+    done = lab.sm_proxy(*words, **{**_SLOW, **options})
+    assert done.returncode == status, (done.stdout.decode(), done.stderr.decode())
+    assert b"Traceback" not in done.stderr
+    return done.stdout.decode()
+
+
+_REASON = "The maximum number of addresses has been reached. (Service: Ec2, Status Code: 400)"
+
+
+def test_a_deployment_that_failed_in_the_middle_is_made_again(account: Lab) -> None:
+    with account.faults(stack={"NatAddress": _REASON}):
+        done = account.sm_proxy("infra", "deploy", "--yes", "--zones", "2", **_SLOW)
+    assert code_of(done) == "stack-failed"
+    assert "NatAddress" in last_line(done)
+    assert _REASON in last_line(done)
+    ours(account, "infra", "deploy", "--yes", "--zones", "2")
+    ours(account, "infra", "delete", "--yes")
+
+
+@only_in_soak
+def test_an_interrupted_deployment_goes_on(account: Lab, tmp_path: Path) -> None:
+    log = tmp_path / "stderr"
+    with account.faults(stack_delay_ms=500), log.open("wb") as stderr:
+        command = (*SM_PROXY, "infra", "deploy", "--yes", "--zones", "2")
+        process = account.popen(*command, stdin=subprocess.DEVNULL, stderr=stderr)
+        await_true(lambda: b"PublicSubnet1" in log.read_bytes(), 60, log.read_bytes)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        told = ours(account, "infra", "deploy", "--yes", "--zones", "2")
+    assert "sm-proxy image build" in told
+    ours(account, "infra", "delete", "--yes")
+
+
+_SHAPES = [
+    ("--zones", "4"),
+    ("--zones", "6", "--nat", "per-zone"),
+    ("--zones", "2", "--nat", "none", "--endpoints", "ssm,ssmmessages,logs"),
+    ("--zones", "3", "--cidr", "172.16.0.0/16"),
+]
+
+
+@only_in_soak
+@pytest.mark.parametrize("words", _SHAPES, ids=" ".join)
+def test_other_networks_come_and_go(account: Lab, words: tuple[str, ...]) -> None:
+    ours(account, "infra", "deploy", "--yes", *words)
+    status = json.loads(ours(account, "infra", "status", "--json"))["data"]
+    assert status["status"] == "CREATE_COMPLETE"
+    ours(account, "infra", "delete", "--yes")
