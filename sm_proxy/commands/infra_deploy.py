@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from sm_proxy.commands import infra_recorded, infra_run
+from sm_proxy.commands import infra_options, infra_recorded, infra_run
 from sm_proxy.commands.infra_run import Run
 from sm_proxy.commands.interruptible import Interruptible
 from sm_proxy.errors import SmProxyError
@@ -30,21 +30,8 @@ _NETWORK: Final = frozenset({"AWS::EC2::VPC", "AWS::EC2::Subnet", "AWS::EC2::Sec
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`infra deploy [options of the plan] [--yes] [--price NAME=USD] [--timeout D] [--json]`."""
     infra_recorded.add_plan(parser)
-    add_price(parser)
+    infra_options.add_prices(parser)
     infra_run.add_arguments(parser)
-
-
-def add_price(parser: argparse.ArgumentParser) -> None:
-    """`--price NAME=USD`."""
-    parser.add_argument(
-        "--price",
-        type=_price,
-        action="append",
-        metavar="NAME=USD",
-        default=[],
-        help=f"what it costs an hour where you are, for one of {', '.join(costs.PRICES)}; may be"
-        " repeated",
-    )
 
 
 def run(args: argparse.Namespace, settings: Settings) -> Result:
@@ -212,10 +199,3 @@ def _next_steps(stack: Stack, found: Bastion) -> str:
 
 def _cost(plan: Plan, args: argparse.Namespace, *, paused: bool = False) -> Cost:
     return costs.of(plan, dict(args.price), bastions=0 if paused else 1)
-
-
-def _price(text: str) -> tuple[str, float]:
-    try:
-        return costs.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None

@@ -7,7 +7,6 @@ from typing import Any
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import infra_options, options
-from sm_proxy.commands.infra_deploy import add_price
 from sm_proxy.errors import SmProxyError
 from sm_proxy.infra import bastion, costs, deploy, drift, events, in_use
 from sm_proxy.infra import stack as stacks
@@ -32,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also let CloudFormation look for what others have changed: takes some minutes",
     )
-    add_price(parser)
+    infra_options.add_prices(parser)
     parser.add_argument(
         "--timeout",
         type=options.duration,
