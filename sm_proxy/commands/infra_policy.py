@@ -15,6 +15,8 @@ from sm_proxy.settings import Settings
 
 _EXAMPLE: Final = "111122223333"
 _ACCOUNT: Final = re.compile(r"\d{12}")
+_NAME: Final = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
+"""Of a role or a bucket."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     infra_options.add_stack(parser)
     parser.add_argument(
         "--data-bucket",
+        type=_name,
         action="append",
         metavar="NAME",
         default=[],
@@ -40,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--job-role",
+        type=_name,
         action="append",
         metavar="NAME",
         default=[],
@@ -72,6 +76,12 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
 
 def _line(item: policies.Statement) -> str:
     return f"{item.sid}: {'optional, for' if item.optional else 'without it,'} {item.why}"
+
+
+def _name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{printable(text, 60)!r} is not a name")
+    return text
 
 
 def _account(text: str) -> str:

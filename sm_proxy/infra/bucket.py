@@ -12,7 +12,7 @@ from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.infra.watch import Deadline, Say
 
-OURS: Final = ("build/", "sm_proxy/")
+OURS: Final = ("build/", "sm-proxy/")
 """Prefixes of what we put there: the contexts of image builds, and the input channel of jobs."""
 _BATCH: Final = 1000
 """DeleteObjects takes so many keys."""

@@ -24,6 +24,7 @@ _ARM: Final = re.compile(r"(?:a1|[a-z]+\d+g[a-z]*)\.")
 """Families of Graviton processors have a `g` after the generation: t4g, m7gd, c6gn."""
 _VPC: Final = re.compile(r"vpc-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 _SUBNET: Final = re.compile(r"subnet-(?:[0-9a-f]{8}|[0-9a-f]{17})")
+_BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PREFIX: Final = re.compile(r"10\.(\d{1,3})|172\.(1[6-9]|2\d|3[01])|192\.168")
 
 
@@ -97,6 +98,9 @@ class Plan:
                 f"the bastion cannot be replaced every {self.bastion_days} days",
                 f"Use {_DAYS[0]} to {_DAYS[-1]} days.",
             )
+        for name in self.data_buckets:
+            if not _BUCKET.fullmatch(name):
+                raise _usage(f"{name!r} is not the name of a bucket", "Leave s3:// out.")
         if self.existing is None:
             self._check_network()
 
@@ -135,11 +139,16 @@ class Plan:
             SmProxyError: `usage`, a value is wrong.
         """
         names = {item.name for item in fields(cls)}
-        known = {name: _frozen(value) for name, value in data.items() if name in names}
-        if known.get("existing"):
-            place = data["existing"]
-            known["existing"] = Existing(str(place["vpc_id"]), tuple(place["subnets"]))
-        return cls(**known)
+        try:
+            known = {name: _frozen(value) for name, value in data.items() if name in names}
+            if place := known.get("existing"):
+                known["existing"] = Existing(place["vpc_id"], tuple(place["subnets"]))
+            return cls(**known)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise _usage(
+                f"the template of the stack tells no plan that this version understands ({error})",
+                "Was it changed by hand? Use the version of sm-proxy that made the stack.",
+            ) from None
 
     def as_data(self) -> dict[str, Any]:
         """The plan in JSON, for the template's Metadata, where CloudFormation takes no null."""

@@ -59,7 +59,17 @@ def test_each_statement_is_explained_on_stderr(capsys: pytest.CaptureFixture[str
     assert "RemoteDebugTarget: optional, for " in printed.err
 
 
-def test_an_account_has_12_digits(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--account", "1234"), "12 digits"),
+        (("--data-bucket", "s3://data/"), "not a name"),
+        (("--job-role", "arn:aws:iam::111122223333:role/x"), "not a name"),
+    ],
+)
+def test_a_wrong_option_is_named(
+    words: tuple[str, str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit):
-        cli.main(["infra", "policy", "user", "--account", "1234"])
-    assert "12 digits" in capsys.readouterr().err
+        cli.main(["infra", "policy", "user", *words])
+    assert says in capsys.readouterr().err

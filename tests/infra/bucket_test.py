@@ -26,8 +26,8 @@ PAGES: list[dict[str, Any]] = [
         "NextVersionIdMarker": "v1",
     },
     {
-        "Versions": [version("sm_proxy/x/y", 5)],
-        "DeleteMarkers": [{"Key": "sm_proxy/x/z", "VersionId": "v2"}],
+        "Versions": [version("sm-proxy/x/y", 5)],
+        "DeleteMarkers": [{"Key": "sm-proxy/x/z", "VersionId": "v2"}],
     },
 ]
 
@@ -35,7 +35,7 @@ PAGES: list[dict[str, Any]] = [
 def test_contents_are_counted_by_prefix() -> None:
     aws = FakeAws(ListObjectVersions=list(PAGES))
     found = bucket.contents(aws, "b")
-    assert found.words == "build/ (2 objects, 2.1 MB), sm_proxy/ (2 objects, 5 bytes)"
+    assert found.words == "build/ (2 objects, 2.1 MB), sm-proxy/ (2 objects, 5 bytes)"
     assert found.others == ()
     assert aws.calls[1][1] == {
         "Bucket": "b",
@@ -70,8 +70,8 @@ def test_every_version_and_delete_marker_is_deleted() -> None:
             "Objects": [
                 {"Key": "build/a.zip", "VersionId": "v1"},
                 {"Key": "build/b.zip", "VersionId": "v1"},
-                {"Key": "sm_proxy/x/y", "VersionId": "v1"},
-                {"Key": "sm_proxy/x/z", "VersionId": "v2"},
+                {"Key": "sm-proxy/x/y", "VersionId": "v1"},
+                {"Key": "sm-proxy/x/z", "VersionId": "v2"},
             ],
             "Quiet": True,
         }

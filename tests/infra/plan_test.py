@@ -28,6 +28,7 @@ ZONES = ("eu-west-1a", "eu-west-1b")
         ({"bastion_type": "nano"}, "instance type"),
         ({"stack": "Sm_proxy"}, "lower-case"),
         ({"stack": "a" * 36}, "35"),
+        ({"data_buckets": ("s3://data",)}, "s3://"),
         ({"nat": "none"}, "--endpoints ssm,ssmmessages"),
     ],
 )
@@ -67,3 +68,21 @@ def test_an_id_must_look_like_one(vpc: str, subnets: tuple[str, ...]) -> None:
     with pytest.raises(SmProxyError) as caught:
         Existing(vpc, subnets)
     assert caught.value.code == "usage"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"region": "eu-west-1", "zones": 3},
+        {"region": "eu-west-1", "zones": [1, 2]},
+        {"region": "eu-west-1", "existing": {"vpc_id": "vpc-0a1b2c3d"}},
+        {"region": "eu-west-1", "existing": "vpc-0a1b2c3d"},
+        {"region": "eu-west-1", "zones": list(ZONES), "bastion_type": None},
+    ],
+)
+def test_a_plan_that_somebody_has_changed_is_refused(data: dict[str, Any]) -> None:
+    with pytest.raises(SmProxyError) as caught:
+        Plan.of_data(data)
+    assert caught.value.code == "usage"
+    assert "changed by hand" in caught.value.hint

@@ -7,8 +7,8 @@ from typing import Final
 
 from sm_proxy.infra.policies.statement import Scope, Statement
 
-_CHANNEL: Final = ("sm_proxy/*", "sm-proxy/channel/*")
-"""Where our files for a job are: in the stack's bucket, or in another bucket of the job."""
+CHANNEL: Final = "sm-proxy/channel"
+"""The folder of our files for jobs, in a bucket of the job: `launch/bucket.py`."""
 
 _KINDS: Final = ("training", "processing", "transform")
 OWN: Final[Mapping[str, str]] = {
@@ -47,7 +47,7 @@ def _jobs(scope: Scope) -> tuple[Statement, ...]:
         Statement(
             "BringOurFiles",
             ("s3:GetObject", "s3:PutObject"),
-            tuple(f"{arn}/{prefix}" for arn in buckets for prefix in _CHANNEL),
+            tuple(f"{arn}/{CHANNEL}/*" for arn in buckets),
             "our files do not get into the job",
         ),
         Statement(
@@ -88,10 +88,17 @@ def _images(scope: Scope) -> tuple[Statement, ...]:
     bucket = scope.s3(scope.bucket)
     return (
         Statement(
-            "FindImages",
-            ("ecr:DescribeImages", "ecr:DescribeRepositories"),
+            "FindRepositories",
+            ("ecr:DescribeRepositories",),
             repositories,
-            "`image build` does not know the repository and the image's digest",
+            "`image build` does not find the repository",
+        ),
+        Statement(
+            "LookAtImages",
+            ("ecr:DescribeImages", "ecr:ListTagsForResource"),
+            repositories,
+            "whether an image has changed, and whether a build may push to a repository",
+            optional=True,
         ),
         Statement(
             "SeeWhetherBuildsMayPush",
@@ -104,7 +111,7 @@ def _images(scope: Scope) -> tuple[Statement, ...]:
             "CreateRepositories",
             ("ecr:CreateRepository", "ecr:TagResource"),
             repositories,
-            "`image build` needs a repository that exists",
+            "`image build` into a repository that does not exist",
             {"StringEquals": {"aws:RequestTag/sm-proxy:role": "image"}},
             optional=True,
         ),

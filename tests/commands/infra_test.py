@@ -1,0 +1,58 @@
+"""`sm-proxy infra` and its actions."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+from sm_proxy import cli
+from sm_proxy.commands.infra import ACTIONS
+
+LOADED = """
+import sys
+from sm_proxy import cli
+assert cli.main(["infra", "policy", "bastion"]) == 0
+found = [name for name in sys.modules if name.startswith("sm_proxy.commands.infra_")]
+print(*sorted(found), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_each_action_is_a_module(action: str, capsys: pytest.CaptureFixture[str]) -> None:
+    module = importlib.import_module(f"sm_proxy.commands.infra_{action}")
+    assert callable(module.run)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["infra", action, "--help"])
+    assert ended.value.code == 0
+    words = " ".join(capsys.readouterr().out.split())
+    assert f"usage: sm-proxy infra {action} " in words
+    assert f"{ACTIONS[action][1:]}." in words
+
+
+def test_an_action_can_be_run_again_in_one_process(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = []
+    for _ in range(2):
+        assert cli.main(["infra", "policy", "bastion"]) == 0
+        shown.append(capsys.readouterr().out)
+    assert shown[0] == shown[1]
+
+
+def test_only_the_action_in_use_is_imported() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED], capture_output=True, text=True, check=True, timeout=60
+    )
+    names = ("infra_options", "infra_policy")
+    assert done.stderr.split() == [f"sm_proxy.commands.{name}" for name in names]
+
+
+@pytest.mark.parametrize("words", [(), ("moon",)])
+def test_no_action_is_a_usage_error(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["infra", *words])
+    assert ended.value.code == 2
+    assert "sm-proxy: usage: " in capsys.readouterr().err
