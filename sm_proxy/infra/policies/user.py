@@ -164,9 +164,12 @@ def _other_routes(scope: Scope) -> tuple[Statement, ...]:
         ),
         Statement(
             "SwitchRemoteDebugOn",
-            ("sagemaker:UpdateTrainingJob", "ssm:GetConnectionStatus"),
+            (
+                "iam:SimulatePrincipalPolicy",
+                *("sagemaker:UpdateTrainingJob", "ssm:GetConnectionStatus"),
+            ),
             ("*",),
-            "`enable-remote-debug`",
+            "`enable-remote-debug`, which also asks what the job's role lacks",
             optional=True,
         ),
         Statement(

@@ -76,6 +76,12 @@ def _start_session(call: Call) -> Iterator[Need]:
         yield Need(call.action, where)
 
 
+def _get_events(call: Call) -> Iterator[Need]:
+    yield Need(call.action, resources.of(call))
+    if call.params.get("unmask"):
+        yield Need("logs:Unmask", resources.of(call))
+
+
 def _create_job(call: Call) -> Iterator[Need]:
     resource = resources.of(call)
     yield Need(call.action, resource, new=True)
@@ -138,6 +144,7 @@ def _passed_to_ec2(call: Call) -> Iterator[Need]:
 
 _RULES: Final[Mapping[str, Callable[[Call], Iterator[Need]]]] = {
     "ssm:StartSession": _start_session,
+    "logs:GetLogEvents": _get_events,
     "sagemaker:CreateTrainingJob": _create_job,
     "sagemaker:CreateProcessingJob": _create_job,
     "codebuild:CreateProject": _create_project,
