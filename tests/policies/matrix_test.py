@@ -22,7 +22,7 @@ ELSEWHERE: Final = {
         (
             *("codebuild:BatchGetBuilds", "codebuild:BatchGetProjects", "codebuild:StartBuild"),
             *("codebuild:StopBuild", "ecr:CreateRepository", "ecr:DescribeRepositories"),
-            "ecr:TagResource",
+            *("ecr:ListTagsForResource", "ecr:TagResource"),
         ),
         "image build: tests/image",
     ),
