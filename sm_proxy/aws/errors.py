@@ -13,8 +13,11 @@ _EXPIRED: Final = frozenset(
     {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
 )
 _DENIED: Final = frozenset(
-    {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"}
+    {"403", "AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation"}
 )
+"""A number: S3's answer to a HEAD request has no body with a code."""
+_REQUEST_IDS: Final = frozenset({"x-amz-request-id", "x-amzn-requestid"})
+"""Headers that all answers of S3, or of the other services, have."""
 _UNKNOWN_KEY: Final = frozenset(
     {
         "AuthFailure",
@@ -116,9 +119,10 @@ def from_response(
 ) -> SmProxyError | ServiceError:
     """The error for a response of the service, or of a proxy in its place."""
     error = str(response.get("Error", {}).get("Code", ""))
-    if error.isdecimal():  # botocore found no error code, so it took the HTTP status
-        location = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("location", "")
-        return not_aws(action, error, location)
+    headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    # Without an error code in the response, botocore takes the HTTP status.
+    if error.isdecimal() and not _REQUEST_IDS & set(headers):
+        return not_aws(action, error, headers.get("location", ""))
     return _of_service(response, action, profile)
 
 

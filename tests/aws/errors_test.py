@@ -217,3 +217,16 @@ def test_the_line_of_a_broken_file_is_named() -> None:
     plain = errors.from_botocore(raised.ConfigParseError(path="/f"), ACTION, None)
     assert plain is not None
     assert plain.hint == "Correct that file."
+
+
+@pytest.mark.parametrize("header", ["x-amz-request-id", "x-amzn-requestid"])
+def test_an_answer_to_head_without_a_body_is_the_services(header: str) -> None:
+    def headed(status: str, **headers: str) -> Any:
+        response = {"Error": {"Code": status}, "ResponseMetadata": {"HTTPHeaders": headers}}
+        return errors.from_response(response, "s3:HeadObject", None)
+
+    absent = headed("404", **{header: "1"})
+    assert isinstance(absent, ServiceError)
+    assert absent.error == "404"
+    assert headed("403", **{header: "1"}).code == "access-denied"
+    assert headed("404", server="a proxy").code == "network"
