@@ -11,7 +11,7 @@ from typing import Any, Final
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.local.redaction import redact
+from sm_proxy.local import secret_values
 
 KEPT: Final = 300
 """How many of the last lines are kept, to find out why a build failed."""
@@ -112,8 +112,11 @@ def _address(build: Mapping[str, Any]) -> dict[str, str] | None:
 def _cleaned(line: str) -> str:
     """A line without control characters and colours, with its indentation.
 
+    Not `redact`, which also takes out what looks like a secret: here, that is a digest.
     Of a line that a program has written again and again, such as its progress, the last is left.
     """
     plain = _COLOUR.sub("", line).rstrip().rpartition("\r")[2].expandtabs()
     text = plain.lstrip(" ")
-    return " " * min(len(plain) - len(text), _DEEPEST) + printable(redact(text), _LONGEST)
+    return " " * min(len(plain) - len(text), _DEEPEST) + printable(
+        secret_values.strike(text), _LONGEST
+    )

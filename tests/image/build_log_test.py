@@ -64,6 +64,7 @@ def test_a_log_that_does_not_exist_yet_is_waited_for() -> None:
         ("", [""]),
         ("\u202ex", ["\ufffdx"]),
         ("x " * 1500, ["x " * 999 + "x\N{HORIZONTAL ELLIPSIS}"]),
+        ("1: digest: sha256:" + "ab12" * 16, ["1: digest: sha256:" + "ab12" * 16]),
         ("token is 5f3a-very-secret-value", ["token is [redacted]"]),
     ],
 )
