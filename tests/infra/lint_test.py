@@ -7,8 +7,8 @@ from cfnlint.api import lint
 
 from sm_proxy.infra import partition, template
 from sm_proxy.infra.plan import Plan
-from tests import soak
 from tests.infra.plans import REGIONS, VARIED, ZONES, plan
+from tests.soak import only_in_soak
 
 
 def findings(text: str, region: str) -> list[str]:
@@ -20,7 +20,7 @@ def test_nothing_is_found(made: Plan) -> None:
     assert findings(template.as_json(template.render(made)), made.region) == []
 
 
-@soak.only_in_soak
+@only_in_soak
 @pytest.mark.parametrize("region", REGIONS)
 @pytest.mark.parametrize("zones", ZONES)
 @pytest.mark.parametrize("nat", ["one", "per-zone", "none"])

@@ -57,7 +57,10 @@ _BUCKET: Final = (
     *("s3:PutBucketOwnershipControls", "s3:PutBucketPolicy", "s3:PutBucketPublicAccessBlock"),
     *("s3:PutBucketTagging", "s3:PutEncryptionConfiguration", "s3:PutLifecycleConfiguration"),
 )
-_PROJECT: Final = ("codebuild:CreateProject", "codebuild:DeleteProject", "codebuild:UpdateProject")
+_PROJECT: Final = (
+    *("codebuild:BatchGetProjects", "codebuild:CreateProject", "codebuild:DeleteProject"),
+    "codebuild:UpdateProject",
+)
 _LOG: Final = (
     *("logs:CreateLogGroup", "logs:DeleteLogGroup", "logs:PutRetentionPolicy"),
     *("logs:TagResource", "logs:UntagResource"),
@@ -116,8 +119,7 @@ def _ours(scope: Scope) -> tuple[Statement, ...]:
             "LookAround",
             (
                 *("autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeScalingActivities"),
-                *("codebuild:BatchGetProjects", "ec2:DescribeAvailabilityZones"),
-                *("ec2:DescribeInstances", "ec2:DescribeNetworkAcls"),
+                *("ec2:DescribeAvailabilityZones", "ec2:DescribeInstances"),
                 *("ec2:DescribeNetworkInterfaces", "ec2:DescribeRouteTables"),
                 *("ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcAttribute"),
                 *("ec2:DescribeVpcEndpointServices", "ec2:DescribeVpcEndpoints"),
