@@ -16,7 +16,7 @@ HOURS_A_MONTH: Final = 730
 PRICES: Final[Mapping[str, tuple[str, float]]] = {
     "nat": ("NAT gateway", 0.045),
     "address": ("public IPv4 address of a NAT gateway", 0.005),
-    "endpoint": ("interface endpoint, in each zone", 0.01),
+    "endpoint": ("interface endpoint in one zone", 0.01),
     "bastion": ("bastion", 0.0042),
     "disk": ("disk of the bastion, 8 GB of gp3", 0.0009),
 }

@@ -161,7 +161,7 @@ def _of_vpc(vpc: _Vpc, made: Collection[str]) -> Iterator[_Problem]:
     for service in sorted(made):
         if vpc.interfaces(service):
             what = f"there is an endpoint for {service} already, and a second one has no use"
-            yield _Problem(what, f"Leave {service} out of --endpoints.")
+            yield _Problem(what, f"Leave {service} out of --endpoints")
     if not made and not any(map(vpc.interfaces, SMALLEST)):
         return
     for attribute, option in _DNS.items():
@@ -179,7 +179,7 @@ def _of_subnet(vpc: _Vpc, subnet: str, made: Collection[str]) -> Iterator[_Probl
     zone = str(vpc.subnets[subnet].get("AvailabilityZone") or "")
     if zone and zone[:-1] != vpc.aws.region:
         what = f"it is in {zone}, and jobs run in availability zones of the region only"
-        yield _Problem(what, "Leave it out of --subnets.")
+        yield _Problem(what, "Leave it out of --subnets")
         return
     guarded = {name: vpc.interfaces(name) for name in SMALLEST if name not in made}
     if not vpc.leads_out(subnet):
@@ -204,7 +204,7 @@ def _closed_in(vpc: _Vpc, subnet: str, missing: list[str]) -> Iterator[_Problem]
                 f" --private-dns-enabled --region {region}"
             )
         else:
-            mend = f"Add --endpoints {','.join(missing)}, or a NAT gateway to the VPC."
+            mend = f"Add --endpoints {','.join(missing)}, or a NAT gateway to the VPC"
         yield _Problem(what, mend)
     tables = vpc.tables_of(subnet)
     gateways = subnet_egress.endpoints_for(vpc.endpoints, partition.S3, "Gateway")
@@ -213,8 +213,8 @@ def _closed_in(vpc: _Vpc, subnet: str, missing: list[str]) -> Iterator[_Problem]
         ids = " ".join(str(table.get("RouteTableId")) for table in tables)
         yield _Problem(
             f"no way to S3, where the data of jobs is ({why}, and no endpoint)",
-            f"aws ec2 create-vpc-endpoint --vpc-id {vpc.vpc_id} --service-name {name}"
-            f" --route-table-ids {ids} --region {region}",
+            f"aws ec2 create-vpc-endpoint --vpc-id {vpc.vpc_id} --vpc-endpoint-type Gateway"
+            f" --service-name {name} --route-table-ids {ids} --region {region}",
         )
 
 

@@ -43,7 +43,7 @@ def test_each_line_says_count_and_price() -> None:
     assert [line.text for line in cost.lines] == [
         "3 x NAT gateway at $0.0450 = $0.1350 an hour",
         "3 x public IPv4 address of a NAT gateway at $0.0050 = $0.0150 an hour",
-        "6 x interface endpoint, in each zone at $0.0100 = $0.0600 an hour",
+        "6 x interface endpoint in one zone at $0.0100 = $0.0600 an hour",
         "1 x bastion (t4g.nano) at $0.0042 = $0.0042 an hour",
         "1 x disk of the bastion, 8 GB of gp3 at $0.0009 = $0.0009 an hour",
     ]

@@ -116,8 +116,8 @@ def test_a_subnet_that_is_closed_in_is_told_what_it_lacks() -> None:
     assert f"{A}: no way to S3" in error.message
     assert "--endpoints ssm,ssmmessages" in error.hint
     assert error.hint.endswith(
-        f"aws ec2 create-vpc-endpoint --vpc-id {VPC} --service-name com.amazonaws.eu-west-1.s3"
-        " --route-table-ids rtb-main --region eu-west-1"
+        f"; aws ec2 create-vpc-endpoint --vpc-id {VPC} --vpc-endpoint-type Gateway"
+        " --service-name com.amazonaws.eu-west-1.s3 --route-table-ids rtb-main --region eu-west-1"
     )
 
 
@@ -184,7 +184,7 @@ def test_endpoints_need_the_vpcs_dns(off: str, option: str) -> None:
 def test_a_second_endpoint_for_a_service_is_refused() -> None:
     error = refusal(vpc_with(*PRIVATE), A, made=("ssm",))
     assert "an endpoint for ssm already" in error.message
-    assert error.hint == "Leave ssm out of --endpoints."
+    assert error.hint == "Leave ssm out of --endpoints"
 
 
 OURS = [{"Key": "sm-proxy:stack", "Value": "sm-proxy"}]
