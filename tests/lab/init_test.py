@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.conftest import NETWORKS, Runner, needs_root
+from tests.soak import only_in_soak
 
 # The parts of the supervisor that handle signals, without a lab.
 _SUPERVISOR = """
@@ -43,6 +44,7 @@ def test_programs_start_with_no_signal_blocked_or_ignored() -> None:
     assert _printed(program).split() == ["SigBlk:", "0" * 16, "SigIgn:", "0" * 16]
 
 
+@only_in_soak
 def test_the_lab_works_if_sigchld_is_ignored(lab: Runner) -> None:
     ignore = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); "
     lab.before = [sys.executable, "-c", ignore + "os.execv(sys.argv[1], sys.argv[1:])"]

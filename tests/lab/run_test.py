@@ -17,7 +17,7 @@ import pytest
 from sm_proxy.local import process_identity
 from tests.e2e.labs import SM_PROXY, Lab, lock_holders, running
 from tests.lab.conftest import ISOLATED, NETWORKS, Runner
-from tests.soak import SOAK
+from tests.soak import SOAK, only_in_soak
 from tests.waits import await_true
 
 PYTHON = [sys.executable, "-c"]
@@ -73,6 +73,7 @@ def program(path: Path, text: str) -> str:
     return str(path)
 
 
+@only_in_soak
 def test_the_lab_ignores_the_users_python_environment(lab: Runner, tmp_path: Path) -> None:
     for name in ("logging", "asyncio", "json"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('of somebody else')\n")
@@ -186,6 +187,7 @@ def test_a_status_before_training_is_kept_and_a_signal_ends_cmd_with_128_plus_n(
     )
 
 
+@only_in_soak
 def test_the_log_of_an_ended_job_has_its_marker(lab: Runner) -> None:
     code, output, _ = lab.run("--status", "MaxRuntimeExceeded", "--", *PYTHON, DESCRIBE + LOG)
     assert code == 0
@@ -241,6 +243,7 @@ subprocess.run([*{SM_PROXY!r}, "relaunch", os.environ["SM_PROXY_LAB_HOST"], "--d
     assert container["ContainerArguments"] == ["/opt/program/train", "train"], "as in its image"
 
 
+@only_in_soak
 def test_an_api_call_takes_the_latency_twice(lab: Runner) -> None:
     # The shortest of several: a busy machine delays some, not all.
     script = """
