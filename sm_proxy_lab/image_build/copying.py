@@ -46,7 +46,7 @@ class Copying:
         Raises:
             DockerError: a source does not exist, or there are several for one file.
         """
-        found = [path for name in names for path in self._find(name)]
+        found = [each for name in names for each in self._find(name)]
         as_folder = target.endswith(("/", "/."))
         if len(names) > 1 and not as_folder:
             raise DockerError(
@@ -54,7 +54,7 @@ class Copying:
                 "directory and end with a /"
             )
         as_folder = as_folder or len(found) > 1
-        for path in found:
+        for name, path in found:
             place = inside(self.root, target)
             if path.is_dir():
                 self._make(place)
@@ -64,7 +64,7 @@ class Copying:
                 self._extract(path, place)
             else:
                 if as_folder or place.is_dir():
-                    place = inside(self.root, posixpath.join(target, path.name))
+                    place = inside(self.root, posixpath.join(target, name))
                 self._make(place.parent)
                 self._file(path, place)
 
@@ -78,8 +78,8 @@ class Copying:
         place.chmod(0o644 if self.mode is None else self.mode)
         self._own(place)
 
-    def _find(self, name: str) -> list[Path]:
-        """The files that a source means; symlinks on the way are followed inside the source."""
+    def _find(self, name: str) -> list[tuple[str, Path]]:
+        """The names and paths that a source means; symlinks are followed inside the source."""
         root = self.source.root
         clean = posixpath.normpath(posixpath.join("/", name)).lstrip("/")
         if _GLOB & set(clean):
@@ -87,8 +87,8 @@ class Copying:
         else:
             names = [clean] if os.path.lexists(root / clean) else []
         names = [each for each in names if self.source.has(posixpath.normpath(each))]
-        found = [inside(root, each) for each in names]
-        if not found or not all(path.exists() for path in found):
+        found = [(posixpath.basename(each), inside(root, each)) for each in names]
+        if not found or not all(path.exists() for _, path in found):
             raise DockerError(
                 "failed to compute cache key: failed to calculate checksum of ref lab::context: "
                 f'"/{clean}": not found'

@@ -52,6 +52,9 @@ def main(argv: list[str] | None = None) -> int:
     except DockerError as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    except OSError as error:  # the lab's own trouble, such as a full disk
+        sys.stderr.write(f"ERROR: lab: {error}\n")
+        return 1
     except CallError as error:
         sys.stderr.write(f"{_refusal(error)}\n")
         return 1

@@ -61,13 +61,13 @@ class Tree:
             for files in found:
                 shutil.copytree(files, work, symlinks=True, dirs_exist_ok=True)
             return
-        empty = work / "empty"
+        empty, other = work / "empty", work / "other"  # an overlay has two layers below or more
         empty.mkdir()
-        work.chmod(0o755)
+        other.mkdir()
         lowers = [*reversed(found), base or empty]
         memory = work / "memory"
         memory.mkdir()
-        self._below = image_root.mount_lowers([*lowers, empty], work / "below")
+        self._below = image_root.mount_lowers([*lowers, other], work / "below")
         self.root = image_root.mount_overlay(lowers, memory)
         self._upper = memory / "upper"
         for name in store.gone(layers[-1]) if layers else ():

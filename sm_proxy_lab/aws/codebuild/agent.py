@@ -86,6 +86,8 @@ class Agent:
         self._log = BuildLog(client, build.group, build.stream)
         if build.has_log:
             self._open_log()
+        if build["environment"].get("privilegedMode"):
+            self.place.prepare_docker(self._log.say)
         build.leave(states.SUCCEEDED)
         build.enter("DOWNLOAD_SOURCE")
         self._check("DOWNLOAD_SOURCE")

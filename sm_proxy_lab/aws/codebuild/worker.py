@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -14,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sm_proxy_lab.aws.codebuild.shell import Shell
-from sm_proxy_lab.machines import sshd_binary
+from sm_proxy_lab.errors import LabError
+from sm_proxy_lab.machines import rootfs, sshd_binary
 from sm_proxy_lab.python import python_module
 
 if TYPE_CHECKING:
@@ -84,6 +86,16 @@ class Place:
             stand_in = self._folder / "bin" / program
             stand_in.write_text(f'#!/bin/sh\nexec {words} "$@"\n', encoding="utf-8")
             stand_in.chmod(0o755)
+
+    def prepare_docker(self, say: Callable[[str], None]) -> None:
+        """Build the root file system that stands in for public images, if this machine lacks it.
+
+        Its packages are downloaded, and the network of the build's commands is the lab's own.
+        """
+        if os.geteuid() != 0:
+            return
+        with contextlib.suppress(LabError):  # docker says it again, when it needs the root
+            rootfs.find("debian", [], say)
 
     def environment(self, build: Build, keys: Keys, variables: dict[str, str]) -> dict[str, str]:
         """The variables of the commands; what a build was given comes before the buildspec's."""
