@@ -32,6 +32,7 @@ def launched(
     isolated: bool = False,
     image: str = "",
     user: str = "",
+    **more: list[str],
 ) -> int:
     """Run a launcher; return its exit status."""
     spec = folder / "spec.json"
@@ -44,6 +45,7 @@ def launched(
         "root": str(folder),
         "argv": ["sh", "-c", program],
         "environment": {"PATH": os.environ["PATH"]},
+        **more,
     }
     spec.write_text(json.dumps(content), encoding="utf-8")
     return subprocess.run([sys.executable, "-c", launcher, str(spec)], check=False).returncode
@@ -116,6 +118,33 @@ def test_the_run_folder_of_the_image_is_visible_and_unchanged(tmp_path: Path) ->
     assert status == 7
     assert (image / "run" / "sshd" / "made").read_text() == "by the image"
     assert {file.name for file in (image / "run").iterdir()} == {"sshd"}
+
+
+@needs_debian
+def test_layers_lie_over_the_root(tmp_path: Path) -> None:
+    machine = tmp_path / "machine"
+    (machine / "etc").mkdir(parents=True)
+    (machine / "opt" / "ml").mkdir(parents=True)
+    (machine / "opt" / "ml" / "data").write_text("of the job")
+    for name in ("lower", "upper"):
+        (tmp_path / name / "opt" / "app").mkdir(parents=True)
+        (tmp_path / name / "opt" / "app" / name).write_text(name)
+        (tmp_path / name / "opt" / "app" / "both").write_text(name)
+    script = """
+        cd /opt && grep -q upper app/both && grep -q lower app/lower && grep -q job ml/data || exit 9
+        test -e /usr/bin/busybox && test ! -e /usr/sbin/dropbear && exit 7
+    """
+    layers = [str(tmp_path / name) for name in ("lower", "upper")]
+    image = str(rootfs.find("dropbear", []))
+    hidden = ["usr/sbin/dropbear"]
+    done = launched(
+        _MAIN, machine, script, isolated=True, image=image, layers=layers, hidden=hidden
+    )
+    assert done == 7
+    assert sorted(path.name for path in (tmp_path / "upper" / "opt" / "app").iterdir()) == [
+        "both",
+        "upper",
+    ]
 
 
 @needs_debian
