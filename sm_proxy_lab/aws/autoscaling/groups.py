@@ -32,6 +32,7 @@ class Group:
     Attributes:
         access_key: of the caller who made it, or changed it last: its instances are launched with
             that caller's permissions.
+        via: the services through which that caller came, and this one.
         settings: parameters of CreateAutoScalingGroup and UpdateAutoScalingGroup.
     """
 
@@ -39,6 +40,7 @@ class Group:
     region: str
     arn: str
     access_key: str
+    via: str
     settings: dict[str, Any]
     tags: list[dict[str, Any]]
     created: dt.datetime = field(default_factory=now)

@@ -60,7 +60,7 @@ class AutoScaling:
 
     def notice(self, call: Call) -> None:
         """Replace instances that a call to EC2 has ended."""
-        if call.operation not in _ENDS or call.via == _VIA:
+        if call.operation not in _ENDS or call.via.endswith(_VIA):
             return
         for group in self._all(call.region):
             self._converge(group, "an instance was taken out of service")
@@ -87,6 +87,7 @@ class AutoScaling:
                 region=call.region,
                 arn=call.arn("autoscaling", place),
                 access_key=call.access_key or "",
+                via=_through(call),
                 settings={key: request[key] for key in _KEPT if key in request},
                 tags=list(request.get("Tags", [])),
             )
@@ -106,7 +107,8 @@ class AutoScaling:
             desired = min(max(int(settings["DesiredCapacity"]), smallest), largest)
             settings["DesiredCapacity"] = desired
         _check(settings)
-        group.settings, group.access_key = settings, call.access_key or ""
+        group.settings = settings
+        group.access_key, group.via = call.access_key or "", _through(call)
         self._converge(group, "a user request updated the AutoScalingGroup")
         return {}
 
@@ -167,7 +169,7 @@ class AutoScaling:
         """
         # The service looks after instances with a role of its own; it launches them for the caller.
         clients = inside.Clients(self._app, group.region, account.ACCESS_KEY, _VIA)
-        launching = inside.Clients(self._app, group.region, group.access_key, _VIA)
+        launching = inside.Clients(self._app, group.region, group.access_key, group.via)
         with group.lock:
             self._drop_dead(clients("ec2"), group)
             while len(group.members) > group.desired:
@@ -206,6 +208,11 @@ class AutoScaling:
 
 
 _BAD_TOKEN: Final = AwsError("InvalidNextToken", "The NextToken value is not valid.")
+
+
+def _through(call: Call) -> str:
+    """The services through which this one calls others for a caller, the first one first."""
+    return f"{call.via},{_VIA}" if call.via else _VIA
 
 
 def _fail(group: Group, cause: str, error: ClientError) -> None:

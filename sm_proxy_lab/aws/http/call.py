@@ -29,8 +29,8 @@ class Call:
         params: The parameters: the JSON body or the form, empty for the other protocols.
         access_key: None if the request has no signature.
         identity: who makes it; None until the app has looked it up.
-        via: the service that makes the call for the caller, such as `cloudformation`; empty if the
-            caller makes it.
+        via: the service that makes the call for the caller, such as `cloudformation`; several, the
+            first one first, with commas; empty if the caller makes it.
         needed: the IAM actions that were checked for it, if the caller has policies.
     """
 

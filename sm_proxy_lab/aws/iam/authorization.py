@@ -92,7 +92,8 @@ class Authorization:
         if identity.is_user:
             context["aws:username"] = (identity.name,)
         if call.via:
-            context["aws:calledvia"] = (f"{call.via}.amazonaws.com",)
+            services = call.via.split(",")
+            context["aws:calledvia"] = tuple(f"{name}.amazonaws.com" for name in services)
         if "InstanceOSUser" in call.params:
             context["ec2:osuser"] = (str(call.params["InstanceOSUser"]),)
         return context
