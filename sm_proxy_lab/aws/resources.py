@@ -136,9 +136,12 @@ def _kms(call: Call, params: dict[str, Any]) -> str:
 
 
 def _s3(call: Call, _params: dict[str, Any]) -> str:
-    """A bucket or an object; an action on a bucket is about the bucket, whatever its query."""
-    if not s3_names.place(call.path)[0]:
+    """A bucket or an object; DeleteObjects names its objects in the body."""
+    bucket, key = s3_names.place(call.path)
+    if not bucket:
         return "*"
+    if call.operation == "DeleteObject" and not key:
+        return f"arn:{call.partition}:s3:::{bucket}/*"
     return f"arn:{call.partition}:s3:::{unquote(call.path).strip('/')}"
 
 

@@ -84,7 +84,7 @@ class Authorization:
         """What the context says about the caller and the request, whatever is asked for."""
         context: dict[str, tuple[str, ...]] = {
             "aws:userid": (self._roles.user_id(identity),),
-            "aws:principalarn": (identity.entity or identity.arn,),
+            "aws:principalarn": (self._entity(call, identity),),
             "aws:principalaccount": (ACCOUNT,),
             "aws:requestedregion": (call.region,),
             "aws:viaawsservice": (str(bool(call.via)).lower(),),
@@ -97,3 +97,14 @@ class Authorization:
         if "InstanceOSUser" in call.params:
             context["ec2:osuser"] = (str(call.params["InstanceOSUser"]),)
         return context
+
+    def names(self, call: Call) -> set[str]:
+        """The names by which a resource's policy may mean the caller, or the caller's account."""
+        root = f"arn:{call.partition}:iam::{ACCOUNT}:root"
+        identity = call.identity
+        own = {identity.arn, self._entity(call, identity)} if identity else set()
+        return {ACCOUNT, root} | own
+
+    def _entity(self, call: Call, identity: Identity) -> str:
+        """The ARN of the caller's role or user."""
+        return identity.entity or self._roles.caller_arn(call.partition)

@@ -54,7 +54,7 @@ def decide(
     missing: set[str] = set()
     for name, document in documents.items():
         variables = context if document.get("Version") == VARIABLES_SINCE else None
-        for statement in _listed(document.get("Statement", [])):
+        for statement in statements(document):
             if not _fits(statement, action, resource, variables):
                 continue
             block = statement.get("Condition", {})
@@ -89,8 +89,8 @@ def trusts(
         ALLOWED, EXPLICIT_DENY or IMPLICIT_DENY.
     """
     outcome = IMPLICIT_DENY
-    for statement in _listed(document.get("Statement", [])):
-        if not _is_about(statement.get("Principal", {}), kind, names):
+    for statement in statements(document):
+        if not is_about(statement.get("Principal", {}), kind, names):
             continue
         if not _among(statement, "Action", action.lower()):
             continue
@@ -102,7 +102,14 @@ def trusts(
     return outcome
 
 
-def _is_about(principal: str | dict[str, Any], kind: str, names: Collection[str]) -> bool:
+def statements(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The statements of a policy."""
+    found: list[dict[str, Any]] = _listed(document.get("Statement", []))
+    return found
+
+
+def is_about(principal: str | dict[str, Any], kind: str, names: Collection[str]) -> bool:
+    """Whether a statement's `Principal` means one of the names."""
     given = [principal] if isinstance(principal, str) else _listed(principal.get(kind, []))
     return any(name == "*" or name in names for name in given)
 

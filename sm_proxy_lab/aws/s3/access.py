@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from sm_proxy_lab.aws.http import s3_names
-from sm_proxy_lab.aws.s3 import buckets, signature
+from sm_proxy_lab.aws.s3 import bucket_policy, buckets, signature
 
 if TYPE_CHECKING:
     from sm_proxy_lab.aws.faults import Faults
@@ -33,7 +33,7 @@ def check(call: Call, keys: Keys | None, authorization: Authorization, faults: F
     for needed in _needed(call):
         faults.check_action(needed)
         authorization.check(needed)
-    buckets.check(call)
+    bucket_policy.check(call, buckets.check(call), authorization)
 
 
 def _needed(call: Call) -> list[Call]:

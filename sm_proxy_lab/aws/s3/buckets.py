@@ -20,10 +20,13 @@ _OF_SDK = re.compile(rf"sagemaker-([a-z0-9-]+-\d)-{ACCOUNT}")
 _ANYWHERE = {"CreateBucket", "GetBucketLocation"}
 
 
-def check(call: Call) -> None:
+def check(call: Call) -> Any | None:
     """Make a bucket that should be there, and refuse a request to another region's bucket.
 
     All buckets of the lab belong to its account.
+
+    Returns:
+        Moto's bucket; None if there is none.
 
     Raises:
         AwsError: PermanentRedirect, with the bucket's region; AccessDenied, another owner is
@@ -31,12 +34,12 @@ def check(call: Call) -> None:
     """
     name, _ = s3_names.place(call.path)
     if not name or call.operation == "CreateBucket":
-        return
+        return None
     if call.headers.get("x-amz-expected-bucket-owner", ACCOUNT) != ACCOUNT:
         raise AwsError("AccessDenied", "Access Denied", 403)
     bucket = _find(name)
     if bucket is None or call.operation in _ANYWHERE or bucket.region_name == call.region:
-        return
+        return bucket
     message = (
         "The bucket you are attempting to access must be addressed using the specified endpoint. "
         "Please send all future requests to this endpoint."
