@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.e2e import accounts
-from tests.e2e.labs import SM_PROXY, Lab, code_of, last_line, running
+from tests.e2e.labs import SM_PROXY, Job, Lab, code_of, last_line, running
 from tests.lab.conftest import needs_debian
 from tests.soak import only_in_soak
 from tests.waits import await_true
@@ -38,6 +39,67 @@ def ours(lab: Lab, *words: str, status: int = 0, **options: Any) -> str:
     assert done.returncode == status, (done.stdout.decode(), done.stderr.decode())
     assert b"Traceback" not in done.stderr
     return done.stdout.decode()
+
+
+def context(folder: Path) -> Path:
+    """The build context of the article's image."""
+    shutil.copytree(_ARTICLE, folder, dirs_exist_ok=True)
+    (folder / "authorized_keys").write_text("ssh-ed25519 AAAA somebody@cloud9\n")
+    return folder
+
+
+def request(lab: Lab, file: Path, image: str, name: str) -> Path:
+    """A request for a job as the article's Estimator makes it, without a network."""
+    stack = accounts.outputs(lab)
+    asked = {
+        "TrainingJobName": name,
+        "AlgorithmSpecification": {"TrainingImage": image, "TrainingInputMode": "File"},
+        "RoleArn": stack["JobRole"],
+        "OutputDataConfig": {"S3OutputPath": f"s3://{stack['Bucket']}/sm_proxy/output"},
+        "ResourceConfig": {
+            "InstanceType": "ml.m5.xlarge",
+            "InstanceCount": 1,
+            "VolumeSizeInGB": 30,
+        },
+        "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
+    }
+    file.write_text(json.dumps(asked))
+    return file
+
+
+def test_three_commands_lead_from_an_empty_account_to_ssh(account: Lab, tmp_path: Path) -> None:
+    ours(account, "infra", "deploy", "--yes", "--zones", "3")
+    build = ("image", "build", str(context(tmp_path / "c")), "--repository", "byoc-debug:latest")
+    told = ours(account, *build, "--init")
+    image = told.splitlines()[-1]
+    assert image.partition("@")[0].endswith("/byoc-debug")
+    file = request(account, tmp_path / "job.json", image, "byoc")
+    with accounts.role_with(account, "user") as keys:
+        for words, action in (
+            (("infra", "deploy", "--yes"), "cloudformation:DescribeStacks"),
+            (build, "codebuild:BatchGetProjects"),
+            (("launch", str(file)), "ecr:BatchGetImage"),
+        ):
+            done = account.sm_proxy(*words, env=keys, **_SLOW)
+            assert done.returncode == 1
+            assert action in last_line(done)
+    host = ours(account, "launch", str(file)).splitlines()[-1].removeprefix("ssh ")
+    job = Job(account, host.removeprefix("sm-"))
+    job.until("Training")
+    assert account.ok(host, "true") == b""
+    assert account.ok(host, "cat /opt/program/built").strip().isdigit()
+    assert code_of(account.sm_proxy("infra", "delete", "--yes")) == "in-use"
+
+    ours(account, "infra", "pause")
+    account.forget()
+    refused = account.ssh(host, "true")
+    assert code_of(refused) == "no-bastion"
+    assert b"infra resume" in refused.stderr
+    ours(account, "infra", "resume")
+    account.ok(host, "kill -INT 1")  # the program would wait for five minutes
+    job.until("Failed")
+    await_true(lambda: not interfaces(account), 60)
+    ours(account, "infra", "delete", "--yes", "--images")
 
 
 _REASON = "The maximum number of addresses has been reached. (Service: Ec2, Status Code: 400)"
@@ -82,3 +144,13 @@ def test_other_networks_come_and_go(account: Lab, words: tuple[str, ...]) -> Non
     status = json.loads(ours(account, "infra", "status", "--json"))["data"]
     assert status["status"] == "CREATE_COMPLETE"
     ours(account, "infra", "delete", "--yes")
+
+
+def interfaces(lab: Lab) -> list[str]:
+    """The network interfaces of SageMaker."""
+    found: list[str] = lab.python(
+        "answer = [i['NetworkInterfaceId'] for i in"
+        " client('ec2').describe_network_interfaces()['NetworkInterfaces']"
+        " if 'SageMaker' in i['Description']]"
+    )
+    return found
