@@ -16,6 +16,7 @@ from sm_proxy.image.repository import ROLE_TAG
 _TELLING: Final = re.compile(
     r"\b(?:ERROR|error|Error|denied|toomanyrequests|unauthorized|failed to|fatal)\b"
 )
+_STEP: Final = re.compile(r"^(?:#\d+ )?(?:ERROR: )?")
 _HOSTS_OWN: Final = "[Container] "
 """What CodeBuild's agent puts before its own lines."""
 _SHOWN: Final = 3
@@ -133,11 +134,16 @@ def _phase(build: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _telling(lines: Iterable[str]) -> list[str]:
-    """The last lines that tell of an error, without repetitions."""
+    """The last lines that tell of an error, without repetitions: the last says all of it."""
     found = dict.fromkeys(
         line.strip() for line in lines if _TELLING.search(line) and not line.startswith(_HOSTS_OWN)
     )
-    return [printable(line, _LONGEST) for line in list(found)[-_SHOWN:]]
+    last = list(found)[-_SHOWN:]
+    return [
+        printable(line, _LONGEST)
+        for number, line in enumerate(last)
+        if not any(_STEP.sub("", line) in later for later in last[number + 1 :])
+    ]
 
 
 def _remedy(status: str, phase: str, evidence: str, project: Project) -> str:

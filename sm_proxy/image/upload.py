@@ -59,7 +59,8 @@ def ensure(
         return False
     body = _Reported(file, progress("uploading", archive.size, on_status))
     try:
-        aws.call("s3", "PutObject", **place, Body=body, ChecksumSHA256=archive.checksum)
+        checksum = {"ChecksumAlgorithm": "SHA256", "ChecksumSHA256": archive.checksum}
+        aws.call("s3", "PutObject", **place, **checksum, Body=body)
     except ServiceError as error:
         if error.error != "NoSuchBucket":
             raise error.as_failure() from None

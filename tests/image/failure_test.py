@@ -120,3 +120,9 @@ def test_hostile_words_are_cleaned_and_cut() -> None:
     message, _ = explained("BUILD", "\x1b[31m" + "x" * 9000, "ERROR \x1b]0;" + "y" * 9000)
     assert "\x1b" not in message
     assert len(message) < 1500
+
+
+def test_an_error_that_is_repeated_is_told_once() -> None:
+    why = 'process "/bin/sh -c exit 3" did not complete successfully: exit code: 3'
+    message, _ = explained("BUILD", "", f"#3 ERROR: {why}", f"ERROR: failed to solve: {why}")
+    assert message.count(why) == 1

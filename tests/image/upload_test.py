@@ -30,6 +30,7 @@ def test_a_new_one_is_uploaded_with_its_checksum() -> None:
             "Bucket": "the-bucket",
             "Key": f"build/{'ab' * 32}.zip",
             "ExpectedBucketOwner": ACCOUNT,
+            "ChecksumAlgorithm": "SHA256",
             "ChecksumSHA256": MADE.checksum,
         }
         return {}

@@ -59,15 +59,20 @@ def spec(env: dict[str, Any] | None = None, **phases: Any) -> str:
     return json.dumps({"version": "0.2", "env": env or {}, "phases": full})
 
 
-def upload(lab: Lab, files: dict[str, str]) -> str:
-    """Put a zip with files into a new bucket; return its location, `BUCKET/KEY`."""
-    s3: Any = botocore.session.Session().create_client(
+def s3_of(lab: Lab) -> Any:
+    """A client for the lab's S3, with the keys of its account."""
+    return botocore.session.Session().create_client(
         "s3",
         region_name=REGION,
         endpoint_url=lab.endpoint,
         aws_access_key_id=account.ACCESS_KEY,
         aws_secret_access_key=account.SECRET_KEY,
     )
+
+
+def upload(lab: Lab, files: dict[str, str]) -> str:
+    """Put a zip with files into a new bucket; return its location, `BUCKET/KEY`."""
+    s3 = s3_of(lab)
     bucket = f"source-{uuid.uuid4().hex[:8]}"
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
