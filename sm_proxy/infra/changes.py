@@ -17,7 +17,6 @@ Action: TypeAlias = Literal["add", "remove", "change", "replace"]
 _REPLACING: Final[dict[str, frozenset[str]]] = {
     "AWS::AutoScaling::AutoScalingGroup": frozenset({"AutoScalingGroupName"}),
     "AWS::CodeBuild::Project": frozenset({"Name"}),
-    "AWS::EC2::EIP": frozenset({"Domain"}),
     "AWS::EC2::LaunchTemplate": frozenset({"LaunchTemplateName"}),
     "AWS::EC2::NatGateway": frozenset({"SubnetId", "AllocationId", "ConnectivityType"}),
     "AWS::EC2::Route": frozenset({"RouteTableId", "DestinationCidrBlock"}),
@@ -27,8 +26,9 @@ _REPLACING: Final[dict[str, frozenset[str]]] = {
         {"GroupId", "IpProtocol", "FromPort", "ToPort", "SourceSecurityGroupId"}
     ),
     "AWS::EC2::Subnet": frozenset({"AvailabilityZone", "CidrBlock", "VpcId"}),
-    "AWS::EC2::SubnetRouteTableAssociation": frozenset({"SubnetId"}),
+    "AWS::EC2::SubnetRouteTableAssociation": frozenset({"RouteTableId", "SubnetId"}),
     "AWS::EC2::VPC": frozenset({"CidrBlock"}),
+    "AWS::EC2::VPCGatewayAttachment": frozenset({"VpcId"}),
     "AWS::EC2::VPCEndpoint": frozenset({"ServiceName", "VpcEndpointType", "VpcId"}),
     "AWS::IAM::InstanceProfile": frozenset({"InstanceProfileName", "Path"}),
     "AWS::IAM::ManagedPolicy": frozenset({"Description", "ManagedPolicyName", "Path"}),

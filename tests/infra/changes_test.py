@@ -9,6 +9,7 @@ import pytest
 from sm_proxy.infra import changes
 from sm_proxy.infra.changes import Deployed
 from tests.infra.fake_cloudformation import TEMPLATE
+from tests.infra.plans import LARGEST, VARIED, resources
 
 VALUES = {"Prefix": "10.0", "BastionCount": "1"}
 
@@ -91,3 +92,18 @@ def test_attributes_and_substitutions_are_references_too() -> None:
         new["Resources"]["Vpc"]["Properties"]["CidrBlock"] = "10.9.0.0/16"
         found = changes.between(Deployed(old, VALUES), Deployed(new, VALUES))
         assert "JobGroup" in [change.logical_id for change in found if change.action == "replace"]
+
+
+def test_what_cannot_change_in_place_is_what_cloudformations_registry_says() -> None:
+    from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER  # it takes a second
+
+    used: dict[str, set[str]] = {}
+    for wanted in (LARGEST, *VARIED.values()):
+        for item in resources(wanted).values():
+            used.setdefault(item["Type"], set()).update(item.get("Properties") or {})
+    for kind, names in used.items():
+        schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema
+        fixed = {
+            path.removeprefix("/properties/") for path in schema.get("createOnlyProperties", ())
+        }
+        assert names & fixed == names & changes._REPLACING.get(kind, frozenset()), kind
