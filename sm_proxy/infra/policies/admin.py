@@ -29,8 +29,8 @@ _NETWORK: Final = (
     *("ec2:DeleteVpcEndpoints", "ec2:DetachInternetGateway", "ec2:DisassociateAddress"),
     *("ec2:DisassociateRouteTable", "ec2:ModifyLaunchTemplate", "ec2:ModifySubnetAttribute"),
     *("ec2:ModifyVpcAttribute", "ec2:ModifyVpcEndpoint", "ec2:ReleaseAddress"),
-    *("ec2:ReplaceRoute", "ec2:RevokeSecurityGroupEgress", "ec2:RevokeSecurityGroupIngress"),
-    *("ec2:RunInstances", "route53:AssociateVPCWithHostedZone"),
+    *("ec2:ReplaceRoute", "ec2:ReplaceRouteTableAssociation", "ec2:RevokeSecurityGroupEgress"),
+    *("ec2:RevokeSecurityGroupIngress", "ec2:RunInstances", "route53:AssociateVPCWithHostedZone"),
 )
 _LOOK: Final = (
     *("ec2:Describe*", "logs:DescribeLogGroups", "logs:ListTagsForResource"),

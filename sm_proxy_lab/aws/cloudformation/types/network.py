@@ -171,11 +171,25 @@ class RouteTableAssociation(ResourceType):
     """AWS::EC2::SubnetRouteTableAssociation."""
 
     def create(self, context: Context, properties: Properties) -> Made:
-        """Give a subnet its route table."""
+        """Give a subnet its route table, or another one: a subnet has one association.
+
+        The registry's handler may call ReplaceRouteTableAssociation when it creates.
+        """
         ec2 = context.client("ec2")
-        made = ec2.associate_route_table(
-            RouteTableId=properties["RouteTableId"], SubnetId=properties["SubnetId"]
-        )["AssociationId"]
+        table, subnet = properties["RouteTableId"], properties["SubnetId"]
+        inside = [{"Name": "association.subnet-id", "Values": [subnet]}]
+        before = [
+            item["RouteTableAssociationId"]
+            for found in ec2.describe_route_tables(Filters=inside)["RouteTables"]
+            for item in found["Associations"]
+            if item.get("SubnetId") == subnet
+        ]
+        if before:
+            made = ec2.replace_route_table_association(AssociationId=before[0], RouteTableId=table)[
+                "NewAssociationId"
+            ]
+        else:
+            made = ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)["AssociationId"]
         ec2.describe_route_tables(RouteTableIds=[properties["RouteTableId"]])
         return Made(made, {"Id": made})
 

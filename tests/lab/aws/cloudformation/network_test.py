@@ -64,3 +64,19 @@ def test_a_network_is_made_and_nothing_of_it_is_left(lab: Lab, zones: int, nat: 
     assert account(lab, REGION) != before
     assert stack.delete(made)["StackStatus"] == "DELETE_COMPLETE", stack.reasons(made)
     assert account(lab, REGION) == before
+
+
+def test_a_subnet_has_one_route_table_after_another_plan(lab: Lab) -> None:
+    stack = Stack(lab, REGION)
+    made = stack.create(body(plan(2, "one", stack=stack.name)))
+    assert stack.ended()["StackStatus"] == "CREATE_COMPLETE", stack.reasons()
+    stack.update(body(plan(2, "per-zone", stack=stack.name)))
+    assert stack.ended()["StackStatus"] == "UPDATE_COMPLETE", stack.reasons()
+    resources = stack.client.describe_stack_resources(StackName=made)["StackResources"]
+    ids = {item["LogicalResourceId"]: item["PhysicalResourceId"] for item in resources}
+    ec2 = lab.client("ec2")
+    for number in (1, 2):
+        inside = [{"Name": "association.subnet-id", "Values": [ids[f"PrivateSubnet{number}"]]}]
+        (table,) = ec2.describe_route_tables(Filters=inside)["RouteTables"]
+        assert table["RouteTableId"] == ids[f"PrivateRoutes{number}"]
+    stack.delete(made)
