@@ -78,5 +78,8 @@ def parse(document: Mapping[str, Any]) -> ImageConfig:
         packages=tuple(labels.get(f"{LABEL}packages", "").split()),
         files=labels.get(f"{LABEL}files", ""),
         layers=tuple(built.get("layers", ())),
-        hidden=(*labels.get(f"{LABEL}hide", "").split(), *built.get("gone", ())),
+        hidden=(
+            *labels.get(f"{LABEL}hide", "").split(),
+            *(f"/{name}" for name in built.get("gone", ())),
+        ),
     )

@@ -86,12 +86,12 @@ class Agent:
         self._log = BuildLog(client, build.group, build.stream)
         if build.has_log:
             self._open_log()
-        if build["environment"].get("privilegedMode"):
-            self.place.prepare_docker(self._log.say)
         build.leave(states.SUCCEEDED)
         build.enter("DOWNLOAD_SOURCE")
         self._check("DOWNLOAD_SOURCE")
         spec = self._download(client)
+        if spec.uses_docker:
+            self.place.prepare_docker(self._log.say)
         self._environment = self.place.environment(build, client.keys, spec.variables)
         self._leave("DOWNLOAD_SOURCE")
         self._run_phases(spec)

@@ -50,6 +50,12 @@ class Buildspec:
     exported: tuple[str, ...] = ()
     shell: str = "sh"
 
+    @property
+    def uses_docker(self) -> bool:
+        """Whether a command seems to build an image."""
+        commands = (command for phase in self.phases.values() for command in phase.commands)
+        return any("docker" in command and "build" in command for command in commands)
+
 
 def parse(text: str) -> Buildspec:
     """Read a buildspec in YAML or JSON.

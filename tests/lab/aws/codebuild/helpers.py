@@ -97,7 +97,8 @@ def describe(lab: Lab, build: str) -> dict[str, Any]:
 
 def ended(lab: Lab, build: str) -> dict[str, Any]:
     """Wait for the end of a build; return what BatchGetBuilds says."""
-    await_true(lambda: describe(lab, build)["buildComplete"], 60, lambda: describe(lab, build))
+    # The first build with docker on a machine makes the lab's Debian root.
+    await_true(lambda: describe(lab, build)["buildComplete"], 250, lambda: describe(lab, build))
     return describe(lab, build)
 
 
