@@ -239,7 +239,7 @@ class Aws:
         Args:
             service: botocore's name, such as `sagemaker`.
             operation: the API's name, such as `DescribeTrainingJob`.
-            **parameters: as the API spells them.
+            **parameters: as the API spells them. A file must be at its start.
 
         Raises:
             SmProxyError: for credentials, permissions, throttling or the network.
@@ -252,6 +252,7 @@ class Aws:
                 if error.code != "throttled":
                     raise
             time.sleep(random.uniform(shortest, longest))  # noqa: S311 - jitter
+            _rewind(parameters)
         return self._call(service, operation, parameters)
 
     def call_if_allowed(
@@ -367,6 +368,13 @@ class Aws:
         with contextlib.suppress(BotoCoreError):
             return dict(self._session.get_scoped_config())
         return {}
+
+
+def _rewind(parameters: Mapping[str, Any]) -> None:
+    """Begin again with a file to upload: the call that failed has read it."""
+    for value in parameters.values():
+        if hasattr(value, "seek"):
+            value.seek(0)
 
 
 class _Answer(dict[str, Any]):

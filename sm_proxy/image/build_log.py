@@ -17,6 +17,8 @@ KEPT: Final = 300
 """How many of the last lines are kept, to find out why a build failed."""
 _LONGEST: Final = 2000
 _DEEPEST: Final = 40
+_AFTER_THE_END: Final = 40
+"""How many lines the host may print after the last phase with commands."""
 _COLOUR: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 _LAG_S: Final = 2.0
 """How long the last lines may take to come."""
@@ -73,7 +75,9 @@ class BuildLog:
 
     def _has_ended(self) -> bool:
         """Whether the host has printed what it prints after the last command."""
-        return any("Phase complete: POST_BUILD" in line for line in list(self.last)[-4:])
+        return any(
+            "Phase complete: POST_BUILD" in line for line in list(self.last)[-_AFTER_THE_END:]
+        )
 
     def _page(self, build: Mapping[str, Any]) -> dict[str, Any] | None:
         where = _address(build)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import socket
@@ -173,6 +174,22 @@ def test_a_throttled_call_ends_after_some_tries(server: Server, pauses: list[flo
     assert "sagemaker:DescribeTrainingJob" in error.message
     assert len(server.requests) == 9
     assert 0.8 < sum(pauses) < 14
+
+
+def test_a_repeated_upload_begins_again(
+    monkeypatch: pytest.MonkeyPatch, pauses: list[float]
+) -> None:
+    sent: list[bytes] = []
+
+    def call(_: Aws, __: str, ___: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        sent.append(parameters["Body"].read())
+        if len(sent) < 3:
+            raise SmProxyError("throttled", "slow down")
+        return {}
+
+    monkeypatch.setattr(Aws, "_call", call)
+    Aws(region="eu-west-1").call("s3", "PutObject", Body=io.BytesIO(b"zip"))
+    assert sent == [b"zip"] * 3
 
 
 def test_the_pauses_are_random(server: Server, pauses: list[float]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import pytest
 from sm_proxy.image import buildspec
 from sm_proxy.image.buildspec import Order
 from sm_proxy.image.names import Registry
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="CodeBuild's hosts have a shell")
 
 HOST = "111122223333.dkr.ecr.eu-west-1.amazonaws.com"
 OWN = Registry(HOST, "111122223333", "eu-west-1")
