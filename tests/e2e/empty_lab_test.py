@@ -10,10 +10,10 @@ import pytest
 
 from tests.e2e.labs import Lab, code_of, running
 from tests.lab.conftest import NETWORKS
-from tests.soak import cases
+from tests.soak import only_in_soak
 from tests.waits import await_true
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, only_in_soak]  # infra_test.py has what is most important
 
 _NETWORK = """
 import json, pathlib, os
@@ -78,7 +78,7 @@ def pings():
 _ALL = [(network, region) for network in NETWORKS for region in ("us-east-1", "eu-west-1")]
 
 
-@pytest.fixture(params=cases(_ALL, _ALL[1:2]), ids="-".join)
+@pytest.fixture(params=_ALL, ids="-".join)
 def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
     network, region = request.param
     with running(tmp_path, "--empty", "--network", network) as lab:

@@ -146,6 +146,35 @@ def test_other_networks_come_and_go(account: Lab, words: tuple[str, ...]) -> Non
     ours(account, "infra", "delete", "--yes")
 
 
+@only_in_soak
+def test_a_second_stack_uses_the_vpc_of_the_first(account: Lab) -> None:
+    ours(account, "infra", "deploy", "--yes", "--zones", "2")
+    first = accounts.outputs(account)
+    place = ("--vpc", first["VpcId"], "--subnets", first["Subnets"])
+    ours(account, "infra", "deploy", "--yes", "--stack", "second", *place)
+    second = json.loads(ours(account, "infra", "status", "--stack", "second", "--json"))["data"]
+    assert second["outputs"]["VpcId"] == first["VpcId"]
+    assert second["outputs"]["JobGroup"] != first["JobGroup"]
+    assert code_of(account.sm_proxy("infra", "delete", "--yes")) == "in-use"
+    ours(account, "infra", "delete", "--yes", "--stack", "second")
+    ours(account, "infra", "delete", "--yes")
+
+
+@only_in_soak
+def test_a_terminated_bastion_is_replaced(account: Lab) -> None:
+    ours(account, "infra", "deploy", "--yes", "--zones", "2")
+
+    def bastion() -> dict[str, Any]:
+        status = json.loads(account.sm_proxy("infra", "status", "--json").stdout)
+        found: dict[str, Any] = status["data"]["bastion"]
+        return found
+
+    first = bastion()["instance"]
+    account.python(f"answer = client('ec2').terminate_instances(InstanceIds=[{first!r}]) and None")
+    await_true(lambda: bastion()["online"] and bastion()["instance"] != first, 60, bastion)
+    ours(account, "infra", "delete", "--yes")
+
+
 def interfaces(lab: Lab) -> list[str]:
     """The network interfaces of SageMaker."""
     found: list[str] = lab.python(
