@@ -32,7 +32,7 @@ from sm_proxy_lab.aws.sagemaker.service import SageMaker
 from sm_proxy_lab.aws.ssm.agent_roles import AgentRoles
 from sm_proxy_lab.aws.ssm.instances import AGENT_START_S, ManagedInstances
 from sm_proxy_lab.aws.ssm.service import Ssm
-from sm_proxy_lab.aws.vpc import dependencies, leftovers, service_interfaces
+from sm_proxy_lab.aws.vpc import corrections, dependencies, service_interfaces
 from sm_proxy_lab.aws.vpc.interfaces import Interfaces
 from sm_proxy_lab.aws.vpc.offers import Offers
 
@@ -203,8 +203,9 @@ class AwsApp:
         if call.service != "ec2" or call.operation.startswith("Describe"):
             return self._moto(call)
         dependencies.check(call)
+        corrections.before(call)
         reply = self._moto(call)
-        leftovers.remove(call)
+        corrections.after(call)
         service_interfaces.show(call)
         self.enforcement.update()
         self.ssm.end_sessions(_rebooted(call))

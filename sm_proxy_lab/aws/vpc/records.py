@@ -205,26 +205,6 @@ def remove_interfaces(region: str, ids: Sequence[str]) -> None:
             backend.enis.pop(name, None)
 
 
-def remove_leftovers(region: str) -> None:
-    """Remove what moto keeps of deleted NAT gateways, endpoints and terminated instances.
-
-    A NAT gateway lets its address go. It stays in the records, as EC2 shows it for an hour.
-    """
-    with opened(region) as backend:
-        for gateway in backend.nat_gateways.values():
-            interface = gateway._eni  # noqa: SLF001 - moto has no other way to it
-            if gateway.state == "deleted" and backend.enis.pop(interface.id, None):
-                for address in backend.addresses:
-                    if address.eni is interface:
-                        address.eni = address.association_id = None
-        for name, item in list(backend.vpc_end_points.items()):
-            if item.state == "deleted":
-                del backend.vpc_end_points[name]
-        for name, interface in list(backend.enis.items()):
-            if interface.instance is not None and interface.instance.state == "terminated":
-                del backend.enis[name]
-
-
 def way_out(
     region: str, found: Any, containers: Mapping[str, Sequence[str]], *, egress: bool = False
 ) -> WayOut:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sm_proxy_lab.aws.http.call import Call
 
-_OPERATIONS: Final = {"CreateNatGateway", "CreateVpcEndpoint"}
+_OPERATIONS: Final = {"CreateNatGateway", "CreateVpcEndpoint", "ModifyVpcEndpoint"}
 
 
 def show(call: Call) -> None:

@@ -116,3 +116,47 @@ def test_a_group_in_the_rule_of_another_stays(lab: Lab, vpc: str) -> None:
     for group in groups:
         ec2.delete_security_group(GroupId=group)
     ec2.delete_vpc(VpcId=vpc)
+
+
+def test_an_endpoint_moves_to_other_subnets_and_tables(lab: Lab, vpc: str) -> None:
+    ec2 = lab.client("ec2")
+    places = [subnet(ec2, vpc, f"10.0.{number}.0/24") for number in range(2)]
+    tables = [ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"] for _ in range(2)]
+    names = [
+        ec2.create_vpc_endpoint(
+            VpcId=vpc,
+            ServiceName=f"com.amazonaws.us-east-1.{service}",
+            VpcEndpointType=kind,
+            **more,
+        )["VpcEndpoint"]["VpcEndpointId"]
+        for service, kind, more in (
+            ("ssm", "Interface", {"SubnetIds": places[:1]}),
+            ("s3", "Gateway", {"RouteTableIds": tables[:1]}),
+        )
+    ]
+
+    def there() -> tuple[set[str], set[str]]:
+        mine = [{"Name": "vpc-id", "Values": [vpc]}]
+        interfaces = ec2.describe_network_interfaces(Filters=mine)["NetworkInterfaces"]
+        found = ec2.describe_route_tables(RouteTableIds=tables)["RouteTables"]
+        routed = {
+            table["RouteTableId"]
+            for table in found
+            if any("DestinationPrefixListId" in route for route in table["Routes"])
+        }
+        return {item["SubnetId"] for item in interfaces}, routed
+
+    assert there() == ({places[0]}, {tables[0]})
+    ec2.modify_vpc_endpoint(
+        VpcEndpointId=names[0], AddSubnetIds=places[1:], RemoveSubnetIds=places[:1]
+    )
+    ec2.modify_vpc_endpoint(
+        VpcEndpointId=names[1], AddRouteTableIds=tables[1:], RemoveRouteTableIds=tables[:1]
+    )
+    assert there() == ({places[1]}, {tables[1]})
+    ec2.delete_subnet(SubnetId=places[0])
+    ec2.delete_route_table(RouteTableId=tables[1])  # its endpoint does not hold it
+    ec2.delete_vpc_endpoints(VpcEndpointIds=names)
+    ec2.delete_subnet(SubnetId=places[1])
+    ec2.delete_route_table(RouteTableId=tables[0])
+    ec2.delete_vpc(VpcId=vpc)
