@@ -112,7 +112,7 @@ def _line(worker: Worker, item: Resource) -> dict[str, Any] | None:
             "DifferenceType": "NOT_EQUAL",
         }
         for name in expected
-        if _text(expected[name]) != _text(actual[name])
+        if _plain(expected[name]) != _plain(actual[name])
     ]
     item.drift = "MODIFIED" if differences else "IN_SYNC"
     return line | {
@@ -121,6 +121,15 @@ def _line(worker: Worker, item: Resource) -> dict[str, Any] | None:
         "PropertyDifferences": differences,
         "StackResourceDriftStatus": item.drift,
     }
+
+
+def _plain(value: Any) -> Any:
+    """A value as it is compared: templates write numbers and flags as text, too."""
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _text(value: Any) -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sm_proxy_lab.aws.faults import Faults
 
 _AT_ONCE: Final = 32
+_STEP_S: Final = 0.02
 _MISSING: Final = re.compile(r"NotFound|NoSuch|DoesNotExist")
 _HANDLER_CODES: Final = (
     (re.compile(r"AccessDenied|Unauthorized"), "AccessDenied"),
@@ -186,6 +187,7 @@ class Worker:
                 context = self.context(resource.name)
                 kind = self.types[resource.type]
                 resource.made = kind.update(context, made, old, properties)
+                resource.id = resource.made.id
                 resource.properties = properties
 
         return self._attempt(resource, "UPDATE", update)
@@ -210,7 +212,7 @@ class Worker:
 
     def _attempt(self, resource: Resource, verb: str, work: Callable[[], None]) -> bool:
         """Do the work on a resource, and report how it ended; whether it went well."""
-        stack, delay_s = self.stack, self.faults["stack_delay_ms"] / 1000
+        stack = self.stack
         try:
             self._check_fault(resource, verb)
             work()
@@ -219,14 +221,21 @@ class Worker:
             if verb != "DELETE" or not _MISSING.search(_code(error)):
                 stack.report_resource(resource, f"{verb}_FAILED", _describe(error, resource.type))
                 return False
-        if verb == "DELETE":
-            time.sleep(delay_s)
-        elif delay_s and stack.cancelled.wait(delay_s):
+        if self._was_cancelled(verb):
             noun = "creation" if verb == "CREATE" else "update"
             stack.report_resource(resource, f"{verb}_FAILED", f"Resource {noun} cancelled")
             return False
         stack.report_resource(resource, f"{verb}_COMPLETE")
         return True
+
+    def _was_cancelled(self, verb: str) -> bool:
+        """Let time pass as a test has asked for; whether a cancellation has ended it."""
+        began = time.monotonic()
+        while time.monotonic() - began < self.faults["stack_delay_ms"] / 1000:
+            if verb != "DELETE" and self.stack.cancelled.is_set():
+                return True
+            time.sleep(_STEP_S)
+        return False
 
     def _check_fault(self, resource: Resource, verb: str) -> None:
         """Fail if a test has asked for it.

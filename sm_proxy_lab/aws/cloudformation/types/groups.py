@@ -80,10 +80,10 @@ class SecurityGroupRule(ResourceType):
         made = _authorize(ec2, properties["GroupId"], self._direction, [properties])
         return Made(made, {"Id": made})
 
-    def delete(self, context: Context, _made: Made, properties: Properties) -> None:
+    def delete(self, context: Context, made: Made, properties: Properties) -> None:
         """Remove the rule."""
-        ec2 = context.client("ec2")
-        _revoke(ec2, properties["GroupId"], self._direction, [properties])
+        revoke = getattr(context.client("ec2"), f"revoke_security_group_{self._direction.lower()}")
+        revoke(GroupId=properties["GroupId"], SecurityGroupRuleIds=[made.id])
 
     def read(self, context: Context, _made: Made, properties: Properties) -> Properties:
         """The rule; values of None if it is gone."""
@@ -111,9 +111,31 @@ def _authorize(ec2: Any, group: str, direction: str, rules: Sequence[Properties]
 
 
 def _revoke(ec2: Any, group: str, direction: str, rules: Sequence[Properties]) -> None:
-    if rules:
-        call = getattr(ec2, f"revoke_security_group_{direction.lower()}")
-        call(GroupId=group, IpPermissions=[_permission(rule) for rule in rules])
+    """Remove rules by their ids: moto does not find every rule by what it says."""
+    if not rules:
+        return
+    unwanted = [_bare(rule) for rule in rules]
+    there = [{"Name": "group-id", "Values": [group]}]
+    found = [
+        rule["SecurityGroupRuleId"]
+        for rule in ec2.describe_security_group_rules(Filters=there)["SecurityGroupRules"]
+        if rule["IsEgress"] == (direction == "Egress")
+        and _bare(_of_api(rule, direction)) in unwanted
+    ]
+    if found:
+        revoke = getattr(ec2, f"revoke_security_group_{direction.lower()}")
+        revoke(GroupId=group, SecurityGroupRuleIds=found)
+
+
+def _of_api(rule: Mapping[str, Any], direction: str) -> dict[str, Any]:
+    """A rule of DescribeSecurityGroupRules as a template writes it."""
+    peer = "Source" if direction == "Ingress" else "Destination"
+    names = {"CidrIpv4": "CidrIp", "CidrIpv6": "CidrIpv6", "PrefixListId": f"{peer}PrefixListId"}
+    found = {word: rule[name] for name, word in names.items() if name in rule}
+    if "ReferencedGroupInfo" in rule:
+        found[f"{peer}SecurityGroupId"] = rule["ReferencedGroupInfo"]["GroupId"]
+    ports = {name: rule[name] for name in ("FromPort", "ToPort") if name in rule}
+    return {"IpProtocol": rule["IpProtocol"], **ports, **found}
 
 
 def _permission(rule: Properties) -> dict[str, Any]:

@@ -168,7 +168,12 @@ class Route(ResourceType):
 
 
 class RouteTableAssociation(ResourceType):
-    """AWS::EC2::SubnetRouteTableAssociation."""
+    """AWS::EC2::SubnetRouteTableAssociation.
+
+    The registry's handler makes a new one in the place of the old, by the same call as `update`.
+    """
+
+    in_place = frozenset({"RouteTableId"})
 
     def create(self, context: Context, properties: Properties) -> Made:
         """Give a subnet its route table, or another one: a subnet has one association.
@@ -192,6 +197,13 @@ class RouteTableAssociation(ResourceType):
             made = ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)["AssociationId"]
         ec2.describe_route_tables(RouteTableIds=[properties["RouteTableId"]])
         return Made(made, {"Id": made})
+
+    def update(self, context: Context, made: Made, _old: Properties, new: Properties) -> Made:
+        """Give a subnet another route table."""
+        found = context.client("ec2").replace_route_table_association(
+            AssociationId=made.id, RouteTableId=new["RouteTableId"]
+        )["NewAssociationId"]
+        return Made(found, {"Id": found})
 
     def delete(self, context: Context, made: Made, _properties: Properties) -> None:
         """The subnet has the VPC's main route table again."""
