@@ -119,7 +119,7 @@ def _build(daemon: Daemon, options: argparse.Namespace) -> None:
     progress = Progress()
     progress.step(f"[internal] load build definition from {file.name}")
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         reason = str(error.strerror).lower()
         message = f"failed to read dockerfile: open {file.name}: {reason}"

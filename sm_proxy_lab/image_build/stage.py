@@ -196,7 +196,7 @@ class Stage:
             source = self.other(flags["from"])
         if "chown" in flags:
             found = owner(self.tree.root, flags["chown"])
-        mode = int(flags["chmod"], 8) if "chmod" in flags else None
+        mode = _mode(flags["chmod"], instruction.line) if "chmod" in flags else None
         is_add = instruction.keyword == "ADD"
         return Copying(source, self.tree.root, found, mode, unpack=is_add)
 
@@ -224,6 +224,18 @@ class Stage:
             words = " ".join(argv)
             message = f'process "{words}" did not complete successfully: exit code: {status}'
             raise DockerError(message, instruction.line)
+
+
+def _mode(text: str, line: int) -> int:
+    """The mode that `--chmod` gives; octal, as before Docker 28.
+
+    Raises:
+        DockerError: it is none.
+    """
+    try:
+        return int(text, 8)
+    except ValueError:
+        raise DockerError(f"invalid chmod parameter: {text!r}", line) from None
 
 
 def _with_heredocs(instruction: Instruction) -> str:

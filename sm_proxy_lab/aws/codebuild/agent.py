@@ -60,15 +60,13 @@ class Agent:
     _shell: Shell | None = None
 
     def run(self) -> None:
-        """Run the build until it ends; never raises."""
+        """Run the build until it ends."""
         self._deadline = time.monotonic() + self.build["timeoutInMinutes"] * self.minute_s
-        status = states.FAILED
         try:
             status = self._run()
         except PhaseError as error:
             self.build.leave(states.FAILED, error.code, str(error))
-            if error.code == "FAULT":
-                status = "FAULT"
+            status = states.FAILED
         except Interrupted:
             status = states.STOPPED if self.build.stopping else states.TIMED_OUT
             self.build.leave(status)
@@ -76,7 +74,7 @@ class Agent:
             if self._shell is not None:
                 self._shell.close()
             self.place.remove()
-            self.build.end(status)
+        self.build.end(status)
 
     def _run(self) -> str:
         build = self.build
@@ -135,7 +133,7 @@ class Agent:
         told = build["source"]
         if told["type"] == "S3":
             self._log.say("Phase is DOWNLOAD_SOURCE")
-            bucket, _, key = told.get("location", "").removeprefix("arn:aws:s3:::").partition("/")
+            bucket, _, key = told.get("location", "").rpartition(":::")[2].partition("/")
             try:
                 source.unpack(client.get_object(bucket, key), folder)
             except AwsError as error:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 import threading
 import time
+import traceback
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -136,6 +138,9 @@ class CodeBuild:
         build.leave("SUCCEEDED")
         try:
             self._agent(build, minute_s).run()
+        except Exception:  # noqa: BLE001 - with a bug of the lab, the build still ends
+            traceback.print_exc(file=sys.stderr)
+            build.end("FAULT")
         finally:
             with self._running:
                 self._count -= 1

@@ -137,6 +137,14 @@ def test_settings_are_kept(store: LayerStore, context: Path) -> None:
     assert document["history"][0]["created_by"] == 'ENV GREETING="hello $WHO" PATH=/opt:$PATH'
 
 
+def test_chmod_sets_the_mode(store: LayerStore, context: Path) -> None:
+    image = build(store, context, "FROM scratch\nCOPY --chmod=750 a.txt <<text /x/\n1\ntext\n")
+    root = store.files(image.layers[0])
+    assert root is not None
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (root / "x").iterdir()}
+    assert modes == {"a.txt": 0o750, "text": 0o750}
+
+
 def test_an_entrypoint_drops_the_cmd_of_the_base(store: LayerStore, context: Path) -> None:
     base = "FROM scratch AS a\nCMD x\nFROM a\n"
     assert build(store, context, base).config["Cmd"] == ["/bin/sh", "-c", "x"]
@@ -160,6 +168,7 @@ def test_the_same_files_give_the_same_image(store: LayerStore, context: Path) ->
         ("COPY a.txt b.txt /x", 2, "the destination must be a directory and end with a /"),
         ("ADD https://example.com/x /x", 2, "no network"),
         ("COPY --chown=who a.txt /x", 2, "can't find uid for user who"),
+        ("COPY --chmod=u+x a.txt /x", 2, "invalid chmod parameter: 'u+x'"),
         ("SHELL sh", 2, "SHELL requires the arguments to be in JSON form"),
         ("FROM registry.example.com/x", 2, "pull access denied"),
         ("FROM 123456789012.dkr.ecr.us-east-1.amazonaws.com/x", 2, "no basic auth credentials"),
