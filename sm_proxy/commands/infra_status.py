@@ -55,15 +55,18 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     stack = stacks.existing(aws, stacks.checked_name(args.stack))
     plan = deploy.recorded(stacks.template(aws, stack.name), aws.region, stack.name)
     group = stack.outputs.get("Bastion")
-    found = bastion.look(aws, group) if group else Bastion(wanted=0)
+    found = bastion.look(aws, group) if group else None
     subnets = stack.outputs.get("Subnets", "")
     jobs = in_use.jobs(aws, filter(None, subnets.split(",")), output.status)
     drifted = None
     if args.drift and not stack.busy:
         drifted = drift.detect(aws, stack.name, Deadline(args.timeout), output.status)
     # SSM may not be asked with some credentials; then nothing speaks against the bastion.
-    usable = stack.usable and bool(found.instance) and (found.online or found.ping is None)
-    cost = costs.of(plan, dict(args.price), bastions=min(found.wanted, 1)) if plan else None
+    serves = found is not None and found.instance and (found.online or found.ping is None)
+    usable = stack.usable and bool(serves)
+    cost = None
+    if plan and (found or stack.status == "CREATE_IN_PROGRESS"):
+        cost = costs.of(plan, dict(args.price), bastions=min(found.wanted, 1) if found else 1)
     why = _why(aws, stack)
     data = {
         "stack": stack.name,
@@ -73,7 +76,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
         "usable": usable,
         "plan": plan.as_data() if plan else None,
         "outputs": dict(stack.outputs),
-        "bastion": found.as_data,
+        "bastion": found.as_data if found else None,
         "cost": cost.as_data if cost else None,
         "jobs": [{"job": job.name, "kind": job.kind, "status": job.status} for job in jobs],
         "drift": None if drifted is None else [item.as_data for item in drifted],
@@ -93,13 +96,15 @@ def _why(aws: Aws, stack: Stack) -> str:
         return stack.reason
     try:
         shown = events.of_operation(aws, stack.id)
-    except SmProxyError:  # these credentials may not read events
+    except SmProxyError as error:
+        if error.code != "access-denied":
+            raise
         return stack.reason
     return events.failure(stack.name, stack.status, shown, stack.reason).message
 
 
 def _rows(
-    aws: Aws, stack: Stack, plan: Plan | None, found: Bastion, why: str
+    aws: Aws, stack: Stack, plan: Plan | None, found: Bastion | None, why: str
 ) -> list[tuple[str, str]]:
     rows = [("stack", f"{stack.name} in {aws.region}: {stack.status}")]
     if why:
@@ -108,6 +113,8 @@ def _rows(
         rows.append(("", "CloudFormation works on it; `sm-proxy infra deploy` shows its events"))
     if plan is not None:
         rows.append(("plan", _of_plan(plan)))
+    if found is None:
+        return [*rows, ("bastion", "none")]
     until = f"; replaced by {found.replaced_by:%Y-%m-%d}" if found.replaced_by else ""
     rows.append(("bastion", f"{found.words}{until}"))
     return rows

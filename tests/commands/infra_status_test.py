@@ -91,6 +91,8 @@ def test_a_failed_stack_is_shown_with_the_reason(
     assert "ROLLBACK_COMPLETE" in shown
     assert "NatGateway (AWS::EC2::NatGateway) of the stack sm-proxy failed" in shown
     assert "no addresses" in shown
+    assert "bastion  none" in shown
+    assert "cost" not in shown  # nothing is left of it
 
 
 def test_a_stack_that_cloudformation_works_on_is_not_usable_yet(
