@@ -24,7 +24,7 @@ ELSEWHERE: Final = {
             *("codebuild:StopBuild", "ecr:CreateRepository", "ecr:DescribeRepositories"),
             *("ecr:ListTagsForResource", "ecr:TagResource"),
         ),
-        "image build: tests/image",
+        "image build: tests/policies/image_test.py",
     ),
     "ec2:DescribeNetworkInterfaces": "a terminal in a container: tests/e2e/terminals_test.py",
     "kms:GenerateDataKey": "an agent that asks for a key: tests/ssm/encryption_test.py",
