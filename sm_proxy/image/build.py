@@ -100,7 +100,7 @@ def run(
         return _Follower(aws, name, log, on_status).run(request.timeout_s)
     except (Hangup, KeyboardInterrupt):
         with Deadline(_STOPPING_S) as deadline:
-            if started := starting.settled(deadline.left()):
+            if started := _settled(starting, deadline):
                 _stop(aws, started, deadline, on_status)
         raise
 
@@ -122,14 +122,19 @@ def _stop(aws: Aws, name: str, deadline: Deadline, on_status: Callable[[str], No
     """Stop a build, and wait until it has stopped; a second ^C shortens the wait."""
     on_status(f"stopping the build {name}")
     stopping = Background(lambda: _stopped(aws, name), or_here=True)
-    while deadline.left() and not stopping.done:
-        stopping.settled(min(_SLICE_S, deadline.left()))
-    if ended := stopping.settled(0):
+    if ended := _settled(stopping, deadline):
         on_status(f"the build has ended: {ended}")
         return
     again = f"aws codebuild stop-build --region {aws.region} --id {name}"
     why = f": {stopping.error}" if stopping.error else ""
     on_status(f"it is not known whether the build has stopped{why}. To make sure: {again}")
+
+
+def _settled(work: Background[str], deadline: Deadline) -> str | None:
+    """The result of some work; None if it failed, or is not there at the deadline."""
+    while deadline.left() and not work.done:
+        work.settled(min(_SLICE_S, deadline.left()))  # a signal shortens the deadline meanwhile
+    return work.settled(0)
 
 
 def _stopped(aws: Aws, name: str) -> str:

@@ -16,6 +16,8 @@ from sm_proxy.local import secret_values
 KEPT: Final = 300
 """How many of the last lines are kept, to find out why a build failed."""
 _LONGEST: Final = 2000
+_PAGES: Final = 20
+"""How many pages are read at once, of 1 MB at most: the build itself is looked at in between."""
 _DEEPEST: Final = 40
 _AFTER_THE_END: Final = 40
 """How many lines the host may print after the last phase with commands."""
@@ -53,7 +55,10 @@ class BuildLog:
         A log that cannot be read is no reason to give up: the build's status tells its end.
         """
         found = False
-        while page := self._page(build):
+        for _ in range(_PAGES):
+            page = self._page(build)
+            if page is None:
+                break
             events = page.get("events", [])
             for event in events:
                 self._show(str(event.get("message", "")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from sm_proxy.image.build_log import BuildLog
 from sm_proxy.image.buildspec import Order
 from sm_proxy.image.names import Registry
 from sm_proxy.local.signals import Hangup
+from sm_proxy.local.threads import Background
 from tests.fakes import Answer, FakeAws
 from tests.image.account import ACCOUNT, HOST, NAME, PROJECT, account, build, log
 
@@ -195,3 +197,29 @@ def test_a_build_that_cannot_be_stopped_is_told_with_the_command(clock: Clock) -
         builds.run(aws, request(), BuildLog(aws, told.append, told.append), told.append)
     assert "no route" in told[-1]
     assert f"aws codebuild stop-build --region eu-west-1 --id {NAME}" in told[-1]
+
+
+@pytest.mark.usefixtures("no_signals")
+def test_an_interrupt_while_the_build_is_started_stops_it(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    going = threading.Event()
+
+    def start(**_: Any) -> dict[str, Any]:
+        assert going.wait(20)
+        return {"build": {"id": NAME}}
+
+    def interrupted(_: Any) -> str:
+        going.set()
+        raise Hangup(signal.SIGHUP)
+
+    monkeypatch.setattr(Background, "result", interrupted)
+    aws = account(StartBuild=start, StopBuild={}, BatchGetBuilds=build("STOPPED"))
+    with pytest.raises(Hangup):
+        builds.run(aws, request(), BuildLog(aws, told.append, told.append), told.append)
+    assert told[-1] == "the build has ended: STOPPED"
+    denied = account(StartBuild=SmProxyError("access-denied", "denied"))
+    with pytest.raises(Hangup):
+        builds.run(denied, request(), BuildLog(aws, told.append, told.append), told.append)
+    assert denied.operations() == ["StartBuild"]
