@@ -5,7 +5,7 @@ context because it may lie outside of it; the patterns beside it are those that 
 so a file that we send although Docker would not is left out by Docker itself.
 
 Times and owners are fixed. Docker gives what it copies to root by default, and a checkout changes
-times, but not content. Only another version of zlib may compress to other bytes.
+times, but not content. Only another version of Python or zlib may write other bytes.
 """
 
 from __future__ import annotations
