@@ -16,12 +16,15 @@ from sm_proxy.infra import stack as stacks
 from sm_proxy.infra.bucket import Contents
 from sm_proxy.infra.repositories import Repository
 from sm_proxy.infra.stack import Stack
+from sm_proxy.infra.watch import DELETED
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
 
 _SUBNET = "AWS::EC2::Subnet"
 _GROUP = "AWS::EC2::SecurityGroup"
+_DELETABLE = ("CREATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
+"""What CloudFormation works on and can delete all the same."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,6 +73,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
         if stack is None and not (args.images and images):
             text = f"there is no stack {run.name} in {run.aws.region}: nothing to delete"
             return _result(run, text, images, deleted=False)
+        stack = None if stack is None else _deletable(run, stack)
         found = None if stack is None else _look(run, stack, with_data=args.with_data)
         if not _is_meant(run, found, images if args.images else ()):
             return _result(run, "nothing was deleted", images, deleted=False, status=1)
@@ -79,6 +83,15 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
         text = f"the stack {run.name} is deleted" if found else "the images are deleted"
         gone = args.images
         return _result(run, text, images, deleted=bool(found), images_gone=gone, forgot=forgot)
+
+
+def _deletable(run: Run, stack: Stack) -> Stack | None:
+    """The stack once it can be deleted: not in an update. None if it is gone by then."""
+    if not stack.busy or stack.status in _DELETABLE:
+        return stack
+    output.status(f"the stack {run.name} is {stack.status}: waiting for that first")
+    found, _ = run.follow(stack)
+    return None if found.status == DELETED else found
 
 
 def _look(run: Run, stack: Stack, *, with_data: bool) -> _Found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from dataclasses import dataclass
 
 from sm_proxy.aws import caller
@@ -74,7 +75,11 @@ class Run:
         Raises:
             SmProxyError: `usage`.
         """
-        named = [f" --{name} {getattr(args, name)}" for name in _NAMED if hasattr(args, name)]
+        named = [
+            f" --{name} {shlex.quote(getattr(args, name))}"
+            for name in _NAMED
+            if hasattr(args, name)
+        ]
         if args.stack != Plan.stack:
             named.append(f" --stack {args.stack}")
         return cls(
@@ -117,7 +122,7 @@ class Run:
             raise SmProxyError(
                 "usage",
                 f"infra {self.action} asks before it begins, and there is no terminal to ask on",
-                f"If you mean it: {self.again} --yes",
+                "If you mean it, add --yes.",
             ) from None
 
     def existing(self) -> Stack:

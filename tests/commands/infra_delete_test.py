@@ -8,7 +8,7 @@ import pytest
 
 from sm_proxy.settings import sources
 from tests.commands.helpers import answer
-from tests.infra.account import Account
+from tests.infra.account import NAMED, Account
 from tests.infra.fake_cloudformation import OUTPUTS
 
 Captured = pytest.CaptureFixture[str]
@@ -63,7 +63,7 @@ def test_nothing_goes_without_a_yes(account: Account, capsys: Captured) -> None:
     assert account.infra("delete", reply="no") == 1
     assert capsys.readouterr().out == "nothing was deleted\n"
     assert account.infra("delete") == 2
-    assert "sm-proxy infra delete --yes" in last_line(capsys)
+    assert "add --yes" in last_line(capsys)
     assert called(account, "DeleteStack") == []
 
 
@@ -154,12 +154,24 @@ def test_a_deletion_that_runs_is_shown_on(account: Account, capsys: Captured) ->
     assert called(account, "DeleteStack") == []
 
 
+def test_an_update_is_waited_for_and_a_creation_is_not(account: Account, capsys: Captured) -> None:
+    account.infra("pause", "--timeout", "0")
+    assert account.cloud.status == "UPDATE_IN_PROGRESS"
+    assert account.infra("delete", "--yes") == 0
+    assert "UPDATE_IN_PROGRESS: waiting for that first" in capsys.readouterr().err
+    account.infra("deploy", *NAMED, "--yes", "--timeout", "0")
+    assert account.cloud.status == "CREATE_IN_PROGRESS"
+    assert account.infra("delete", "--yes") == 0
+    assert account.cloud.status == "DELETE_COMPLETE"
+    assert "waiting for that first" not in capsys.readouterr().err
+
+
 def test_what_is_left_of_a_failed_creation_can_be_deleted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     account = Account(monkeypatch)
     account.cloud.faults = {"Bucket": "no"}
-    account.infra("deploy", "--zones", "eu-west-1a,eu-west-1b", "--yes")
+    account.infra("deploy", *NAMED, "--yes")
     assert account.cloud.status == "ROLLBACK_COMPLETE"
     assert account.infra("delete", "--yes") == 0
 

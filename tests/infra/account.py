@@ -37,8 +37,8 @@ class Account:
         self.cloud = FakeCloudFormation()
         self.answers: dict[str, Answers] = {
             "GetCallerIdentity": {"Arn": f"arn:aws:iam::{ACCOUNT}:user/a", "Account": ACCOUNT},
-            "DescribeAvailabilityZones": _zones(),
-            "DescribeVpcEndpointServices": _services(),
+            "DescribeAvailabilityZones": zones(),
+            "DescribeVpcEndpointServices": services(),
             "DescribeAutoScalingGroups": self._groups,
             "DescribeScalingActivities": {},
             "DescribeInstanceInformation": ONLINE,
@@ -94,7 +94,7 @@ class Account:
         return {"AutoScalingGroups": [group]}
 
 
-def _zones() -> dict[str, Any]:
+def zones() -> dict[str, Any]:
     rows = [
         {
             "ZoneName": name,
@@ -107,7 +107,7 @@ def _zones() -> dict[str, Any]:
     return {"AvailabilityZones": rows}
 
 
-def _services() -> dict[str, Any]:
+def services() -> dict[str, Any]:
     rows = [(name, "Interface") for name in _SERVICES] + [("s3", "Gateway")]
     return {
         "ServiceDetails": [
