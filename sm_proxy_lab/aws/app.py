@@ -32,9 +32,8 @@ from sm_proxy_lab.aws.sagemaker.service import SageMaker
 from sm_proxy_lab.aws.ssm.agent_roles import AgentRoles
 from sm_proxy_lab.aws.ssm.instances import AGENT_START_S, ManagedInstances
 from sm_proxy_lab.aws.ssm.service import Ssm
-from sm_proxy_lab.aws.vpc import corrections, dependencies, service_interfaces
+from sm_proxy_lab.aws.vpc import corrections, dependencies, offers, service_interfaces
 from sm_proxy_lab.aws.vpc.interfaces import Interfaces
-from sm_proxy_lab.aws.vpc.offers import Offers
 
 if TYPE_CHECKING:
     from sm_proxy_lab.aws.call_log import CallLog
@@ -103,7 +102,7 @@ class AwsApp:
             "cloudformation": dict(CloudFormation(self, self.faults).operations),
             "autoscaling": dict(self.autoscaling.operations),
             "codebuild": dict(self.codebuild.operations),
-            "ec2": {**access.ec2, **self.connect_endpoints.ec2, **Offers(moto).ec2},
+            "ec2": {**access.ec2, **self.connect_endpoints.ec2, **offers.Offers(moto).ec2},
         }
 
     def warm(self) -> None:
@@ -203,6 +202,7 @@ class AwsApp:
         if call.service != "ec2" or call.operation.startswith("Describe"):
             return self._moto(call)
         dependencies.check(call)
+        offers.check(call)
         corrections.before(call)
         reply = self._moto(call)
         corrections.after(call)

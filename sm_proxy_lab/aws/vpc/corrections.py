@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from sm_proxy_lab.aws.http.ec2 import listed
 from sm_proxy_lab.aws.vpc import records
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ def before(call: Call) -> None:
     """Let endpoints forget route tables that are gone: moto fails on them."""
     if call.operation == "DeleteVpcEndpoints":
         with records.opened(call.region) as backend:
-            for endpoint in backend.vpc_end_points.values():
-                _settle(backend, endpoint)
+            for name in listed(call.params, "VpcEndpointId"):
+                _settle(backend, backend.vpc_end_points.get(name))
 
 
 def after(call: Call) -> None:
@@ -51,7 +52,7 @@ def _let_addresses_go(backend: Any) -> None:
 
 def _settle(backend: Any, endpoint: Any) -> None:
     """Give an endpoint its interfaces, or its routes."""
-    if endpoint is None:
+    if endpoint is None or endpoint.state == "deleted":
         return
     if str(endpoint.vpc_endpoint_type).lower() == "interface":
         _settle_interfaces(backend, endpoint)

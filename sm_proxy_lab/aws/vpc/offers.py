@@ -78,6 +78,23 @@ class Offers:
         return ec2.reply(call, ec2.write(answer))
 
 
+def check(call: Call) -> None:
+    """Refuse an endpoint for a service that the region does not have.
+
+    Raises:
+        AwsError: InvalidServiceName.
+    """
+    if call.operation != "CreateVpcEndpoint":
+        return
+    name, kind = call.params.get("ServiceName", ""), call.params.get("VpcEndpointType", "Gateway")
+    offered = {
+        (item["serviceName"], item["serviceType"][0]["serviceType"]) for item in _offered(call)
+    }
+    if (name, kind) not in offered:
+        message = f"The Vpc Endpoint Service '{name}' does not exist"
+        raise AwsError("InvalidServiceName", message)
+
+
 def _offered(call: Call) -> list[dict[str, Any]]:
     zones = _names(call.region)
     suffix = "amazonaws.com.cn" if call.partition == "aws-cn" else "amazonaws.com"

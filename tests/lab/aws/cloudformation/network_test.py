@@ -14,7 +14,18 @@ from tests.lab.aws.harness import Lab
 from tests.soak import cases
 
 REGION = "us-east-1"
-FULL = list(itertools.product((2, 3, 6), ("one", "per-zone", "none", "existing")))
+NATS = ("one", "per-zone", "none", "existing")
+ABROAD = ("cn-north-1", "us-gov-west-1")
+FULL = [
+    *itertools.product((2, 3, 6), NATS, (REGION,)),
+    *itertools.product((2,), NATS, ABROAD),
+]
+QUICK = [
+    (2, "one", "cn-north-1"),
+    (6, "per-zone", REGION),
+    (2, "none", "us-gov-west-1"),
+    (2, "existing", REGION),
+]
 
 
 def plan(zones: int, nat: Any, region: str = REGION, **more: Any) -> Plan:
@@ -23,9 +34,14 @@ def plan(zones: int, nat: Any, region: str = REGION, **more: Any) -> Plan:
         region=region,
         zones=tuple(f"{region}{'abcdef'[number]}" for number in range(zones)),
         nat=nat,
-        endpoints={name: f"com.amazonaws.{region}.{name}" for name in names},
+        endpoints={name: service(region, name) for name in names},
         **more,
     )
+
+
+def service(region: str, name: str) -> str:
+    china = region.startswith("cn-") and name == "ecr.api"
+    return f"{'cn.' if china else ''}com.amazonaws.{region}.{name}"
 
 
 def body(wanted: Plan) -> str:
@@ -43,16 +59,15 @@ def existing(lab: Lab, region: str, zones: int) -> Existing:
     return Existing(vpc, tuple(subnets))
 
 
-@pytest.mark.parametrize(
-    ("zones", "nat"),
-    cases(FULL, [(2, "one"), (6, "per-zone"), (2, "none"), (2, "existing")]),
-)
-def test_a_network_is_made_and_nothing_of_it_is_left(lab: Lab, zones: int, nat: str) -> None:
+@pytest.mark.parametrize(("zones", "nat", "region"), cases(FULL, QUICK))
+def test_a_network_is_made_and_nothing_of_it_is_left(
+    lab: Lab, zones: int, nat: str, region: str
+) -> None:
     if nat == "existing":
-        wanted = Plan(region=REGION, existing=existing(lab, REGION, zones), stack="a-stack")
+        wanted = Plan(region=region, existing=existing(lab, region, zones), stack="a-stack")
     else:
-        wanted = plan(zones, nat, stack="a-stack")
-    stack, before = Stack(lab, REGION), account(lab, REGION)
+        wanted = plan(zones, nat, region, stack="a-stack")
+    stack, before = Stack(lab, region), account(lab, region)
     stack.name = "a-stack"
     made = stack.create(body(wanted))
     assert stack.ended()["StackStatus"] == "CREATE_COMPLETE", stack.reasons()
@@ -61,9 +76,9 @@ def test_a_network_is_made_and_nothing_of_it_is_left(lab: Lab, zones: int, nat: 
     assert {item["LogicalResourceId"] for item in resources} == set(rendered)
     assert {item["ResourceStatus"] for item in resources} == {"CREATE_COMPLETE"}
     assert all(item["PhysicalResourceId"] for item in resources)
-    assert account(lab, REGION) != before
+    assert account(lab, region) != before
     assert stack.delete(made)["StackStatus"] == "DELETE_COMPLETE", stack.reasons(made)
-    assert account(lab, REGION) == before
+    assert account(lab, region) == before
 
 
 def test_a_subnet_has_one_route_table_after_another_plan(lab: Lab) -> None:

@@ -46,3 +46,21 @@ def test_services_come_in_pages_and_by_filter(lab: Lab) -> None:
     assert (
         refusal(ec2.describe_vpc_endpoint_services, ServiceNames=wrong)[0] == "InvalidServiceName"
     )
+
+
+@pytest.mark.parametrize(
+    ("region", "name", "kind"),
+    [
+        ("us-east-1", "com.amazonaws.us-west-2.ssm", "Interface"),
+        ("us-east-1", "com.amazonaws.us-east-1.ssm", "Gateway"),
+        ("cn-north-1", "com.amazonaws.cn-north-1.ecr.api", "Interface"),
+    ],
+)
+def test_an_endpoint_leads_to_a_service_of_the_region(
+    lab: Lab, region: str, name: str, kind: str
+) -> None:
+    ec2 = lab.client("ec2", region)
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    wrong = {"VpcId": vpc, "ServiceName": name, "VpcEndpointType": kind}
+    assert refusal(ec2.create_vpc_endpoint, **wrong)[0] == "InvalidServiceName"
+    ec2.delete_vpc(VpcId=vpc)
