@@ -173,14 +173,15 @@ class Keeper:
             self._take_session()
         moved = sum(guest.moved for guest in self._guests)
         for guest in self._guests:
-            self._hear(guest, ready, now)
+            self._hear(guest, ready)
         if (session := self._session) is not None:
             session.advance(now, readable=session.fileno() in ready.readable)
         for guest in self._guests:
+            # The session may have just opened or ended, and nothing else may wake us for a guest.
+            if guest.needs_stream and not guest.over:
+                self._admit(guest, now)
             guest.give()
         self._traffic.add(now, sum(guest.moved for guest in self._guests) - moved)
-        # A connection may have found that the session leads nowhere.
-        self._is_last = self._is_last or any(guest.is_last for guest in self._guests)
         self._let_go(now)
         self._tell_daemon(now)
 
@@ -201,6 +202,7 @@ class Keeper:
 
     def _let_go(self, now: float) -> None:
         """Forget the connections that are over."""
+        self._is_last = self._is_last or any(guest.is_last for guest in self._guests)
         for guest in self._guests:
             if guest.parting is not None:
                 self._partings.add(guest.parting, now)
@@ -242,11 +244,9 @@ class Keeper:
         for end in ends:
             end.close()
 
-    def _hear(self, guest: Guest, ready: Ready, now: float) -> None:
+    def _hear(self, guest: Guest, ready: Ready) -> None:
         for message in guest.hear(ready):
             self._on_message(guest, message)
-        if guest.needs_stream and not guest.over:
-            self._admit(guest, now)
         if self._session is None and self._opening is None and self._first.over:
             guest.leave()  # the session will not come
 
@@ -317,7 +317,8 @@ class Keeper:
 
     def _serves_more(self, session: SharedSession) -> bool:
         usable = not session.ended and (session.multiplexed or not session.opened)
-        return usable and not self._is_last
+        # A connection may have found that the session leads nowhere.
+        return usable and not (self._is_last or any(guest.is_last for guest in self._guests))
 
     def _has_room(self, now: float) -> bool:
         served = sum(guest.stream is not None for guest in self._guests)

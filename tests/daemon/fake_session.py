@@ -104,10 +104,16 @@ class FakeSession:
         self.options: Options | None = None
         self.api: Api | None = None
         self._end: list[Exception | None] = []
+        self._opens = False
         self._near, self._far = socket.socketpair()
 
     def poke(self) -> None:
         self._far.send(b".")
+
+    def open(self) -> None:
+        """Complete the handshake."""
+        self._opens = True
+        self.poke()
 
     def fail(self, error: Exception | None) -> None:
         """End the session, with this failure of each stream."""
@@ -131,7 +137,8 @@ class FakeSession:
     def advance(self, _now: float, *, readable: bool) -> None:
         if readable:
             self._near.recv(100)
-        for error in self._end:  # here, as in a real one, so that its driver notices
+        self.opened = self.opened or self._opens  # here, as in a real one
+        for error in self._end:  # so that its driver notices
             self.failure = error
             for stream in self.streams:
                 stream.failure = error

@@ -218,3 +218,27 @@ def test_a_keeper_that_dies_with_a_new_session_leaves_it_to_the_connection(
     assert not list(open_sessions._files())
     for each in killed:
         each.result()
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_who_waits_hears_at_once_what_has_become_of_the_session(
+    world: KeptWorld, *, fails: bool
+) -> None:
+    world.shares.opened = False
+    first = world.stream()
+    assert first is not None
+    until_true(lambda: [each.streams for each in world.keepers.states()] == [1])
+    waiting = Background(world.stream)
+    until_true(lambda: [each.streams for each in world.keepers.states()] == [2])
+    first.close()  # from now on, nothing but the session wakes its keeper
+    until_true(lambda: [each.streams for each in world.keepers.states()] == [1])
+    session = world.shares.sessions[0]
+    world.shares.opened = True
+    if fails:
+        session.fail(SessionEndedError("unreachable", "its agent says nothing"))
+    else:
+        session.open()
+    second = waiting.settled(20)
+    assert second is not None
+    assert greeted(second).session_id == ("s-2" if fails else "s-1")
+    second.close()
