@@ -72,7 +72,9 @@ class Guest:
         try:
             self.lines.send(message)
         except OSError:
-            self.leave()
+            self._hear_last_words()
+            if self.settled is None:
+                self.leave()
 
     def begin(self, stream: SessionStream) -> None:
         """Give it a stream."""
@@ -113,15 +115,15 @@ class Guest:
         if not self._told_opened and stream.opened:
             self._told_opened = True
             self.tell(opened=True)
+        if self._asked == self._up and stream.delivered:
+            self.tell(delivered=self._asked)
+            self._asked = -1
         self._carry_down(stream)
         if self._holds and not (self._backlog or self._told_final):
             self._told_final = True
             self.tell(final=True)
             with contextlib.suppress(OSError):
                 self._data.shutdown(socket.SHUT_WR)
-        if self._asked == self._up and stream.delivered:
-            self.tell(delivered=self._asked)
-            self._asked = -1
         done = stream.ended or (not self._talking and stream.finished)
         if done and not (self._holds or self._backlog or self.over):
             self.end(stream.failure, stream.suspicion)
@@ -129,8 +131,7 @@ class Guest:
     def end(self, error: Exception | None, suspicion: Exception | None = None) -> None:
         """Tell why its stream is over, and let it go."""
         if self._settling is not None and self.settled is None:
-            for message in self.lines.received():  # its child may have just gone
-                self._understands(message)
+            self._hear_last_words()
         if self.settled is not None:
             self._part(self.settled, error or suspicion)
             return
@@ -153,6 +154,11 @@ class Guest:
             self._data.close()
             if self._settling is not None:
                 self._settling.close()
+
+    def _hear_last_words(self) -> None:
+        """Its child may have just gone, and have left the connection to us."""
+        for message in self.lines.received():
+            self._understands(message)
 
     def _understands(self, message: dict[str, Any]) -> bool:
         self._asked = message.get("written", self._asked)
