@@ -147,6 +147,7 @@ class Keeper:
         self._status_lines: list[str] = []
         self._is_last = False
         first.tell(state="start")
+        self._let_go(time.monotonic())  # it may have gone while this process was started
 
     def is_over(self, now: float) -> bool:
         """Whether nothing is left to be done but to end the session."""

@@ -15,6 +15,7 @@ if sys.platform == "win32":
 
 from sm_proxy.daemon import settled
 from sm_proxy.daemon.guest import Guest
+from sm_proxy.daemon.keeper import Keeper
 from sm_proxy.daemon.lines import Lines
 from sm_proxy.local import poll
 from sm_proxy.state.connection_log import ConnectionRecord
@@ -93,3 +94,17 @@ def test_a_child_that_has_just_gone_leaves_its_connection_to_the_keeper(world: W
     parting = world.guest.parting
     assert parting is not None
     assert (parting.ending, parting.up) == (None, 4)
+
+
+def test_a_connection_that_has_gone_before_its_keeper_is_there_ends_it() -> None:
+    (messages, far_messages), (data, far_data) = socket.socketpair(), socket.socketpair()
+    (daemon, ours), (wakeup, signal) = socket.socketpair(), socket.socketpair()
+    for each in (messages, data):
+        each.close()
+    with ours, wakeup, signal:
+        keeper = Keeper(daemon, Guest(far_messages, far_data))
+        while not keeper.is_over(0.0):
+            signal.send(b".")  # it never waits
+            keeper.step(wakeup.fileno())
+        keeper.end()
+        assert ours.recv(1) == b""
