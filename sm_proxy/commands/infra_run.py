@@ -148,10 +148,9 @@ class Run:
         Raises:
             SmProxyError: `wait-timeout`; as `Aws.call`.
         """
-        verb = "deleting" if self.action == "delete" else "working on"
         self.left.words = (
-            f"CloudFormation goes on {verb} the stack {self.name}; to watch it again:"
-            f" {self.again} (or `{self.command('status')}`)"
+            f"CloudFormation goes on with the stack {self.name}; to watch it again:"
+            f" `{self.again}`, or `{self.command('status')}`"
         )
         watch = Watch(self.aws, stack, output.status, after)
         return watch.until_settled(self.deadline, self.again), watch.events

@@ -91,9 +91,9 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
 
 
 def _why(aws: Aws, stack: Stack) -> str:
-    """Why the last operation failed, or what is going on; else empty."""
+    """Why the last operation failed; else empty."""
     if not stack.failed:
-        return stack.reason
+        return ""
     try:
         shown = events.of_operation(aws, stack.id)
     except SmProxyError as error:

@@ -272,7 +272,7 @@ def test_interrupted_by_ctrl_c_it_says_what_goes_on_and_a_second_run_ends_it(
             program.kill()
             program.wait()
     first, second = log.read_text().split("status 130\n")
-    assert "CloudFormation goes on working on the stack sm-proxy" in first
+    assert "CloudFormation goes on with the stack sm-proxy" in first
     assert "sm-proxy infra deploy" in first.splitlines()[-1]
     assert "going on to show its events" in second
     assert second.endswith("status 0\n")
