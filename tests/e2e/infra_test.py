@@ -67,11 +67,25 @@ def request(lab: Lab, file: Path, image: str, name: str) -> Path:
     return file
 
 
+def training(lab: Lab, file: Path) -> Job:
+    """Launch the job of a request; return once it trains."""
+    host = ours(lab, "launch", str(file)).splitlines()[-1].removeprefix("ssh ")
+    job = Job(lab, host.removeprefix("sm-"))
+    job.until("Training")
+    return job
+
+
+def end(lab: Lab, job: Job) -> None:
+    """End a job whose program would wait for five minutes; return once it has left the network."""
+    lab.ok(job.host, "kill -INT 1")
+    job.until("Failed")
+    await_true(lambda: not interfaces(lab), 60)
+
+
 def test_three_commands_lead_from_an_empty_account_to_ssh(account: Lab, tmp_path: Path) -> None:
     ours(account, "infra", "deploy", "--yes", "--zones", "3")
     build = ("image", "build", str(context(tmp_path / "c")), "--repository", "byoc-debug:latest")
-    told = ours(account, *build, "--init")
-    image = told.splitlines()[-1]
+    image = ours(account, *build, "--init").splitlines()[-1]
     assert image.partition("@")[0].endswith("/byoc-debug")
     file = request(account, tmp_path / "job.json", image, "byoc")
     with accounts.role_with(account, "user") as keys:
@@ -83,23 +97,37 @@ def test_three_commands_lead_from_an_empty_account_to_ssh(account: Lab, tmp_path
             done = account.sm_proxy(*words, env=keys, **_SLOW)
             assert done.returncode == 1
             assert action in last_line(done)
-    host = ours(account, "launch", str(file)).splitlines()[-1].removeprefix("ssh ")
-    job = Job(account, host.removeprefix("sm-"))
-    job.until("Training")
-    assert account.ok(host, "true") == b""
-    assert account.ok(host, "cat /opt/program/built").strip().isdigit()
+    job = training(account, file)
+    assert account.ok(job.host, "true") == b""
+    assert account.ok(job.host, "cat /opt/program/built").strip().isdigit()
     assert code_of(account.sm_proxy("infra", "delete", "--yes")) == "in-use"
 
     ours(account, "infra", "pause")
     account.forget()
-    refused = account.ssh(host, "true")
+    refused = account.ssh(job.host, "true")
     assert code_of(refused) == "no-bastion"
     assert b"infra resume" in refused.stderr
     ours(account, "infra", "resume")
-    account.ok(host, "kill -INT 1")  # the program would wait for five minutes
-    job.until("Failed")
-    await_true(lambda: not interfaces(account), 60)
+    end(account, job)
     ours(account, "infra", "delete", "--yes", "--images")
+
+
+@only_in_soak
+@pytest.mark.parametrize("region", ["cn-north-1", "us-gov-west-1"])
+def test_the_three_commands_work_in_each_partition(region: str, tmp_path: Path) -> None:
+    (folder := tmp_path / "lab").mkdir()
+    with running(folder, "--empty") as lab:
+        lab.environment |= {"AWS_REGION": region, "AWS_DEFAULT_REGION": region}
+        ours(lab, "config", "write", "--ssh-config", lab.config, "--region", region)
+        before = accounts.listed(lab)
+        ours(lab, "infra", "deploy", "--yes", "--zones", "2")
+        build = ("image", "build", str(context(tmp_path / "c")), "--repository", "byoc:latest")
+        image = ours(lab, *build, "--init").splitlines()[-1]
+        job = training(lab, request(lab, tmp_path / "job.json", image, "byoc"))
+        assert lab.ok(job.host, "echo $AWS_REGION").decode().strip() == region
+        end(lab, job)
+        ours(lab, "infra", "delete", "--yes", "--images")
+        assert accounts.listed(lab) == before
 
 
 _REASON = "The maximum number of addresses has been reached. (Service: Ec2, Status Code: 400)"
