@@ -143,7 +143,8 @@ class Keeper:
         self._keep_until = _Moment()
         self._keys_until = math.inf
         self._most = most_connections()
-        self._state: dict[str, object] = {}
+        self._taken = 0
+        self._state: dict[str, object] = {"taken": 0}
         self._status_lines: list[str] = []
         self._is_last = False
         first.tell(state="start")
@@ -236,6 +237,7 @@ class Keeper:
         except OSError:
             data, fds = b"", []
         self._daemon_gone = not data
+        self._taken += len(data)
         ends = [socket.socket(fileno=fd) for fd in fds]
         if len(ends) == 2:  # else this process is out of descriptors
             guest = Guest(*ends)
@@ -336,6 +338,7 @@ class Keeper:
     def _tell_daemon(self, now: float) -> None:
         """Note how long to keep the session, and tell the daemon what has changed."""
         if (handover := self._handover) is None:
+            self._send_state({"taken": self._taken}, {})
             return
         if self._guests:
             self._keep_until = _Moment()
@@ -345,6 +348,7 @@ class Keeper:
         state = {
             "session": handover.grant.session_id,
             "target": _place(handover),
+            "taken": self._taken,
             "streams": sum(
                 guest.needs_stream or guest.stream is not None for guest in self._guests
             ),
@@ -355,12 +359,13 @@ class Keeper:
                 if settled is not None
             ],
         }
-        if state == self._state:
-            return
-        self._state = state
-        key = {"key": handover.key} if handover.key else {}
-        with contextlib.suppress(OSError):
-            self._daemon.send({**state, **key})
+        self._send_state(state, {"key": handover.key} if handover.key else {})
+
+    def _send_state(self, state: dict[str, object], key: dict[str, object]) -> None:
+        if state != self._state:
+            self._state = state
+            with contextlib.suppress(OSError):
+                self._daemon.send({**state, **key})
 
 
 def _place(handover: Handover) -> str:

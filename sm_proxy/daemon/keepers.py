@@ -9,7 +9,6 @@ A question comes through the daemon's inbox. It holds no secret: the key is a ha
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -29,6 +28,9 @@ UNUSED: Final = 32
 those of keys that are made for one connection."""
 _UNSURE: Final = 64
 """How many keys are remembered whose credentials only a call can tell."""
+
+_SILENT_S: Final = 2.0
+"""A keeper that has not taken a connection for so long gets no other: it may be stopped."""
 
 Start = Callable[[Sequence[socket.socket]], int]
 """Starts a process that calls `keeper.run` with these sockets; returns its id.
@@ -65,7 +67,8 @@ class _Keeper:
     ahead: bool
     began: float = field(default_factory=time.time)
     state: dict[str, Any] = field(default_factory=dict)
-    given: bool = False
+    given: int = 0
+    heard: float = 0.0
     unused_since: float = 0.0
 
     @property
@@ -81,7 +84,28 @@ class _Keeper:
     @property
     def unused(self) -> bool:
         """Whether it has a session that nobody uses."""
-        return bool(self.session) and not (self.given or self.streams)
+        return bool(self.session) and not (self.waited_for or self.streams)
+
+    @property
+    def waited_for(self) -> bool:
+        """Whether it was given a connection that it has not taken yet."""
+        return self.given > int(self.state.get("taken", 0))
+
+    @property
+    def silent(self) -> bool:
+        """Whether it has let a connection wait for too long."""
+        return self.waited_for and time.monotonic() >= self.heard + _SILENT_S
+
+    def give(self, ends: Sequence[socket.socket]) -> bool:
+        """Give it a connection; returns whether it can be given one."""
+        try:
+            wire.send_with(self.lines.socket, ADD, [each.fileno() for each in ends])
+        except OSError:
+            return False
+        if not self.waited_for:
+            self.heard = time.monotonic()
+        self.given += 1
+        return True
 
 
 class Keepers:
@@ -167,16 +191,13 @@ class Keepers:
             return
         usable = [each for each in self._keepers.values() if each.key == question.key]
         if question.ahead:
-            if all(keeper.given or keeper.streams for keeper in usable):
+            if all(keeper.waited_for or keeper.streams for keeper in usable):
                 self._begin(question, messages, data)
             return
         for keeper in reversed(usable):
-            if keeper.session not in question.without:
-                with contextlib.suppress(OSError):
-                    fds = [messages.fileno(), data.fileno()]
-                    wire.send_with(keeper.lines.socket, ADD, fds)
-                    keeper.given = True
-                    return
+            served = keeper.session not in question.without and not keeper.silent
+            if served and keeper.give((messages, data)):
+                return
         self._begin(question, messages, data)
 
     def _begin(self, question: Question, messages: socket.socket, data: socket.socket) -> None:
@@ -199,8 +220,7 @@ class Keepers:
             self._unsure = [*self._unsure, keeper.key][-_UNSURE:]
             keeper.key = str(sure_key)
         keeper.state = state
-        keeper.given = False
-        keeper.unused_since = time.monotonic()
+        keeper.heard = keeper.unused_since = time.monotonic()
         unused = [each for each in self._keepers.values() if each.unused]
         for each in sorted(unused, key=lambda each: each.unused_since)[:-UNUSED]:
             self.ended(each.pid)  # its process sees that, and ends the session

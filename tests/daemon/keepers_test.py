@@ -164,3 +164,39 @@ def test_a_question_without_both_sockets_is_dropped(world: World) -> None:
     with socket.socket() as messages:
         world.keepers.asked(asdict(Question("a")), [messages])
     assert world.processes == []
+
+
+def test_a_session_that_was_refused_to_a_connection_is_unused_again(world: World) -> None:
+    state = {"session": "s-1", "streams": 0}
+    world.ask(Question("a", ahead=True))
+    Lines(world.processes[0][0]).send({**state, "taken": 0})
+    world.look()
+    world.ask(Question("a"))
+    world.ask(Question("a", ahead=True))
+    assert len(world.processes) == 2  # the first one has a connection on its way to it
+    for process in world.processes:
+        Lines(process[0]).send({**state, "taken": 1})
+    world.look()
+    world.ask(Question("a", ahead=True))
+    assert len(world.processes) == 2
+
+
+def test_a_stopped_keeper_gets_no_connection_until_it_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = {"session": "s-1", "streams": 1}
+    world.ask(Question("a"))
+    Lines(world.processes[0][0]).send({**state, "taken": 0})
+    monkeypatch.setattr(keepers, "_SILENT_S", 600)
+    world.ask(Question("a"))
+    world.ask(Question("a"))
+    assert len(world.processes) == 1
+    monkeypatch.setattr(keepers, "_SILENT_S", 0)
+    world.ask(Question("a"))
+    assert len(world.processes) == 2
+    for each in world.processes[1]:
+        each.close()
+    Lines(world.processes[0][0]).send({**state, "taken": 2})
+    world.look()
+    world.ask(Question("a"))
+    assert len(world.processes) == 2

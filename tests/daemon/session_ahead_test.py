@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from sm_proxy.daemon import kept
+from sm_proxy.daemon import keeper, kept
 from sm_proxy.local import debug_log
 from sm_proxy.routes.ssm_session import Words
 from sm_proxy.settings import Settings
@@ -63,4 +63,19 @@ def test_a_session_that_cannot_be_started_ahead_costs_nothing(
     assert ahead.start_ahead() is None
     assert asked.wait(0)
     assert echoed(stream, b"still here") == b"still here"
+    stream.close()
+
+
+def test_none_is_started_ahead_while_there_is_one_that_has_just_refused_a_connection(
+    world: KeptWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    greeted(world.stream()).close()
+    until_true(lambda: [each.streams for each in world.keepers.states()] == [0])
+    monkeypatch.setattr(keeper, "QUIET_BYTES", -1)
+    stream = greeted(world.stream())
+    ahead = kept._Asked(
+        world.inbox.sender.tell, world.aws, REQUEST, Words(), Settings(session_ahead=True)
+    )
+    assert ahead.start_ahead() is None
+    assert (stream.session_id, starts(world)) == ("s-2", 2)
     stream.close()
