@@ -3,7 +3,8 @@
 The bytes have a socket of their own, so each side copies them without looking at them. Messages go
 beside them:
 
-    start, wait, open, failed, refused   how the connection gets its stream (`state`)
+    start, wait, open, failed, refused, resolve
+                                         how the connection gets its stream (`state`)
     opened                               bytes can flow
     status                               a line for the user
     delivered                            the far end has so many bytes
@@ -34,8 +35,10 @@ class Guest:
     Args:
         messages: its socket for messages.
         data: its socket for the bytes.
+        sure: whether it has found out whose keys it has.
 
     Attributes:
+        sure: as given.
         lines: the messages.
         stream: in the session; None while it waits.
         over: whether its sockets are closed.
@@ -46,7 +49,8 @@ class Guest:
         parting: what is left to be done at the end of such a connection.
     """
 
-    def __init__(self, messages: socket.socket, data: socket.socket) -> None:
+    def __init__(self, messages: socket.socket, data: socket.socket, *, sure: bool = False) -> None:
+        self.sure = sure
         self.lines = Lines(messages)
         self.stream: SessionStream | None = None
         self.over = False

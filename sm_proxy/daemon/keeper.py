@@ -19,6 +19,7 @@ from sm_proxy.aws import handed_keys
 from sm_proxy.daemon import endings, hardening, wire
 from sm_proxy.daemon.guest import Guest
 from sm_proxy.daemon.handover import Handover
+from sm_proxy.daemon.keepers import ADD_SURE
 from sm_proxy.daemon.lines import Lines
 from sm_proxy.daemon.partings import Partings
 from sm_proxy.local import debug_log, poll, secret_values, signals
@@ -240,7 +241,7 @@ class Keeper:
         self._taken += len(data)
         ends = [socket.socket(fileno=fd) for fd in fds]
         if len(ends) == 2:  # else this process is out of descriptors
-            guest = Guest(*ends)
+            guest = Guest(*ends, sure=data == ADD_SURE)
             guest.tell(state="wait")
             self._guests.append(guest)
             return
@@ -308,6 +309,11 @@ class Keeper:
         """Give a connection a stream, or refuse it, once the session can tell."""
         session = self._session
         if session is None or not (session.opened or session.ended):
+            return
+        if self._handover is not None and self._handover.key and not guest.sure:
+            # It may have other keys than the connection that began the session.
+            guest.tell(state="resolve")
+            guest.leave()
             return
         if not self._serves_more(session) or not self._has_room(now):
             guest.tell(state="refused", session=session.session_id)

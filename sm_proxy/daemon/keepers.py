@@ -21,6 +21,8 @@ from sm_proxy.daemon.status import Connection, KeptSession
 
 ADD: Final = b"+"
 """What comes with the two descriptors of a connection."""
+ADD_SURE: Final = b"!"
+"""The same, if it has found out whose keys it has: see `Question.sure`."""
 _STARTING: Final = 0
 """The process id of a keeper that has none yet."""
 UNUSED: Final = 32
@@ -96,10 +98,11 @@ class _Keeper:
         """Whether it has let a connection wait for too long."""
         return self.waited_for and time.monotonic() >= self.heard + _SILENT_S
 
-    def give(self, ends: Sequence[socket.socket]) -> bool:
+    def give(self, question: Question, ends: Sequence[socket.socket]) -> bool:
         """Give it a connection; returns whether it can be given one."""
         try:
-            wire.send_with(self.lines.socket, ADD, [each.fileno() for each in ends])
+            data = ADD_SURE if question.sure else ADD
+            wire.send_with(self.lines.socket, data, [each.fileno() for each in ends])
         except OSError:
             return False
         if not self.waited_for:
@@ -196,7 +199,7 @@ class Keepers:
             return
         for keeper in reversed(usable):
             served = keeper.session not in question.without and not keeper.silent
-            if served and keeper.give((messages, data)):
+            if served and keeper.give(question, (messages, data)):
                 return
         self._begin(question, messages, data)
 
@@ -217,7 +220,8 @@ class Keepers:
 
     def _note(self, keeper: _Keeper, state: dict[str, Any]) -> None:
         if sure_key := state.pop("key", ""):
-            self._unsure = [*self._unsure, keeper.key][-_UNSURE:]
+            if sure_key != keeper.key:  # a keeper tells it again and again
+                self._unsure = [*self._unsure, keeper.key][-_UNSURE:]
             keeper.key = str(sure_key)
         keeper.state = state
         keeper.heard = keeper.unused_since = time.monotonic()

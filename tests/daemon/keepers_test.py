@@ -166,6 +166,16 @@ def test_a_question_without_both_sockets_is_dropped(world: World) -> None:
     assert world.processes == []
 
 
+def test_a_key_is_not_forgotten_because_its_keeper_tells_much(world: World) -> None:
+    world.ask(Question("a"))
+    for streams in range(100):
+        state = {"key": "a of one", "session": "s-1", "streams": streams}
+        Lines(world.processes[0][0]).send(state)
+    world.look()
+    messages, _ = world.ask(Question("a"))
+    assert messages.next(time.monotonic() + 30) == {"state": "resolve"}
+
+
 def test_a_session_that_was_refused_to_a_connection_is_unused_again(world: World) -> None:
     state = {"session": "s-1", "streams": 0}
     world.ask(Question("a", ahead=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -22,6 +23,7 @@ import resource
 from sm_proxy.aws import handed_keys
 from sm_proxy.daemon import keeper, kept
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local.threads import Background
 from sm_proxy.settings import Settings
 from sm_proxy.ssm.api import SessionEndedError
 from sm_proxy.state import open_sessions
@@ -224,20 +226,36 @@ def test_each_connection_shows_the_accounts_message(
     assert capsys.readouterr().err.count("be careful") == 1
 
 
-def test_connections_whose_program_gets_the_same_keys_share_a_session(
-    world: KeptWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class Program:
+    """Where the AWS configuration has keys from; only a call of it tells whose they are."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file, self.config = folder / "program", folder / "config"
+        self.config.write_text(f"[default]\ncredential_process = {self._file}\n")
+
+    def gives(self, name: str) -> None:
+        keys = {"Version": 1, "AccessKeyId": f"AKIA{name}", "SecretAccessKey": "of-the-program"}
+        self._file.write_text(f"#!/bin/sh\necho '{json.dumps(keys)}'\n")
+        self._file.chmod(0o700)
+
+
+@pytest.fixture
+def program(world: KeptWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
+    del world  # which sets variables
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
-    keys = {"Version": 1, "AccessKeyId": "AKIAPROGRAM", "SecretAccessKey": "of-the-program"}
-    program, config = tmp_path / "program", tmp_path / "config"
-    program.write_text(f"#!/bin/sh\necho '{json.dumps(keys)}'\n")
-    program.chmod(0o700)
-    config.write_text(f"[default]\ncredential_process = {program}\n")
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    found = Program(tmp_path)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(found.config))
+    return found
+
+
+def test_connections_whose_program_gets_the_same_keys_share_a_session(
+    world: KeptWorld, program: Program
+) -> None:
+    program.gives("ONE")
     accounts = [Account(), Account(), Account()]
     streams = [greeted(world.stream(aws=account)) for account in accounts[:2]]
-    program.write_text(program.read_text().replace("PROGRAM", "ANOTHER"))
+    program.gives("ANOTHER")
     streams.append(greeted(world.stream(aws=accounts[2])))
     assert [len(account.calls) for account in accounts] == [1, 0, 1]
     for stream in streams:
@@ -280,3 +298,34 @@ def test_a_full_session_takes_no_more_connections(
     assert [stream.session_id for stream in streams] == ["s-1", "s-1", "s-2"]
     for stream in streams:
         stream.close()
+
+
+def test_connections_with_other_keys_share_no_session_while_it_is_started(
+    world: KeptWorld, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    granted = threading.Event()
+    slow, another = Account(), Account()
+
+    def call(*names: str, **words: Any) -> dict[str, Any]:
+        assert granted.wait(60)
+        return Account.call(slow, *names, **words)
+
+    monkeypatch.setattr(slow, "call", call)
+    program.gives("ONE")
+    assert slow.keys().access_key == "AKIAONE"
+    first = Background(lambda: world.stream(aws=slow))
+    until_true(lambda: len(world.keepers))
+    program.gives("ANOTHER")
+    second = Background(lambda: world.stream(aws=another))
+    until_true(
+        lambda: [each.streams for each in world.keepers.states()] == [1, 1] or waiting(world)
+    )
+    granted.set()
+    greeted(second.result()).close()
+    greeted(first.result()).close()
+    assert another.calls == ["StartSession"]
+
+
+def waiting(world: KeptWorld) -> bool:
+    """Whether the first keeper has taken a second connection."""
+    return [each.state.get("taken") for each in world.keepers._keepers.values()] == [1]
