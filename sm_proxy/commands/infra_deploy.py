@@ -123,6 +123,12 @@ class _Deployment:
             output.status(
                 "AWS removes no subnet and no group that a job is in: end such jobs first"
             )
+        if any(item.logical_id == "BastionTemplate" for item in differing) and not found.paused:
+            pause, resume = self._run.command("pause"), self._run.command("resume")
+            output.status(
+                "the bastion that runs stays as it is until it is replaced; to replace it after"
+                f" this: `{pause}`, then `{resume}`"
+            )
         self._tell_cost(_cost(wanted.plan, self._args))
         if not self._run.confirmed("Change it?"):
             return None

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.infra.watch import Deadline
+from sm_proxy.infra.watch import PASSING, Deadline
 from sm_proxy.routes import bastion_lookup
 
 _POLL_S: Final = (2.0, 4.0)
@@ -118,24 +118,33 @@ def wait_until_online(
     """
     shown, looks = "", 0
     while True:
-        found = look(aws, group)
-        if found.online or found.ping is None:
-            return found
-        if found.words != shown or looks % _HEARTBEAT == 0:
-            shown = found.words
+        try:
+            found = look(aws, group)
+            if found.online or found.ping is None:
+                return found
             trouble = "" if found.instance else _trouble(aws, group)
-            say(f"waiting until the bastion is online in SSM; {shown}{trouble}")
+        except SmProxyError as error:
+            if error.code not in PASSING or deadline.left <= 0:
+                raise
+            words = error.message
+        else:
+            if deadline.left <= 0:
+                raise _offline(found, group, trouble, deadline, again)
+            words = f"{found.words}{trouble}"
+        if words != shown or looks % _HEARTBEAT == 0:
+            shown = words
+            say(f"waiting until the bastion is online in SSM; {words}")
         looks += 1
-        if deadline.left <= 0:
-            raise _offline(aws, group, found, deadline, again)
         deadline.sleep(_POLL_S)
 
 
-def _offline(aws: Aws, group: str, found: Bastion, deadline: Deadline, again: str) -> SmProxyError:
+def _offline(
+    found: Bastion, group: str, trouble: str, deadline: Deadline, again: str
+) -> SmProxyError:
     if not found.instance:
         return SmProxyError(
             "bastion-offline",
-            f"the group {group} has launched no bastion{_trouble(aws, group)}",
+            f"the group {group} has launched no bastion{trouble}",
             "If its type or its zone is the reason: sm-proxy infra deploy --bastion-type t3.nano."
             f" To wait on: `{again}`.",
         )

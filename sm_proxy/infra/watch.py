@@ -29,7 +29,7 @@ _QUIET_S: Final = 20.0
 _HEARTBEAT_S: Final = 30.0
 _LAG: Final = 5
 """Looks after which we no longer expect an event that the stack's status says is there."""
-_PASSING: Final = frozenset({"network", "throttled"})
+PASSING: Final = frozenset({"network", "throttled"})
 """Errors that a long wait outlives."""
 _SHOWN: Final = 4
 DELETED: Final = "DELETE_COMPLETE"
@@ -133,7 +133,7 @@ class Watch:
             found = stacks.find(self._aws, self._stack.id)
             new = stack_events.of_operation(self._aws, self._stack.id, last) if found else []
         except SmProxyError as error:
-            if error.code not in _PASSING:
+            if error.code not in PASSING:
                 raise
             if error.message != self._trouble:
                 self._trouble = error.message

@@ -107,6 +107,14 @@ def test_another_plan_updates_the_stack_and_says_what_changes(
     assert "AWS removes no subnet" in shown
 
 
+def test_another_type_of_bastion_is_for_the_next_one(account: Account, capsys: Captured) -> None:
+    account.deployed()
+    assert account.infra("deploy", "--bastion-type", "t4g.micro", "--yes") == 0
+    shown = capsys.readouterr().err
+    assert "change BastionTemplate (AWS::EC2::LaunchTemplate: LaunchTemplateData)" in shown
+    assert "`sm-proxy infra pause`, then `sm-proxy infra resume`" in shown
+
+
 def test_an_update_that_fails_is_an_error_with_its_reason(
     account: Account, capsys: Captured
 ) -> None:

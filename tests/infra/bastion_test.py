@@ -91,6 +91,18 @@ def test_we_wait_until_it_is_online_and_say_what_changes() -> None:
     ]
 
 
+@pytest.mark.parametrize("code", ["throttled", "network"])
+def test_trouble_that_passes_is_outlived(code: Any) -> None:
+    trouble = SmProxyError(code, "no answer")
+    said: list[str] = []
+    aws = account(DescribeAutoScalingGroups=[trouble, trouble, group("i-1")])
+    assert bastion.wait_until_online(aws, "bastions", Deadline(300), said.append, "").online
+    assert said == ["waiting until the bastion is online in SSM; no answer"]
+    aws = account(DescribeAutoScalingGroups=trouble)
+    with pytest.raises(SmProxyError, match="no answer"):
+        bastion.wait_until_online(aws, "bastions", Deadline(60), said.append, "")
+
+
 def test_without_permission_to_ask_we_do_not_wait() -> None:
     aws = account(DescribeInstanceInformation=DENIED)
     found = bastion.wait_until_online(aws, "bastions", Deadline(300), print, "again")
