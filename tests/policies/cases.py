@@ -26,12 +26,15 @@ class Case:
         words: what is typed after `sm-proxy`; names in braces are those of `Place`.
         pieces: the policies of who types it.
         prepare: makes the account ready for it, as its administrator.
+        ends: the code of the error with which it ends; None for success. There is no data channel,
+            and no container starts.
     """
 
     name: str
     words: tuple[str, ...]
     pieces: tuple[str, ...] = ("user",)
     prepare: Prepare = _nothing
+    ends: str | None = None
 
     def run(self, place: Place, *, administrator: bool = False) -> Outcome:
         """Run it as the role under test, or as the administrator."""
@@ -117,9 +120,9 @@ def _with_old_key(place: Place) -> None:
 USER: Final = (
     Case("resolve", ("resolve", "sm-ready")),
     Case("list", ("list", "--json")),
-    Case("resolve an endpoint", ("resolve", "sm-chat.endpoint")),
+    Case("resolve an endpoint", ("resolve", "sm-chat.endpoint"), ends="no-vpc"),
     Case("resolve a short name", ("resolve", "sm-read")),
-    Case("resolve a wrong name", ("resolve", "sm-nix")),
+    Case("resolve a wrong name", ("resolve", "sm-nix"), ends="job-not-found"),
     Case("resolve with a masked log", ("resolve", "sm-ready"), prepare=_masked),
     Case("keys push", ("keys", "push"), prepare=_with_ssh_config),
     Case(
@@ -132,20 +135,27 @@ USER: Final = (
         ("enable-remote-debug", "sm-plain"),
         prepare=_without_remote_debug,
     ),
-    Case("wait", ("wait", "sm-ready")),
+    Case("wait", ("wait", "sm-ready"), ends="network"),
     Case("list --check", ("list", "--check")),
     Case("sync", ("sync",), prepare=_with_ssh_config),
-    Case("bootstrap", ("bootstrap", "sm-bare", "--yes"), prepare=_with_ssh_config),
-    Case("inspect", ("inspect", "sm-ready")),
-    Case("by remote-debug", ("--route", "remote-debug", "inspect", "sm-ready")),
-    Case("by bastion-ssh", ("--route", "bastion-ssh", "inspect", "sm-ready")),
-    Case("by instance-connect", ("--route", "instance-connect", "inspect", "sm-on-22")),
+    Case("bootstrap", ("bootstrap", "sm-bare", "--yes"), prepare=_with_ssh_config, ends="network"),
+    Case("inspect", ("inspect", "sm-ready"), ends="network"),
+    Case("by remote-debug", ("--route", "remote-debug", "inspect", "sm-ready"), ends="network"),
+    Case("by bastion-ssh", ("--route", "bastion-ssh", "inspect", "sm-ready"), ends="network"),
+    Case(
+        "by instance-connect",
+        ("--route", "instance-connect", "inspect", "sm-on-22"),
+        ends="connect-refused",
+    ),
     Case(
         "doctor",
         ("doctor", "sm-ready", "--ssh-config", "{folder}/dot-ssh/config"),
         prepare=_with_ssh_config,
+        ends="network",
     ),
 )
+
+
 _STARTS: Final = ("user", "launcher")
 LAUNCHER: Final = (
     Case(
@@ -162,14 +172,16 @@ LAUNCHER: Final = (
         ("launch", "--timeout", "1s", "{folder}/processing.json"),
         _STARTS,
         _with_request,
+        ends="wait-timeout",
     ),
     Case(
         "launch",
         ("launch", "--timeout", "1s", "{folder}/job.json"),
         _STARTS,
         _without_our_files,
+        ends="wait-timeout",
     ),
     Case("relaunch --dry-run", ("relaunch", "--dry-run", "failed"), _STARTS),
-    Case("relaunch", ("relaunch", "--timeout", "1s", "failed"), _STARTS),
+    Case("relaunch", ("relaunch", "--timeout", "1s", "failed"), _STARTS, ends="wait-timeout"),
 )
 CASES: Final = (*USER, *LAUNCHER)

@@ -25,6 +25,8 @@ ACCOUNT: Final = "123456789012"
 REGISTRY: Final = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
 BUCKET: Final = f"sagemaker-{REGION}-{ACCOUNT}"
 """The bucket of the SageMaker SDKs, in which jobs have code and data."""
+ELSEWHERE: Final = "eu-west-1"
+"""The region of the stack: its bastion is none for the jobs."""
 IMAGE: Final = f"{REGISTRY}/theirs:latest"
 SCOPE: Final = policies.Scope("aws", REGION, ACCOUNT, job_roles=("sm-proxy-lab",))
 _ERROR: Final = re.compile(r"^sm-proxy: ([a-z-]+): ", re.MULTILINE)
@@ -49,17 +51,22 @@ class Outcome:
         code: of its error; None without one.
         shown: all that it printed.
         calls: the lines of the record of calls.
+        needed: the IAM actions that its own calls needed.
+        through: those that calls of CloudFormation for it needed.
     """
 
     status: int
     code: str | None
     shown: str
     calls: tuple[dict[str, Any], ...]
+    needed: frozenset[str]
+    through: frozenset[str]
 
     @property
-    def needed(self) -> set[str]:
-        """The IAM actions that its calls needed."""
-        return {action for call in self.calls for action in call.get("needed", ())}
+    def denied(self) -> list[dict[str, Any]]:
+        """The calls that were denied, whoever made them."""
+        words = ("AccessDenied", "Unauthorized")
+        return [call for call in self.calls if call.get("error", "").startswith(words)]
 
 
 @dataclass
@@ -98,6 +105,19 @@ class Place:
         """A training job in the VPC, whose first container has written `words`."""
         _start_job(self.lab, name, self.vpc, words)
 
+    def client(self, service: str) -> Any:
+        """The administrator's client in the region of the stack."""
+        return self.lab.client(service, ELSEWHERE)
+
+    def ensure_stack(self) -> None:
+        """Deploy the stack, unless it is there."""
+        if self.client("cloudformation").describe_stacks()["Stacks"]:
+            return
+        words = ("infra", "deploy", "--yes", "--zones", "2", "--region", ELSEWHERE)
+        made = self.run(*words, administrator=True)
+        assert made.status == 0, made.shown
+        (self.folder / "config" / "config.toml").unlink()  # the jobs have a network of their own
+
     def allow(self, statements: Iterable[policies.Statement], without: str = "") -> None:
         """Give the role these statements as its only policy, without one action."""
         rows = []
@@ -132,7 +152,14 @@ class Place:
             file.seek(before)
             calls = tuple(json.loads(line) for line in file)
         found = _ERROR.findall(printed.err)
-        return Outcome(status, found[-1] if found else None, shown, calls)
+        own = [call for call in calls if call.get("caller") == self.role]
+        needed, through = (
+            frozenset(
+                action for call in own if bool(call.get("via")) is via for action in call["needed"]
+            )
+            for via in (False, True)
+        )
+        return Outcome(status, found[-1] if found else None, shown, calls, needed, through)
 
 
 def build(lab: Lab, folder: Path) -> Place:

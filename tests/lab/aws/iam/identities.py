@@ -53,11 +53,11 @@ def session(lab: Lab, role: str, name: str = "me", **more: Any) -> dict[str, str
     }
 
 
-def client(lab: Lab, service: str, keys: dict[str, Any]) -> Any:
+def client(lab: Lab, service: str, keys: dict[str, Any], region: str = REGION) -> Any:
     """A botocore client that never retries."""
     return botocore.session.Session().create_client(
         service,
-        region_name=REGION,
+        region_name=region,
         endpoint_url=lab.endpoint,
         config=botocore.config.Config(retries={"total_max_attempts": 1}),
         **keys,

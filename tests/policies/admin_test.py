@@ -1,0 +1,152 @@
+"""`sm-proxy infra` with the policy of an administrator of the stack, and nothing else.
+
+CloudFormation makes its calls with the caller's permissions, as on AWS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import pytest
+
+from sm_proxy.infra import policies
+from sm_proxy_lab.machines import role_credentials
+from tests.lab.aws.harness import job_request
+from tests.lab.aws.iam.identities import ADMINISTRATOR, client
+from tests.policies.place import ACCOUNT, ELSEWHERE, Outcome, Place
+from tests.soak import only_in_soak
+
+pytestmark = pytest.mark.xdist_group("policies")
+SCOPE: Final = policies.Scope("aws", ELSEWHERE, ACCOUNT)
+STATEMENTS: Final = policies.statements("admin", SCOPE)
+OURS: Final = sorted({action for row in STATEMENTS for action in row.actions} - policies.OWN.keys())
+"""The actions of the calls that we make ourselves."""
+UNUSED: Final = {
+    "autoscaling:DescribeScalingActivities": "a bastion that does not start",
+    "ec2:DescribeRouteTables": "an existing VPC",
+    "ec2:DescribeVpcAttribute": "an existing VPC",
+    "ec2:DescribeVpcEndpoints": "an existing VPC",
+    "s3:DeleteObjectVersion": "a bucket that keeps versions",
+    "sagemaker:DescribeEndpoint": "an endpoint in the network",
+    "sagemaker:DescribeEndpointConfig": "an endpoint in the network",
+    "sagemaker:DescribeModel": "an endpoint in the network",
+    "sagemaker:DescribeTransformJob": "a transform job in the network",
+}
+"""Actions of commands that are not run here, and when they call them."""
+
+
+def _gone(place: Place) -> None:
+    if place.client("cloudformation").describe_stacks()["Stacks"]:
+        place.run(*_words("delete", "--yes"), administrator=True)
+
+
+def _there(place: Place) -> None:
+    place.ensure_stack()
+    sagemaker = place.client("sagemaker")
+    if not sagemaker.list_training_jobs()["TrainingJobSummaries"]:
+        sagemaker.create_training_job(**job_request("job"))
+        sagemaker.create_processing_job(
+            ProcessingJobName="job",
+            AppSpecification={"ImageUri": "image"},
+            RoleArn=role_credentials.ARN,
+            ProcessingResources={
+                "ClusterConfig": {
+                    "InstanceType": "ml.m5.large",
+                    "InstanceCount": 1,
+                    "VolumeSizeInGB": 10,
+                }
+            },
+        )
+
+
+def _running(place: Place) -> None:
+    """The stack has a bastion, and there are jobs."""
+    _there(place)
+    groups = place.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
+    if not groups[0]["DesiredCapacity"]:
+        place.run(*_words("resume"), administrator=True)
+
+
+def _in_use(place: Place) -> None:
+    """The bucket has an object, and there is an image."""
+    place.ensure_stack()
+    s3 = client(place.lab, "s3", ADMINISTRATOR, ELSEWHERE)
+    s3.put_object(Bucket=SCOPE.bucket, Key="build/x.zip", Body=b"x")
+    name = place.next_name("image")
+    tags = [{"Key": "sm-proxy:role", "Value": "image"}]
+    place.client("ecr").create_repository(repositoryName=name, tags=tags)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command about the stack, and what makes the account ready for it."""
+
+    words: tuple[str, ...]
+    prepare: Callable[[Place], None]
+
+    def run(self, place: Place, without: str = "") -> Outcome:
+        self.prepare(place)
+        place.allow(STATEMENTS, without)
+        return place.run(*_words(*self.words))
+
+
+def _words(*words: str) -> tuple[str, ...]:
+    return ("infra", *words, "--region", ELSEWHERE)
+
+
+STEPS: Final = (
+    Step(("deploy", "--yes", "--zones", "2"), _gone),
+    Step(("status", "--drift"), _running),
+    Step(("pause",), _running),
+    Step(("resume",), _there),
+    Step(("delete", "--yes", "--images"), _in_use),
+)
+_worked: dict[Step, Outcome] = {}
+
+
+def worked(account: Place, step: Step) -> Outcome:
+    """How a step ends with all that the policy allows."""
+    if step not in _worked:
+        _worked[step] = step.run(account)
+    return _worked[step]
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.words[0])
+def test_the_stack_lives_under_the_policy_of_its_administrator(account: Place, step: Step) -> None:
+    done = worked(account, step)
+    assert done.denied == []
+    assert done.status == 0, done.shown
+
+
+def test_no_action_of_an_administrator_is_spare(account: Place) -> None:
+    needed: set[str] = set()
+    for step in STEPS:
+        needed |= worked(account, step).needed
+    assert [action for action in OURS if action not in needed] == sorted(UNUSED)
+
+
+def check_without(account: Place, step: Step, action: str) -> None:
+    less = step.run(account, without=action)
+    assert less.code != "bug", less.shown
+    if less.status != worked(account, step).status:
+        # What CloudFormation cannot do is said in the words of its events, with the policy's name.
+        assert action in less.shown or "infra policy admin" in less.shown, less.shown
+
+
+@pytest.mark.parametrize("action", [action for action in OURS if action not in UNUSED])
+def test_without_an_action_status_or_pause_works_or_names_it(account: Place, action: str) -> None:
+    """They are the cheapest; the soak has all commands."""
+    step = next((step for step in STEPS[1:3] if action in worked(account, step).needed), None)
+    if step is None:
+        pytest.skip("other commands need it, in the soak")
+    check_without(account, step, action)
+
+
+@only_in_soak
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.words[0])
+def test_without_any_action_infra_works_or_names_it(account: Place, step: Step) -> None:
+    needed = worked(account, step).needed | worked(account, step).through
+    for action in sorted(needed):
+        check_without(account, step, action)
