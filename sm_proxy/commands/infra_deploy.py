@@ -165,7 +165,7 @@ class _Deployment:
             return Result(data, exit_status=1, failure=error)
         output.status(f"{path}: jobs of `launch` and `relaunch` get this network")
         self._warn_of_other_bastion(stack)
-        return Result({**data, "config": str(path)}, _next_steps(stack, found))
+        return Result({**data, "config": str(path)}, _next_steps(self._run, stack, found))
 
     def _bastion(self, stack: Stack) -> Bastion:
         group = stack.output("Bastion")
@@ -191,13 +191,13 @@ class _Deployment:
             )
 
 
-def _next_steps(stack: Stack, found: Bastion) -> str:
+def _next_steps(run: Run, stack: Stack, found: Bastion) -> str:
     words = "its bastion is paused" if stack.paused else f"its bastion is {found.words}"
     return "\n".join(
         (
             f"the stack {stack.name} is complete; {words}",
             f"the role for your jobs: {stack.output('JobRole')}. What is next:",
-            "sm-proxy image build DIR --repository NAME:TAG",
+            f"sm-proxy image build DIR --repository NAME:TAG{run.typed}",
             "sm-proxy launch -- python YOUR_SCRIPT.py",
         )
     )

@@ -56,6 +56,11 @@ def test_an_empty_account_gets_the_stack_and_launch_its_network(
     assert "i-1" not in written  # the bastion is found by its tag: each month it is another
 
 
+def test_the_next_step_names_another_stack(account: Account, capsys: Captured) -> None:
+    assert account.infra("deploy", *NAMED, "--yes", "--stack", "other") == 0
+    assert capsys.readouterr().out.splitlines()[-2].endswith("NAME:TAG --stack other")
+
+
 def test_the_json_is_one_object_with_what_was_made(account: Account, capsys: Captured) -> None:
     assert account.infra("deploy", *NAMED, "--yes", "--json") == 0
     data = answer(capsys)["data"]
