@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import asyncio
+import socket
 from typing import TYPE_CHECKING
+
+from sm_proxy_lab.gateway.faults import Faults
+from sm_proxy_lab.gateway.instances import Instances
 
 from .scripted_client import SSH, Lab, lab, run
 
@@ -53,3 +58,22 @@ def test_a_session_to_a_stopped_sshd_says_so_where_the_agent_does(tmp_path: Path
             await client.close()
 
     run(main())
+
+
+def test_after_the_end_of_an_instance_the_next_one_gets_its_port(tmp_path: Path) -> None:
+    async def main() -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        instances = Instances(tmp_path, port)
+        first, second = (instances.find(target) for target in ("i-1", "i-2"))
+        assert (first.port, second.port) == (port, 0)
+        assert await instances.sshd("i-1", Faults()) == port
+        instances.forget("i-1")
+        instances.forget("i-2")
+        instances.forget("i-3")  # no session has ever gone there
+        assert await instances.sshd("i-4", Faults()) == port
+        instances.close()
+        await instances.find("i-4").ended()
+
+    asyncio.run(main())
