@@ -197,6 +197,9 @@ class Guest:
         if self.settled is None:
             self.leave()
         else:
+            with contextlib.suppress(BlockingIOError):
+                while self._take_up(stream):  # ends when the stream has no room
+                    pass
             stream.finish()
             self._part(self.settled, None)
 
@@ -210,21 +213,34 @@ class Guest:
         if not (self._talking and stream.room):
             return
         try:
-            data = self._data.recv(min(_CHUNK, stream.room))
+            if self._take_up(stream):
+                return
         except BlockingIOError:
             return
+        if self.settled is not None:
+            self._ssh_has_gone(stream)
+        else:
+            self._talking = False
+            if self._settling is None:
+                stream.finish()
+
+    def _take_up(self, stream: SessionStream) -> bool:
+        """Carry bytes from ssh, as many as there is room for; returns whether there were any.
+
+        Raises:
+            BlockingIOError: none have come.
+        """
+        try:
+            data = self._data.recv(min(_CHUNK, stream.room))
+        except BlockingIOError:
+            raise
         except OSError:
             data = b""
         if data:
             stream.write(data)
             self._up += len(data)
             self.moved += len(data)
-        elif self.settled is not None:
-            self._ssh_has_gone(stream)
-        else:
-            self._talking = False
-            if self._settling is None:
-                stream.finish()
+        return bool(data)
 
     def _carry_down(self, stream: SessionStream) -> None:
         try:

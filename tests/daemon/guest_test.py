@@ -108,3 +108,20 @@ def test_a_connection_that_has_gone_before_its_keeper_is_there_ends_it() -> None
             keeper.step(wakeup.fileno())
         keeper.end()
         assert ours.recv(1) == b""
+
+
+@pytest.mark.parametrize("incoming", [b"", b"more of the far end"])
+def test_the_far_end_gets_what_ssh_sent_before_it_went(world: World, incoming: bytes) -> None:
+    world.ask()
+    world.lines.send({"done": True})
+    world.lines.close()
+    world.step()
+    assert world.guest.settled is not None
+    world.far.incoming += incoming
+    world.ssh.sendall(b"x" * 100_000 + b"the last words")
+    world.ssh.close()
+    for _ in range(3):
+        world.step()
+    assert world.guest.parting is not None
+    assert world.far.written.endswith(b"the last words")
+    assert world.far.finishing
