@@ -136,12 +136,11 @@ class Guest:
         """Tell why its stream is over, and let it go."""
         if self._settling is not None and self.settled is None:
             self._hear_last_words()
-        if self.settled is not None:
-            self._part(self.settled, error or suspicion)
-            return
         resumes = 0 if self.stream is None else self.stream.resumes
         end = {"failure": endings.told(error), "suspicion": endings.told(suspicion)}
         self.tell(end=end, resumes=resumes)
+        if self.settled is not None:
+            self._part(self.settled, error or suspicion)
         self.leave()
 
     def leave(self) -> None:

@@ -196,6 +196,7 @@ class KeptStream(LeavableStream):
 
     def left(self) -> bool:
         """Let the keeper go on: see `LeavableStream.left`."""
+        self._take()  # it may have ended meanwhile, and said why
         if not self._given_up or self._end is not None:
             return False
         try:

@@ -17,6 +17,7 @@ if sys.platform == "win32":
 from sm_proxy.daemon import partings, settled
 from sm_proxy.daemon.kept_stream import KeptStream
 from sm_proxy.daemon.partings import Parting
+from sm_proxy.errors import SmProxyError
 from sm_proxy.settings import Settings
 from sm_proxy.ssm.api import SessionEndedError
 from sm_proxy.state.connection_log import ConnectionRecord
@@ -190,3 +191,15 @@ def test_a_connection_that_holds_the_next_session_stays(world: KeptWorld) -> Non
     assert isinstance(inner, KeptStream)
     assert not inner.leave([0, 1, 2], TOLD)
     stream.close()
+
+
+def test_a_keeper_that_ends_half_way_says_why(world: KeptWorld, connection: Settling) -> None:
+    assert connection.ask()
+    drive(connection.stream, lambda _: False)
+    world.signal()
+    until_true(world.shares.sessions[0].closed.is_set)
+    assert not connection.stream.left()
+    failure = connection.stream.failure
+    assert isinstance(failure, SmProxyError)
+    assert failure.message == "the process that holds the session was ended"
+    assert not connection.told
