@@ -19,8 +19,10 @@ OWN: Final[Mapping[str, str]] = {
     "ec2-instance-connect:OpenTunnel": "Amazon EC2 User Guide, Grant permissions to use"
     " EC2 Instance Connect Endpoint",
     "logs:Unmask": "Amazon CloudWatch Logs User Guide, View unmasked data",
+    "ssmmessages:OpenDataChannel": "AWS Systems Manager User Guide, Sample IAM policies for Session"
+    " Manager, Quickstart end user policies",
 }
-"""A websocket asks for the first, and GetLogEvents with `unmask` for the second."""
+"""Websockets ask for the first and the last, and GetLogEvents with `unmask` for the second."""
 _BASTION: Final[dict[str, Any]] = {"StringEquals": {"ssm:resourceTag/sm-proxy:role": "bastion"}}
 _TARGET: Final[dict[str, Any]] = {
     "StringLike": {"ssm:resourceTag/aws:ssmmessages:target-id": "sagemaker-training-job:*"}
@@ -71,6 +73,15 @@ def _required(scope: Scope) -> tuple[Statement, ...]:
             _START,
             (_document(scope, "AWS-StartPortForwardingSessionToRemoteHost"),),
             "no session with the bastion",
+        ),
+        # The guide names the caller's own sessions by `${aws:userid}-*`, which does not fit a
+        # role's; AWS's AmazonEKSLocalOutpostServiceRolePolicy has all sessions, as here. A channel
+        # also needs the token that StartSession returns.
+        Statement(
+            "OpenTheChannel",
+            ("ssmmessages:OpenDataChannel",),
+            (scope.arn("ssm", "session/*"),),
+            "AWS may refuse the data channel of a session",
         ),
         Statement(
             "OwnSessions",

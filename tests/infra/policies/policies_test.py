@@ -113,6 +113,7 @@ def test_statements_are_well_formed(name: str) -> None:
         services = {action.partition(":")[0] for action in row.actions}
         assert all(re.fullmatch(r"[a-z0-9-]+:[A-Za-z*]+", action) for action in row.actions)
         services |= {"ec2"} if services & ON_INSTANCES else set()
+        services |= {"ssm"} if "ssmmessages" in services else set()  # its sessions
         for arn in row.resources:
             assert arn == "*" or arn.split(":")[2] in services
 
