@@ -11,9 +11,15 @@ from sm_proxy.errors import SmProxyError, printable
 
 _REGISTRY: Final = re.compile(
     r"(?P<account>\d{12})\.dkr[.-]ecr(?:-fips)?\.(?P<region>[a-z]{2,4}(?:-[a-z]+)+-\d+)\."
-    r"(?:amazonaws\.com(?:\.cn)?|[a-z0-9.-]+\.[a-z]{2,})"
+    r"(?:amazonaws\.(?:com(?:\.cn)?|eu)|on\.aws|on\.amazonwebservices\.(?:com\.cn|eu)"
+    r"|c2s\.ic\.gov|sc2s\.sgov\.gov|cloud\.adc-e\.uk|csp\.hci\.ic\.gov)",
+    re.ASCII,
 )
-"""Private registries of ECR, in all partitions. `public.ecr.aws` needs no login."""
+"""Private registries of ECR, in all partitions. `public.ecr.aws` needs no login.
+
+Only AWS's own domains (botocore's `partitions.json`): a login elsewhere would give the password of
+the build's role to whoever a Dockerfile names.
+"""
 _NAME: Final = re.compile(r"(?=.{2,256}$)[a-z0-9]+(?:(?:\.|_{1,2}|-+|/)[a-z0-9]+)*")
 """Of a repository: the pattern of `repositoryName` in ECR's API."""
 _TAG: Final = re.compile(r"\w[\w.-]{0,127}", re.ASCII)

@@ -57,6 +57,8 @@ def test_another_form_is_refused(text: str, why: str) -> None:
         (f"{CHINA}/a/b@sha256:0", "cn-north-1"),
         ("763104351884.dkr.ecr-fips.us-gov-west-1.amazonaws.com/a", "us-gov-west-1"),
         ("763104351884.dkr-ecr.us-east-1.on.aws/a", "us-east-1"),
+        ("763104351884.dkr.ecr.eusc-de-east-1.amazonaws.eu/a", "eusc-de-east-1"),
+        ("763104351884.dkr.ecr.us-isob-east-1.sc2s.sgov.gov/a", "us-isob-east-1"),
     ],
 )
 def test_private_registries_of_all_partitions_are_known(image: str, region: str) -> None:
@@ -73,6 +75,9 @@ def test_private_registries_of_all_partitions_are_known(image: str, region: str)
         HOST,
         "1.dkr.ecr.eu-west-1.amazonaws.com/a",
         "111122223333.dkr.ecr.eu-west-1.amazonaws.com;id/a",
+        "111122223333.dkr.ecr.eu-west-1.amazonaws.com.example.com/a",
+        "111122223333.dkr.ecr.eu-west-1.example.com/a",
+        f"{chr(0x661) * 12}.dkr.ecr.eu-west-1.amazonaws.com/a",
     ],
 )
 def test_other_images_need_no_login(image: str) -> None:
