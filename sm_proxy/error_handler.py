@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sys
 import time
 import traceback
@@ -27,7 +28,7 @@ from sm_proxy.errors import (
     SmProxyError,
     printable,
 )
-from sm_proxy.local import output, paths, private_files
+from sm_proxy.local import output, paths, private_files, secret_values
 from sm_proxy.local.redaction import redact
 from sm_proxy.local.signals import Hangup
 from sm_proxy.local.threads import Background
@@ -43,6 +44,8 @@ _REPORTS: Final = 20
 """How many reports are kept at most."""
 _NO_THREAD: Final = "can't start new thread"
 """CPython's words (_threadmodule.c)."""
+_PAIR: Final = re.compile(r"\A((?:--[\w-]+=)?[^-=][^=]*=).*", re.DOTALL)
+_HIDDEN: Final = rf"\1{secret_values.REDACTED}"
 _DISK_S: Final = 2.0
 """How long to wait for the disk when a record or a report is written."""
 
@@ -192,11 +195,14 @@ def _write_record(command: str, error: SmProxyError) -> None:
 
 
 def _own_arguments() -> list[str]:
-    """This run's arguments. Those after `--` are another program's, and may be its secrets."""
+    """This run's arguments, without what may be secret.
+
+    Those after `--` are another program's, and the VALUE of NAME=VALUE is for one.
+    """
     words = sys.argv[1:]
     end = words.index("--") + 1 if "--" in words else len(words)
     others = [f"[{len(words) - end} words]"] if end < len(words) else []
-    return [*map(redact, words[:end]), *others]
+    return [*(redact(_PAIR.sub(_HIDDEN, word)) for word in words[:end]), *others]
 
 
 def last_errors() -> list[dict[str, Any]]:

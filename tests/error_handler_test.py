@@ -227,6 +227,16 @@ def test_the_arguments_of_another_program_are_not_kept(monkeypatch: pytest.Monke
     assert kept == ["launch", "--wait", "5m", "--", "[3 words]"]
 
 
+def test_the_values_of_arguments_for_another_program_are_not_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = ["image", "build", "--build-arg", "DB=hunter2=\n2", "--build-arg=A-B=3", "--file=x"]
+    monkeypatch.setattr(sys, "argv", ["sm-proxy", *words])
+    run_guarded("image", lambda: failing(SmProxyError("usage", "no")))
+    kept = last_errors()[-1]["arguments"][3:]
+    assert kept == ["DB=[redacted]", "--build-arg=A-B=[redacted]", "--file=x"]
+
+
 def test_reports_are_bounded() -> None:
     folder = private_files.ensure_private_dir(paths.state_dir() / "reports")
     for number in range(40):
