@@ -16,12 +16,15 @@ from typing import Final
 from sm_proxy.errors import SmProxyError, printable
 
 _BOM: Final = "\N{ZERO WIDTH NO-BREAK SPACE}"
-_DIRECTIVE: Final = re.compile(r"#\s*(\w+)\s*=\s*(\S.*?)\s*")
+_DIRECTIVE: Final = re.compile(r"#\s*(\w+)\s*=\s*(\S.*)")
 _HEREDOC: Final = re.compile(r"(?:^|\s)\d*<<(-?)(['\"]?)([A-Za-z_][\w.]*)\2(?=[\s;&|>)]|$)")
 _WITH_HEREDOC: Final = frozenset({"ADD", "COPY", "RUN"})
-_VARIABLE: Final = re.compile(r"\\\$|\$(?:(\w+)|\{(\w+)(?::?([-+])([^}]*))?\})")
+_VARIABLE: Final = re.compile(r"\\\$|\$(?:(\w+)|\{(\w+)(?::?([-+])([^${}]*))?\})")
 _MOUNTED: Final = re.compile(r"(?:^|\s)--mount=(?:[^,\s]*,)*from=([^,\s]+)")
 _OURS: Final = re.compile(r"sm[-_]proxy/entrypoint\.sh\b")
+_DEEPEST: Final = 3
+_LONGEST: Final = 4096
+"""No image has a longer name; arguments that repeat others could grow without end."""
 _PLATFORM: Final = {
     **{
         f"{where}{what}": value
@@ -44,19 +47,19 @@ class Dockerfile:
     Attributes:
         images: that it needs from registries, each once: of FROM, `COPY --from` and
             `RUN --mount=from`.
-        command: the ENTRYPOINT of the stage that is built, as written, or its CMD; empty if both
-            are the base image's.
+        entrypoint: of the stage that is built, as written; empty if it is the base image's. Not its
+            CMD: a training job gives the argument `train` in its place.
         copied: the sources of COPY and ADD in the context, as written.
     """
 
     images: tuple[str, ...]
-    command: str
+    entrypoint: str
     copied: tuple[str, ...] = ()
 
     @property
     def starts_ours(self) -> bool:
         """Whether the image starts our entry point, so that its jobs are ready for ssh."""
-        return _OURS.search(self.command) is not None
+        return _OURS.search(self.entrypoint) is not None
 
     def copies(self, folder: str) -> bool:
         """Whether it copies a folder at the top of the context."""
@@ -68,7 +71,6 @@ class _Stage:
     name: str
     base: str
     entrypoint: str = ""
-    cmd: str = ""
 
 
 @dataclass
@@ -90,8 +92,6 @@ class _Reader:
             return
         elif name == "ENTRYPOINT":
             self.stages[-1].entrypoint = rest
-        elif name == "CMD":
-            self.stages[-1].cmd = rest
         elif name in {"ADD", "COPY"}:
             self._copy(rest)
         elif name == "RUN":
@@ -105,21 +105,20 @@ class _Reader:
                 return stage
         return None
 
-    def command(self, stage: _Stage | None) -> str:
-        """The ENTRYPOINT of a stage, or its CMD. A stage has those of the one it builds on."""
-        cmd = ""
+    def entrypoint(self, stage: _Stage | None) -> str:
+        """The ENTRYPOINT of a stage. It has that of the one it builds on."""
         while stage is not None:
             if stage.entrypoint:
                 return stage.entrypoint
-            cmd = cmd or stage.cmd
             earlier = self.stages[: self.stages.index(stage)]
             stage = next((one for one in earlier if one.name.lower() == stage.base.lower()), None)
-        return cmd
+        return ""
 
     def _argument(self, rest: str) -> None:
         for word in _words(rest):
-            name, _, value = word.partition("=")
-            self.values[name] = self.given.get(name, self._filled(value))
+            name, has_value, value = word.partition("=")
+            if has_value or name in self.given:
+                self.values[name] = self.given.get(name, self._filled(value))
 
     def _from(self, rest: str) -> None:
         image, *more = [word for word in rest.split() if not word.startswith("--")] or [""]
@@ -146,7 +145,10 @@ class _Reader:
                 return str(found[4]) if known else ""
             return known or found[4] or ""
 
-        return _VARIABLE.sub(value, text)
+        # From the inside out: a default may have a variable.
+        for _ in range(_DEEPEST):
+            text = _VARIABLE.sub(value, text)[:_LONGEST]
+        return text
 
 
 def read(text: str, arguments: Mapping[str, str], target: str = "") -> Dockerfile:
@@ -175,12 +177,12 @@ def read(text: str, arguments: Mapping[str, str], target: str = "") -> Dockerfil
             f"the Dockerfile has no stage {printable(target, 100)}",
             f"Name one of its stages with --target ({printable(names)}).",
         )
-    return Dockerfile(tuple(reader.images), reader.command(stage), tuple(reader.copied))
+    return Dockerfile(tuple(reader.images), reader.entrypoint(stage), tuple(reader.copied))
 
 
 def _instructions(text: str) -> Iterator[tuple[str, str]]:
     """The name in upper case and the rest of each instruction, on one line."""
-    lines = text.removeprefix(_BOM).splitlines()
+    lines = [line.rstrip("\r") for line in text.removeprefix(_BOM).split("\n")]
     escape = re.escape(_escape(lines))
     goes_on = re.compile(rf"(?:^|(?<!{escape})){escape}[ \t]*$")
     position, logical = 0, ""
@@ -193,9 +195,9 @@ def _instructions(text: str) -> Iterator[tuple[str, str]]:
         logical += line[: found.start()] if found else line
         if found and position < len(lines):
             continue
-        name, _, rest = logical.strip().partition(" ")
+        name, rest = [*logical.split(maxsplit=1), "", ""][:2]
         logical = ""
-        yield name.upper(), rest.strip()
+        yield name.upper(), rest.rstrip()
         if name.upper() in _WITH_HEREDOC:
             position = _after_heredocs(rest, lines, position)
 
@@ -219,6 +221,8 @@ def _after_heredocs(rest: str, lines: list[str], position: int) -> int:
             if (lines[number].lstrip("\t") if strips else lines[number]) == end:
                 position = number + 1
                 break
+        else:  # it has no end, and Docker will complain
+            break
     return position
 
 

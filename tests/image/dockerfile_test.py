@@ -36,6 +36,13 @@ IMAGES = {
     "a document": ("FROM a\nRUN <<EOF cat >x <<-'B'\nFROM b\nEOF\nFROM c\n\tB\nFROM d", ["a", "d"]),
     "no document": ("FROM a\nRUN cat <<<EOF; x $((1<<EOF)) \nFROM b", ["a", "b"]),
     "no end": ("FROM a\nRUN <<EOF\nFROM b", ["a", "b"]),
+    "no end of many": (f"FROM a\nRUN {'<<A ' * 9000}\n" + "x\n" * 20000 + "FROM b", ["a", "b"]),
+    "a tab": ("ARG\tA=1\nFROM\ta:$A", ["a:1"]),
+    "no line's end": ("FROM a\nRUN x\x0cFROM b\u2028FROM c", ["a"]),
+    "declared again": ("ARG TARGETARCH\nARG A=1\nARG A\nFROM a-$TARGETARCH:$A", ["a-amd64:1"]),
+    "a default with a variable": (f"ARG R={ECR}\nFROM ${{B:-${{R}}:1}}", [f"{ECR}:1"]),
+    "blanks": (f"# a=b{' ' * 100_000}c\nFROM a", ["a"]),
+    "growth": ("ARG A=xx\n" + "ARG A=$A$A$A$A\n" * 12 + "FROM a\nFROM b$B", ["a", "b"]),
     "a mark at the start": ("\ufeffFROM a\r\nFROM b\r\n", ["a", "b"]),
 }  # fmt: skip
 
@@ -49,12 +56,13 @@ def test_the_images_that_it_needs_are_found(case: str) -> None:
 OURS = {
     "exec form": 'FROM a\nENTRYPOINT ["sh", "/opt/sm-proxy/entrypoint.sh", "python3", "x.py"]',
     "shell form": "FROM a\nENTRYPOINT exec /opt/sm-proxy/entrypoint.sh train",
-    "only a CMD": 'FROM a\nCMD ["/opt/ml/sm_proxy/entrypoint.sh", "train"]',
+    "a folder of another name": 'FROM a\nENTRYPOINT ["/opt/ml/sm_proxy/entrypoint.sh", "train"]',
     "inherited": 'FROM a AS b\nENTRYPOINT ["/opt/sm-proxy/entrypoint.sh"]\nFROM b\nCMD ["x"]',
 }
 OTHERS = {
     "none": "FROM a",
     "another": 'FROM a\nENTRYPOINT ["train"]\nCMD ["/opt/sm-proxy/entrypoint.sh"]',
+    "only a CMD": 'FROM a\nCMD ["/opt/sm-proxy/entrypoint.sh"]',  # a job replaces it with `train`
     "replaced": "FROM a\nENTRYPOINT /opt/sm-proxy/entrypoint.sh\nENTRYPOINT train",
     "of another stage": "FROM a\nENTRYPOINT /opt/sm-proxy/entrypoint.sh\nFROM b",
     "copied only": "FROM a\nCOPY x/ /opt/sm-proxy/entrypoint.sh",
