@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from sm_proxy.aws.clients import Aws
-from sm_proxy.aws.job_kinds import Kind
+from sm_proxy.aws.job_kinds import KINDS, Kind
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import kinds
 from sm_proxy.jobs.hostname import Target
@@ -72,7 +72,7 @@ class _Search:
         aws: for the calls.
         target: the name.
         phases: of the jobs to prefer, the best first.
-        unseen: what is denied, in words such as "endpoints", for the message.
+        unseen: what is denied, such as "endpoints (sagemaker:DescribeEndpoint)", for the message.
         near: names to suggest if none matches.
     """
 
@@ -110,7 +110,7 @@ class _Search:
             except UnseenError:
                 if number == 0:
                     raise
-                self.unseen.append(f"{kinds.of(kind).NOUN}s")
+                self.unseen.append(f"{kinds.of(kind).NOUN}s ({_action(kind, 0)})")
                 continue
             if job is not None:
                 return job
@@ -194,4 +194,9 @@ class _Search:
 
 
 def _every(kind: Kind) -> str:
-    return f"the list of {kinds.of(kind).NOUN}s"
+    return f"the list of {kinds.of(kind).NOUN}s ({_action(kind, 1)})"
+
+
+def _action(kind: Kind, number: int) -> str:
+    """The IAM action that describes a job of that kind (0), or lists them (1)."""
+    return f"sagemaker:{KINDS[kind][number]}"

@@ -34,6 +34,10 @@ class Verdict:
 
 
 NO_ADDRESS: Final = Verdict(
-    usable=False, reason="the container's SSH server has no address in a VPC"
+    usable=False,
+    reason="the container's SSH server has no address in a VPC, or ec2:DescribeSubnets is denied",
 )
-"""The verdict of a route that dials an address, for a container that only RemoteDebug reaches."""
+"""The verdict of a route that dials an address, for a container that only RemoteDebug reaches.
+
+It also is if we may not look at its subnets: then no address can be checked.
+"""

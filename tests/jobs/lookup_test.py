@@ -248,7 +248,10 @@ def test_the_error_names_the_calls_that_were_denied() -> None:
     aws = Account(DescribeEndpoint=DENIED, ListTrainingJobs=DENIED)
     error = refused(aws, "sm-bert")
     assert error.code == "job-not-found"
-    assert "access to endpoints and the list of training jobs is denied" in error.message
+    assert (
+        "access to endpoints (sagemaker:DescribeEndpoint) and the list of training jobs"
+        " (sagemaker:ListTrainingJobs) is denied" in error.message
+    )
     assert aws.asked.count("ListTrainingJobs") == 1
 
 

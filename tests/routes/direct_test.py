@@ -14,7 +14,7 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.local import network_place
 from sm_proxy.routes import direct, inside_vpc, memory, table
 from sm_proxy.routes.inside_vpc import Place
-from sm_proxy.routes.verdict import Verdict
+from sm_proxy.routes.verdict import NO_ADDRESS, Verdict
 from sm_proxy.settings import Settings
 from sm_proxy.tunnel import host_key_probe
 from tests.fakes import ECDSA_KEY, HOST_KEY, FakeAws, blob_of, container
@@ -87,7 +87,7 @@ def test_elsewhere_it_cannot_and_says_why() -> None:
 @pytest.mark.usefixtures("inside")
 @pytest.mark.parametrize("changes", [{"address": None}, {"vpc_id": None}])
 def test_a_container_without_an_address_cannot_be_dialled(changes: dict[str, Any]) -> None:
-    assert verdict(**changes) == (False, "the container's SSH server has no address in a VPC")
+    assert verdict(**changes) == (False, NO_ADDRESS.reason)
 
 
 @pytest.mark.usefixtures("inside")

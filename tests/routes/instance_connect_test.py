@@ -15,6 +15,7 @@ from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs.container import Container
 from sm_proxy.routes import instance_connect, table
+from sm_proxy.routes.verdict import NO_ADDRESS
 from sm_proxy.settings import Settings
 from sm_proxy.ssm import transport
 from sm_proxy.ssm.dial import UnreachableError
@@ -61,8 +62,8 @@ def reached(**changes: Any) -> Container:
 @pytest.mark.parametrize(
     ("found", "reason"),
     [
-        (reached(address=None), "the container's SSH server has no address in a VPC"),
-        (reached(vpc_id=None), "the container's SSH server has no address in a VPC"),
+        (reached(address=None), NO_ADDRESS.reason),
+        (reached(vpc_id=None), NO_ADDRESS.reason),
         (
             reached(port=2222),
             "an Instance Connect Endpoint allows the ports 22 and 3389, not 2222",
