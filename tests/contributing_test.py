@@ -13,6 +13,8 @@ USE = """
 from sm_proxy import cli
 from sm_proxy.doctor import checks, routes
 from sm_proxy.editors import catalog
+from sm_proxy.infra import partition, policies, template
+from sm_proxy.infra.plan import Plan
 from sm_proxy.jobs import hostname, log_formats
 from sm_proxy.routes import table
 from sm_proxy.settings import route_names, sources
@@ -30,6 +32,12 @@ assert [(item.source, item.addresses) for item in found] == [("my-tool", ("10.0.
 assert "user-shell" in [name for name, _ in checks._LAPTOP[0]]
 assert catalog.by_name("my-editor").title == "My Editor"
 assert message.PayloadType.NOTICE in channel._SHOWN
+args = cli._parser("infra").parse_args(["infra", "outputs", "--stack", "research"])
+assert args.stack == "research"
+plan = Plan("eu-west-1", ("eu-west-1a", "eu-west-1b"))
+assert template.render(plan)["Resources"]["Alerts"] == {"Type": "AWS::SNS::Topic"}
+assert policies.WHO["auditor"] == "who reviews the stack"
+assert partition.service_names("eu-west-1", ["secretsmanager"])
 print("all examples work")
 """
 
@@ -53,7 +61,7 @@ def test_the_examples_work_as_written(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "sm_proxy", tmp_path / "sm_proxy")
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```(python|diff)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 9
+    assert len(blocks) == 16
     for language, body in blocks:
         if language == "diff":
             apply(body, tmp_path)

@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="NAME",
         default=[],
-        help="a role that your jobs have, beside the stack's; may be repeated",
+        help="a role that your jobs have, besides the stack's; may be repeated",
     )
     parser.add_argument(
         "--minimal", action="store_true", help="leave out what commands can do without"

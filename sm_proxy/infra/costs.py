@@ -97,7 +97,7 @@ class Cost:
     def details(self) -> tuple[str, ...]:
         """What the sum consists of and rests on, for people, line by line."""
         lines = tuple(line.text for line in self.lines)
-        return (*lines, *(f"beside that: {item}" for item in self.traffic), *self.assumptions)
+        return (*lines, *(f"besides that: {item}" for item in self.traffic), *self.assumptions)
 
     @property
     def as_data(self) -> dict[str, Any]:

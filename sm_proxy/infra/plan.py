@@ -68,7 +68,7 @@ class Plan:
         bastion_days: after how many days the bastion is replaced by a new one.
         stack: the stack's name, with which the names of its resources begin.
         existing: the VPC to use; None makes one.
-        data_buckets: buckets of the jobs' data, beside the stack's and the SageMaker SDKs'.
+        data_buckets: buckets of the jobs' data, besides the stack's and the SageMaker SDKs'.
     """
 
     region: str

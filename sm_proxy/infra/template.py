@@ -21,17 +21,15 @@ _PROCESSOR: Final = {
 }
 """Instance types: the image of the bastion is for one processor."""
 _WIDTH: Final = 100
+_PARTS: Final = (network, groups, bastion, roles, build)
+"""In the order in which the template has them."""
 
 
 def render(plan: Plan) -> dict[str, Any]:
     """The template."""
-    resources: Resources = {
-        **network.resources(plan),
-        **groups.resources(plan),
-        **bastion.resources(plan),
-        **roles.resources(plan),
-        **build.resources(),
-    }
+    resources: Resources = {}
+    for part in _PARTS:
+        resources |= part.resources(plan)
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": "sm-proxy: a network for jobs, a bastion, roles, and a project that builds "

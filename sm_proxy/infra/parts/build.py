@@ -7,6 +7,7 @@ from typing import Any, Final
 from sm_proxy.infra import policies
 from sm_proxy.infra.parts import roles
 from sm_proxy.infra.parts.resource import Resources, attribute, ref, resource, sub, substituted
+from sm_proxy.infra.plan import Plan
 
 _IMAGE: Final = "aws/codebuild/standard:7.0"
 """CodeBuild's Ubuntu with docker and the AWS CLI 2; a build may name another one."""
@@ -23,7 +24,7 @@ phases:
 """`image build` gives each build its own."""
 
 
-def resources() -> Resources:
+def resources(_plan: Plan) -> Resources:
     """Project, role, log, bucket."""
     document = substituted(policies.document("build", policies.Scope.of_template()))
     return {

@@ -21,14 +21,8 @@ PIECES: Final[Mapping[str, ModuleType]] = {
     "launcher": launcher,
     "admin": admin,
 }
-WHO: Final[Mapping[str, str]] = {
-    "user": "who uses ssh",
-    "job": "the role of jobs",
-    "bastion": "the role of the bastion",
-    "build": "the role of the CodeBuild project",
-    "launcher": "who starts jobs and builds images, beside the policy of a user",
-    "admin": "who deploys and deletes the stack",
-}
+WHO: Final[Mapping[str, str]] = {name: piece.WHO for name, piece in PIECES.items()}
+"""Who each piece is for."""
 OWN: Final[Mapping[str, str]] = {
     action: source for piece in PIECES.values() for action, source in piece.OWN.items()
 }

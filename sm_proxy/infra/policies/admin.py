@@ -17,6 +17,7 @@ from typing import Any, Final
 from sm_proxy.infra.policies import user
 from sm_proxy.infra.policies.statement import Scope, Statement
 
+WHO: Final = "who deploys and deletes the stack"
 _HANDLERS: Final = (
     "AWS CloudFormation registry, handlers of the resource types (cloudformation:DescribeType)"
 )

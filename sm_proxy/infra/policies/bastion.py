@@ -12,6 +12,7 @@ from typing import Final
 
 from sm_proxy.infra.policies.statement import Scope, Statement
 
+WHO: Final = "the role of the bastion"
 _SOURCE: Final = (
     "AWS Systems Manager User Guide, Create a custom IAM role for Session Manager, minimal"
 )

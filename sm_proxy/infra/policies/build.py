@@ -7,6 +7,7 @@ from typing import Final
 
 from sm_proxy.infra.policies.statement import Scope, Statement
 
+WHO: Final = "the role of the CodeBuild project"
 _CODEBUILD: Final = "AWS CodeBuild User Guide, Create a CodeBuild service role"
 _ECR: Final = "Amazon ECR User Guide, IAM permissions for pushing an image"
 _LOGS: Final = ("logs:CreateLogStream", "logs:PutLogEvents")

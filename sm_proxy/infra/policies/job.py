@@ -7,6 +7,7 @@ from typing import Final
 
 from sm_proxy.infra.policies.statement import Scope, Statement
 
+WHO: Final = "the role of jobs"
 _ROLES: Final = "Amazon SageMaker AI Developer Guide, SageMaker AI roles, CreateTrainingJob API"
 _REMOTE_DEBUG: Final = (
     "Amazon SageMaker AI Developer Guide, Access a training container through AWS Systems Manager"

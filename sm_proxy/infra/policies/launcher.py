@@ -1,4 +1,4 @@
-"""What who starts jobs and builds images needs, beside the policy of a user."""
+"""What who starts jobs and builds images needs, besides the policy of a user."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Final
 
 from sm_proxy.infra.policies.statement import Scope, Statement
 
+WHO: Final = "who starts jobs and builds images, besides the policy of a user"
 CHANNEL: Final = "sm-proxy/channel"
 """The folder of our files for jobs, in a bucket of the job: `launch/bucket.py`."""
 

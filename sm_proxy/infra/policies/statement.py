@@ -16,8 +16,8 @@ class Scope:
         region: its name; `*` for all regions of the partition.
         account: its 12 digits.
         stack: the name of the stack, with which the names of its resources begin.
-        buckets: the buckets of the jobs' data, beside the stack's own and the SageMaker SDKs'.
-        job_roles: the names of the jobs' roles, beside the stack's.
+        buckets: the buckets of the jobs' data, besides the stack's own and the SageMaker SDKs'.
+        job_roles: the names of the jobs' roles, besides the stack's.
     """
 
     partition: str

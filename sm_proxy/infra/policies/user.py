@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sm_proxy.infra.policies.statement import Scope, Statement
 
+WHO: Final = "who uses ssh"
 OTHER_KINDS: Final = (
     *("sagemaker:ListTrainingJobs", "sagemaker:ListProcessingJobs"),
     *("sagemaker:ListTransformJobs", "sagemaker:ListEndpoints"),
