@@ -102,13 +102,6 @@ def _images(scope: Scope) -> tuple[Statement, ...]:
             optional=True,
         ),
         Statement(
-            "SeeWhetherBuildsMayPush",
-            ("ecr:ListTagsForResource",),
-            repositories,
-            "`image build` does not warn of a repository without our tag",
-            optional=True,
-        ),
-        Statement(
             "CreateRepositories",
             ("ecr:CreateRepository", "ecr:TagResource"),
             repositories,

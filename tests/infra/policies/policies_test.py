@@ -105,6 +105,13 @@ def test_a_document_is_small_and_of_its_partition(name: str, scope: Scope) -> No
 def test_statements_are_well_formed(name: str) -> None:
     rows = policies.statements(name, SCOPES[0])
     assert len({row.sid for row in rows}) == len(rows)
+    grants = [
+        (action, resource, str(row.conditions))
+        for row in rows
+        for action in row.actions
+        for resource in row.resources
+    ]
+    assert len(set(grants)) == len(grants)  # nothing is allowed twice
     for row in rows:
         assert re.fullmatch(r"[A-Za-z0-9]+", row.sid)
         assert row.why
