@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from sm_proxy.aws.clients import Aws
+from sm_proxy.commands import options
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.infra import costs, partition, services, zones
 from sm_proxy.infra import existing as existing_vpc
@@ -34,6 +35,25 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
     """All options for `plan_of`, and `--stack`."""
     add_stack(parser)
     group = parser.add_argument_group("what the stack has")
+    _add_network(group)
+    _add_bastion(group)
+    group.add_argument(
+        "--data-bucket",
+        action="append",
+        metavar="NAME",
+        default=[],
+        help="a bucket of your jobs' data, for the policies; may be repeated",
+    )
+    group.add_argument("--vpc", metavar="ID", help="use this VPC, and make no network")
+    group.add_argument(
+        "--subnets",
+        type=names,
+        metavar="ID,...",
+        help="private subnets of that VPC (default: all that have a way out)",
+    )
+
+
+def _add_network(group: options.Group) -> None:
     group.add_argument(
         "--zones",
         type=zones_of,
@@ -61,6 +81,9 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
         default=f"{_DEFAULTS.prefix}.0.0/16",
         help=f"addresses of the VPC (default: {_DEFAULTS.prefix}.0.0/16)",
     )
+
+
+def _add_bastion(group: options.Group) -> None:
     group.add_argument(
         "--bastion-type",
         metavar="TYPE",
@@ -74,20 +97,6 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
         default=_DEFAULTS.bastion_days,
         help="replace the bastion by one with the newest image every N days, 7 to 365 (default:"
         f" {_DEFAULTS.bastion_days})",
-    )
-    group.add_argument(
-        "--data-bucket",
-        action="append",
-        metavar="NAME",
-        default=[],
-        help="a bucket of your jobs' data, for the policies; may be repeated",
-    )
-    group.add_argument("--vpc", metavar="ID", help="use this VPC, and make no network")
-    group.add_argument(
-        "--subnets",
-        type=names,
-        metavar="ID,...",
-        help="private subnets of that VPC (default: all that have a way out)",
     )
 
 

@@ -69,7 +69,6 @@ def _project() -> dict[str, Any]:
 
 def _bucket() -> Resources:
     blocked = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
-    arn = attribute("Arn", "Bucket")
     return {
         "Bucket": resource(
             "S3::Bucket",
@@ -101,23 +100,27 @@ def _bucket() -> Resources:
             DeletionPolicy="Delete",
             UpdateReplacePolicy="Delete",
         ),
-        "BucketPolicy": resource(
-            "S3::BucketPolicy",
-            {
-                "Bucket": ref("Bucket"),
-                "PolicyDocument": {
-                    "Version": "2012-10-17",
-                    "Statement": [
-                        {
-                            "Sid": "TlsOnly",
-                            "Effect": "Deny",
-                            "Principal": "*",
-                            "Action": "s3:*",
-                            "Resource": [arn, sub("${Bucket.Arn}/*")],
-                            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-                        }
-                    ],
-                },
-            },
-        ),
+        "BucketPolicy": _tls_only(),
     }
+
+
+def _tls_only() -> dict[str, Any]:
+    return resource(
+        "S3::BucketPolicy",
+        {
+            "Bucket": ref("Bucket"),
+            "PolicyDocument": {
+                "Version": "2012-10-17",
+                "Statement": [
+                    {
+                        "Sid": "TlsOnly",
+                        "Effect": "Deny",
+                        "Principal": "*",
+                        "Action": "s3:*",
+                        "Resource": [attribute("Arn", "Bucket"), sub("${Bucket.Arn}/*")],
+                        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+                    }
+                ],
+            },
+        },
+    )

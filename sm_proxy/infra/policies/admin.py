@@ -98,13 +98,10 @@ PassRole, and the service-linked role."""
 
 def statements(scope: Scope) -> tuple[Statement, ...]:
     """Our calls, then those that CloudFormation makes for the caller."""
-    return (*_ours(scope), *_of_cloudformation(scope))
+    return (*_ours(scope), *_for_deletion(scope), *_of_cloudformation(scope))
 
 
 def _ours(scope: Scope) -> tuple[Statement, ...]:
-    bucket = scope.s3(scope.bucket)
-    repositories = (scope.arn("ecr", "repository/*"),)
-    tagged: dict[str, Any] = {"StringEquals": {"aws:ResourceTag/sm-proxy:role": "image"}}
     return (
         Statement(
             "TheStack",
@@ -143,6 +140,14 @@ def _ours(scope: Scope) -> tuple[Statement, ...]:
             ("*",),
             "zones, services, jobs and the bastion are not found",
         ),
+    )
+
+
+def _for_deletion(scope: Scope) -> tuple[Statement, ...]:
+    bucket = scope.s3(scope.bucket)
+    repositories = (scope.arn("ecr", "repository/*"),)
+    tagged: dict[str, Any] = {"StringEquals": {"aws:ResourceTag/sm-proxy:role": "image"}}
+    return (
         Statement(
             "EmptyTheBucket",
             (

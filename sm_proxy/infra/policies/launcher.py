@@ -22,7 +22,7 @@ OWN: Final[Mapping[str, str]] = {
 
 def statements(scope: Scope) -> tuple[Statement, ...]:
     """Jobs, then images."""
-    return (*_jobs(scope), *_images(scope))
+    return (*_jobs(scope), *_before_jobs(scope), *_images(scope))
 
 
 def _jobs(scope: Scope) -> tuple[Statement, ...]:
@@ -64,6 +64,11 @@ def _jobs(scope: Scope) -> tuple[Statement, ...]:
             "`relaunch` of a job with checkpoints, unless --checkpoints none or same",
             optional=True,
         ),
+    )
+
+
+def _before_jobs(scope: Scope) -> tuple[Statement, ...]:
+    return (
         Statement(
             "ReadTheImagesEntryPoint",
             ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"),

@@ -39,7 +39,8 @@ sessions they started"). The id of a session begins with the name of a role's se
 
 def statements(scope: Scope) -> tuple[Statement, ...]:
     """The route through the bastion, and as options the other routes and more comfort."""
-    return (*_required(scope), *_more(scope), *_other_routes(scope))
+    routes = (*_remote_debug(scope), *_bastion_ssh(scope), *_instance_connect(scope))
+    return (*_required(scope), *_more(scope), _direct(), *routes)
 
 
 def _required(scope: Scope) -> tuple[Statement, ...]:
@@ -144,18 +145,21 @@ def _more(scope: Scope) -> tuple[Statement, ...]:
     )
 
 
-def _other_routes(scope: Scope) -> tuple[Statement, ...]:
-    return (
-        Statement(
-            "ProveThisMachinesVpc",
-            (
-                *("ec2:DescribeNetworkInterfaces", "sagemaker:DescribeDomain"),
-                "sagemaker:DescribeNotebookInstance",
-            ),
-            ("*",),
-            "the route `direct` from a container, Studio or a notebook instance",
-            optional=True,
+def _direct() -> Statement:
+    return Statement(
+        "ProveThisMachinesVpc",
+        (
+            *("ec2:DescribeNetworkInterfaces", "sagemaker:DescribeDomain"),
+            "sagemaker:DescribeNotebookInstance",
         ),
+        ("*",),
+        "the route `direct` from a container, Studio or a notebook instance",
+        optional=True,
+    )
+
+
+def _remote_debug(scope: Scope) -> tuple[Statement, ...]:
+    return (
         Statement(
             "RemoteDebugTarget",
             _START,
@@ -184,6 +188,11 @@ def _other_routes(scope: Scope) -> tuple[Statement, ...]:
             "`enable-remote-debug`, which also asks what the job's role lacks",
             optional=True,
         ),
+    )
+
+
+def _bastion_ssh(scope: Scope) -> tuple[Statement, ...]:
+    return (
         Statement(
             "BastionSshdDocument",
             _START,
@@ -206,6 +215,11 @@ def _other_routes(scope: Scope) -> tuple[Statement, ...]:
             "comparing the bastion's host key with the console's on first use",
             optional=True,
         ),
+    )
+
+
+def _instance_connect(scope: Scope) -> tuple[Statement, ...]:
+    return (
         Statement(
             "InstanceConnectEndpoint",
             ("ec2-instance-connect:OpenTunnel",),
