@@ -56,26 +56,26 @@ def run(args: argparse.Namespace, settings: Settings) -> Result | int:
 
 
 def _status(settings: Settings) -> Result:
-    from sm_proxy.daemon import asking  # noqa: PLC0415 - not on Windows
+    from sm_proxy.daemon import control  # noqa: PLC0415 - not on Windows
 
-    found = list(asking.running())
+    found = list(control.running())
     if not found:
-        asking.refuse_stranger()
+        control.refuse_stranger()
     data = [{"socket": each.socket, **_with_dates(asdict(each.status))} for each in found]
     text = "\n".join(line for each in data for line in _lines(each))
     return Result({"daemons": data}, text or _why_none(settings))
 
 
 def _stop(_: Settings) -> Result:
-    from sm_proxy.daemon import asking  # noqa: PLC0415 - not on Windows
+    from sm_proxy.daemon import control  # noqa: PLC0415 - not on Windows
 
     stopped = []
-    for each in asking.running(resume=True):
-        asking.stop(each)
+    for each in control.running(resume=True):
+        control.stop(each)
         stopped.append(each.status.pid)
-    asking.tidy()
+    control.tidy()
     if not stopped:
-        asking.refuse_stranger()
+        control.refuse_stranger()
     text = "\n".join(f"daemon {pid} has ended" for pid in stopped)
     return Result({"stopped": stopped}, text or "no daemon runs")
 
@@ -85,36 +85,36 @@ def _serve(settings: Settings) -> int:
     if sys.platform == "darwin":
         return _serve_by_spares(settings)
     from sm_proxy import cli  # noqa: PLC0415 - a fork of the daemon runs a command line
-    from sm_proxy.daemon import serving  # noqa: PLC0415 - not on Windows
+    from sm_proxy.daemon import entry  # noqa: PLC0415 - not on Windows
 
     if not settings.daemon_idle:
         return EXIT_OK
-    return serving.serve(settings.daemon_idle, cli.main, lambda: cli.prepare("connect"))
+    return entry.serve(settings.daemon_idle, cli.main, lambda: cli.prepare("connect"))
 
 
 def _serve_by_spares(settings: Settings) -> int:
     """Be the daemon where a fork must not do the work; elsewhere, for tests."""
     from sm_proxy import cli  # noqa: PLC0415 - see above
-    from sm_proxy.daemon import serving, starting  # noqa: PLC0415 - as above
+    from sm_proxy.daemon import entry, starting  # noqa: PLC0415 - as above
 
     if not settings.daemon_idle:
         return EXIT_OK
     spare = [*starting.program(), "daemon", "spare"]
-    return serving.serve(settings.daemon_idle, cli.main, lambda: None, spare)
+    return entry.serve(settings.daemon_idle, cli.main, lambda: None, spare)
 
 
 def _spare(_: Settings) -> int:
     """Be a process that waits for a job of the daemon."""
     from sm_proxy import cli  # noqa: PLC0415 - see above
-    from sm_proxy.daemon import serving  # noqa: PLC0415 - as above
+    from sm_proxy.daemon import entry  # noqa: PLC0415 - as above
 
-    return serving.be_spare(cli.main, lambda: cli.prepare("connect"))
+    return entry.be_spare(cli.main, lambda: cli.prepare("connect"))
 
 
 def _why_none(settings: Settings) -> str:
-    from sm_proxy.daemon import asking  # noqa: PLC0415 - not on Windows
+    from sm_proxy.daemon import control  # noqa: PLC0415 - not on Windows
 
-    if why := asking.hindrance(settings):
+    if why := control.hindrance(settings):
         return f"no daemon runs, and {why} keeps ssh from starting one"
     return "no daemon runs; the next ssh starts one"
 

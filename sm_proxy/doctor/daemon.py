@@ -20,17 +20,17 @@ def healthy(context: Context) -> str:
         raise SkipCheck("there is none on Windows")
     if not context.settings.daemon_idle:
         return "switched off (daemon_idle = 0)"
-    from sm_proxy.daemon import asking  # noqa: PLC0415 - not on Windows
+    from sm_proxy.daemon import control  # noqa: PLC0415 - not on Windows
 
-    asking.refuse_stranger()
+    control.refuse_stranger()
     others = []
-    for found in asking.running():
+    for found in control.running():
         told = found.status
         if found.is_ours:
             work = f"connections: {len(told.connections)}, sessions: {len(told.sessions)}"
             return f"process {told.pid} answers; {work}"
         others.append(told.version)
     beside = f", beside that of sm-proxy {', '.join(others)}" if others else ""
-    if why := asking.hindrance(context.settings):
+    if why := control.hindrance(context.settings):
         return f"none of sm-proxy {__version__} runs, and {why} keeps ssh from starting one{beside}"
     return f"none of sm-proxy {__version__} runs; the next ssh starts one{beside}"

@@ -19,7 +19,7 @@ from typing import Any, cast
 import pytest
 
 from sm_proxy import cli
-from sm_proxy.daemon import asking, place, wire
+from sm_proxy.daemon import control, place, wire
 from sm_proxy.daemon.status import Connection, KeptSession, Status
 from sm_proxy.doctor.check import Context
 from sm_proxy.doctor.daemon import healthy
@@ -196,7 +196,7 @@ def test_a_daemon_in_another_place_is_not_waited_for(
     fake: Callable[..., Fake], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a container that shares the home folder, for example."""
-    monkeypatch.setattr(asking, "_READY_S", 600)
+    monkeypatch.setattr(control, "_READY_S", 600)
     fake(lambda _: b"", "0123456789abcdef.sock", first=wire.REFUSED)
     assert run(capsys, "status")[1].startswith("no daemon runs")
     assert run(capsys, "stop")[:2] == (0, "no daemon runs\n")
@@ -225,7 +225,7 @@ def test_stop_waits_until_every_process_has_ended(
     told = replace(STATUS, pid=sleeper.pid)
 
     def answer(kind: str) -> bytes:
-        if kind == asking.STOP:
+        if kind == control.STOP:
             threading.Timer(0.3, sleeper.terminate).start()
         return told.to_json()
 
@@ -244,7 +244,7 @@ def test_a_process_that_does_not_end_is_named(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(asking, "_END_S", 0.0)
+    monkeypatch.setattr(control, "_END_S", 0.0)
     told = replace(STATUS, connections=(Connection(sleeper.pid, "sm-job", 0),))
     fake(lambda _: told.to_json())
     status, _, err = run(capsys, "stop")
@@ -256,7 +256,7 @@ def test_a_process_that_does_not_end_is_named(
 def test_a_daemon_that_does_not_answer_is_named(
     fake: Callable[..., Fake], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "_ANSWER_S", 0.1)
+    monkeypatch.setattr(control, "_ANSWER_S", 0.1)
     goes_on = threading.Event()
 
     def answer(_: str) -> bytes:
@@ -279,18 +279,18 @@ def test_a_daemon_that_is_stopped_goes_on_to_its_end(
 ) -> None:
     stopped = Resident(tmp_path)
     stopped.path.chmod(0o600)
-    monkeypatch.setattr(asking, "sockets", lambda: [str(stopped.path)])
-    monkeypatch.setattr(asking, "_ANSWER_S", 0.1)
+    monkeypatch.setattr(control, "sockets", lambda: [str(stopped.path)])
+    monkeypatch.setattr(control, "_ANSWER_S", 0.1)
     kill = os.kill
 
     def patient(pid: int, number: int) -> None:
-        monkeypatch.setattr(asking, "_ANSWER_S", 60)
+        monkeypatch.setattr(control, "_ANSWER_S", 60)
         kill(pid, number)
 
     kill(stopped.process.pid, signal.SIGSTOP)
     assert run(capsys, "status")[0] == 1
     monkeypatch.setattr(os, "kill", patient)
-    monkeypatch.setattr(asking, "_begun", lambda _: "")  # its parent reaps it
+    monkeypatch.setattr(control, "_begun", lambda _: "")  # its parent reaps it
     status, out, err = run(capsys, "stop")
     assert (status, out) == (0, f"daemon {stopped.process.pid} has ended\n"), err
     assert stopped.process.wait(60) == 0
@@ -299,7 +299,7 @@ def test_a_daemon_that_is_stopped_goes_on_to_its_end(
 def test_a_daemon_with_a_full_backlog_holds_nobody_up(
     fake: Callable[..., Fake], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "_ANSWER_S", 0.1)
+    monkeypatch.setattr(control, "_ANSWER_S", 0.1)
     goes_on = threading.Event()
     daemon = fake(lambda _: str(goes_on.wait(60)).encode())
     daemon._server.listen(0)

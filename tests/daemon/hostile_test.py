@@ -31,10 +31,10 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it looks at pro
 SERVE = """
 import sys
 from sm_proxy import cli
-from sm_proxy.daemon import server, serving
+from sm_proxy.daemon import server, entry
 run = cli.main
 {change}
-sys.exit(serving.serve(300, run, lambda: None))
+sys.exit(entry.serve(300, run, lambda: None))
 """
 NOBODY = ["connect", "no-name-of-ours"]
 """A connection that fails before it needs a network."""

@@ -22,7 +22,7 @@ USER = 12345
 PROGRAM = """
 import contextlib, ctypes, fcntl, json, os, resource, signal, sys, termios, time, traceback
 from sm_proxy import cli
-from sm_proxy.daemon import launcher, place, preload, serving
+from sm_proxy.daemon import launcher, place, preload, entry
 from sm_proxy.local import process_identity
 
 launcher.ANSWER_S = 60.0
@@ -34,7 +34,7 @@ ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # after setuid, a process cannot be dump
 daemon = os.fork()
 if not daemon:
     try:
-        os._exit(serving.serve(60, cli.main, lambda: None))
+        os._exit(entry.serve(60, cli.main, lambda: None))
     finally:
         traceback.print_exc()
         os._exit(9)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from sm_proxy.daemon import asking, place
-from sm_proxy.daemon.asking import Daemon
+from sm_proxy.daemon import control, place
+from sm_proxy.daemon.control import Daemon
 from sm_proxy.daemon.status import Connection, Status
 from sm_proxy.doctor import daemon
 from sm_proxy.doctor.check import Context, SkipCheck
@@ -26,8 +26,8 @@ def context() -> Context:
 
 
 def running(monkeypatch: pytest.MonkeyPatch, *found: Daemon, ours: str = "") -> None:
-    monkeypatch.setattr(asking, "refuse_stranger", lambda: None)
-    monkeypatch.setattr(asking, "running", lambda: iter(found))
+    monkeypatch.setattr(control, "refuse_stranger", lambda: None)
+    monkeypatch.setattr(control, "running", lambda: iter(found))
     monkeypatch.setattr(place, "sockets", lambda _: [ours])
 
 
