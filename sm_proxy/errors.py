@@ -108,16 +108,26 @@ class SmProxyError(Exception):
         message: what happened and why, for people.
         hint: what to do next; may be empty.
         mendable: whether another route may avoid it, where the code alone does not tell.
+        passing: whether a long wait outlives it: the same call may succeed later.
         reported: whether its line has been printed.
         kept: whether it has been written to the state folder.
     """
 
-    def __init__(self, code: Code, message: str, hint: str = "", *, mendable: bool = False) -> None:
+    def __init__(
+        self,
+        code: Code,
+        message: str,
+        hint: str = "",
+        *,
+        mendable: bool = False,
+        passing: bool = False,
+    ) -> None:
         super().__init__(message)
         self.code: Code = code
         self.message = message
         self.hint = hint
         self.mendable = mendable
+        self.passing = passing or code in {"network", "throttled"}
         self.reported = False
         self.kept = False
 

@@ -31,6 +31,8 @@ _UNKNOWN_KEY: Final = frozenset(
         "UnrecognizedClientException",
     }
 )
+_SERVERS_FAULT: Final = 500
+"""HTTP statuses from here on say that the server has failed, not the request."""
 _CLOCK: Final = ("Signature expired", "Signature not yet current")
 _THROTTLED: Final = frozenset(
     {
@@ -99,18 +101,23 @@ class ServiceError(Exception):
         error: the service's error code, such as `ValidationException`.
         message: the service's message.
         action: the IAM action, such as `sagemaker:DescribeTrainingJob`.
+        passing: whether the service itself has failed, so that the same call may succeed later.
     """
 
-    def __init__(self, error: str, message: str, action: str) -> None:
+    def __init__(self, error: str, message: str, action: str, *, passing: bool = False) -> None:
         super().__init__(f"{action}: {error}: {message}")
         self.error = error
         self.message = message
         self.action = action
+        self.passing = passing
 
     def as_failure(self) -> SmProxyError:
         """The error for users, if the caller has no more precise one."""
         return SmProxyError(
-            "aws-error", str(self), "If it persists, report it with SM_PROXY_LOG=debug."
+            "aws-error",
+            str(self),
+            "If it persists, report it with SM_PROXY_LOG=debug.",
+            passing=self.passing,
         )
 
 
@@ -150,7 +157,8 @@ def _of_service(
         return SmProxyError(
             "throttled", f"{action} was throttled repeatedly: {message}", "Try again later."
         )
-    return ServiceError(error, message, action)
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return ServiceError(error, message, action, passing=status >= _SERVERS_FAULT)
 
 
 def _is_by_clock(response: Mapping[str, Any], message: str) -> bool:

@@ -28,9 +28,9 @@ DEFAULT_S: Final = 60 * 60
 _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 5.0
 _STOPPING_S: Final = 30.0
+_STOPPING_TRIES: Final = 8
 _SLICE_S: Final = 0.25
 _QUEUED: Final = frozenset({"SUBMITTED", "QUEUED"})
-_TRY_AGAIN: Final = frozenset({"network", "throttled"})
 _QUEUE_TOLD_AFTER_S: Final = 10.0
 _NO_ANSWER_TOLD_AFTER_S: Final = 5.0
 _BUSY: Final = "AccountLimitExceededException"
@@ -138,7 +138,18 @@ def _settled(work: Background[str], deadline: Deadline) -> str | None:
 
 
 def _stopped(aws: Aws, name: str) -> str:
-    """Stop a build. Return its status when it has ended."""
+    """Stop a build; try again what may pass. Return its status when it has ended."""
+    for left in reversed(range(_STOPPING_TRIES)):
+        try:
+            return _stopped_once(aws, name)
+        except (ServiceError, SmProxyError) as error:
+            if not error.passing or not left:
+                raise
+        time.sleep(_FIRST_PAUSE_S)
+    raise AssertionError
+
+
+def _stopped_once(aws: Aws, name: str) -> str:
     aws.call("codebuild", "StopBuild", id=name)
     while not (build := describe(aws, name)).get("buildComplete"):
         time.sleep(_FIRST_PAUSE_S)
@@ -195,7 +206,7 @@ class _Follower:
         try:
             build = describe(self._aws, self._name)
         except SmProxyError as error:
-            if error.code not in _TRY_AGAIN or time.monotonic() > give_up:
+            if not error.passing or time.monotonic() > give_up:
                 self._on_status(f"the build {self._name} goes on without being watched")
                 raise
             self._note_silence(error)

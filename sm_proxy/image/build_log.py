@@ -26,7 +26,6 @@ _LAG_S: Final = 2.0
 """How long the last lines may take to come."""
 _LAG_ROUNDS: Final = 3
 _ABSENT: Final = "ResourceNotFoundException"
-_PASSING: Final = frozenset({"network", "throttled"})
 
 
 class BuildLog:
@@ -92,10 +91,10 @@ class BuildLog:
         try:
             return self._aws.call("logs", "GetLogEvents", **where, startFromHead=True, **token)
         except ServiceError as error:
-            if error.error != _ABSENT:  # it comes with its first line
+            if error.error != _ABSENT and not error.passing:  # it comes with its first line
                 self._give_up(str(error))
         except SmProxyError as error:
-            if error.code not in _PASSING:
+            if not error.passing:
                 self._give_up(error.text)
         return None
 

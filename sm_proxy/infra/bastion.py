@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.infra.watch import PASSING, Deadline
+from sm_proxy.infra.watch import Deadline
 from sm_proxy.routes import bastion_lookup
 
 _POLL_S: Final = (2.0, 4.0)
@@ -124,7 +124,7 @@ def wait_until_online(
                 return found
             trouble = "" if found.instance else _trouble(aws, group)
         except SmProxyError as error:
-            if error.code not in PASSING or deadline.left <= 0:
+            if not error.passing or deadline.left <= 0:
                 raise
             words = error.message
         else:

@@ -29,8 +29,6 @@ _QUIET_S: Final = 20.0
 _HEARTBEAT_S: Final = 30.0
 _LAG: Final = 5
 """Looks after which we no longer expect an event that the stack's status says is there."""
-PASSING: Final = frozenset({"network", "throttled"})
-"""Errors that a long wait outlives."""
 _SHOWN: Final = 4
 DELETED: Final = "DELETE_COMPLETE"
 
@@ -133,7 +131,7 @@ class Watch:
             found = stacks.find(self._aws, self._stack.id)
             new = stack_events.of_operation(self._aws, self._stack.id, last) if found else []
         except SmProxyError as error:
-            if error.code not in PASSING:
+            if not error.passing:
                 raise
             if error.message != self._trouble:
                 self._trouble = error.message

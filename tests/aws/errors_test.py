@@ -68,6 +68,14 @@ def test_another_error_is_a_service_error(code: str) -> None:
     assert ACTION in error.as_failure().message
 
 
+@pytest.mark.parametrize(("status", "passing"), [(503, True), (500, True), (400, False)])
+def test_a_fault_of_the_service_may_pass(status: int, passing: bool) -> None:
+    response = {"Error": {"Code": "X"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    error: Any = errors.from_response(response, ACTION, None)
+    assert error.passing is error.as_failure().passing is passing
+    assert answered("Throttling").passing
+
+
 def test_a_response_without_an_error_code_is_a_service_error() -> None:
     assert isinstance(errors.from_response({}, ACTION, None), ServiceError)
 

@@ -15,6 +15,7 @@ from tests.image.account import account, build, log
 
 BUILD = build()["builds"][0]
 ABSENT = ServiceError("ResourceNotFoundException", "no stream", "logs:GetLogEvents")
+FAULT = ServiceError("ServiceUnavailableException", "ours", "logs:GetLogEvents", passing=True)
 
 
 @pytest.fixture(autouse=True)
@@ -44,9 +45,10 @@ def test_each_line_is_shown_once() -> None:
 
 def test_a_log_that_does_not_exist_yet_is_waited_for() -> None:
     watched, lines, told = reader(
-        account(GetLogEvents=[ABSENT, log(["one"])(), {"nextForwardToken": "f/1"}])
+        account(GetLogEvents=[ABSENT, FAULT, log(["one"])(), {"nextForwardToken": "f/1"}])
     )
     assert not watched.read({"logs": {}})
+    assert not watched.read(BUILD)
     assert not watched.read(BUILD)
     assert watched.read(BUILD)
     assert (lines, told) == (["one"], [])

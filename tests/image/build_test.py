@@ -24,6 +24,7 @@ from sm_proxy.local.threads import Background
 from tests.fakes import Answer, FakeAws
 from tests.image.account import ACCOUNT, HOST, NAME, PROJECT, account, build, log
 
+FAULT = ServiceError("InternalFailure", "ours", "codebuild:BatchGetBuilds", passing=True)
 NETWORK = SmProxyError("network", "no route", "Check the network.")
 
 
@@ -121,8 +122,8 @@ def test_time_in_the_queue_does_not_count(clock: Clock) -> None:
 
 
 def test_a_lost_network_is_waited_for(clock: Clock) -> None:
-    throttled = SmProxyError("throttled", "slow down")
-    answers: list[Answer] = [build(), *[NETWORK] * 10, throttled, build(), build("SUCCEEDED")]
+    others = [SmProxyError("throttled", "slow down"), FAULT]
+    answers: list[Answer] = [build(), *[NETWORK] * 10, *others, build(), build("SUCCEEDED")]
     done, _, told = run(account(BatchGetBuilds=answers))
     assert done["buildStatus"] == "SUCCEEDED"
     assert sum("no route" in line for line in told) == 1
@@ -186,6 +187,20 @@ def test_an_interrupt_stops_the_build_and_waits_for_that(
     with pytest.raises(kind):
         builds.run(aws, request(), BuildLog(aws, told.append, told.append), told.append)
     assert ("StopBuild", {"id": NAME}) in aws.calls
+    assert told[-1] == "the build has ended: STOPPED"
+
+
+@pytest.mark.usefixtures("no_signals")
+@pytest.mark.parametrize("trouble", [NETWORK, FAULT])
+def test_a_call_that_fails_for_a_moment_does_not_keep_the_build_going(
+    clock: Clock, trouble: Exception
+) -> None:
+    states = iter([KeyboardInterrupt(), trouble, build("STOPPED")])
+    told: list[str] = []
+    calls: list[Answer] = [trouble, {}]
+    aws = account(StopBuild=calls, BatchGetBuilds=lambda **_: raised(next(states)))
+    with pytest.raises(KeyboardInterrupt):
+        builds.run(aws, request(), BuildLog(aws, told.append, told.append), told.append)
     assert told[-1] == "the build has ended: STOPPED"
 
 

@@ -65,12 +65,19 @@ def test_a_stack_that_vanishes_is_deleted() -> None:
     assert watching.until_settled(Deadline(600), "").status == "DELETE_COMPLETE"
 
 
-@pytest.mark.parametrize("code", ["throttled", "network"])
-def test_trouble_that_passes_is_said_once_and_outlived(code: Any) -> None:
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        SmProxyError("throttled", "no answer"),
+        SmProxyError("network", "no answer"),
+        SmProxyError("aws-error", "no answer", passing=True),
+    ],
+)
+def test_trouble_that_passes_is_said_once_and_outlived(trouble: SmProxyError) -> None:
     cloud, said = FakeCloudFormation(), Lines()
     begin(cloud)
     watching = started(cloud.aws(), said)
-    left = [SmProxyError(code, "no answer")] * 3
+    left = [trouble] * 3
 
     def flaky(**given: Any) -> dict[str, Any]:
         if left:
