@@ -73,6 +73,7 @@ def test_none_is_started_ahead_while_there_is_one_that_has_just_refused_a_connec
     until_true(lambda: [each.streams for each in world.keepers.states()] == [0])
     monkeypatch.setattr(keeper, "QUIET_BYTES", -1)
     stream = greeted(world.stream())
+    until_true(lambda: not any(each.waited_for for each in world.keepers._keepers.values()))
     ahead = kept._Asked(
         world.inbox.sender.tell, world.aws, REQUEST, Words(), Settings(session_ahead=True)
     )
