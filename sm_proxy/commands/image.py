@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
+from sm_proxy.aws import stack_names
 from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import image_source, options
 from sm_proxy.commands.image_source import Source
@@ -24,7 +25,6 @@ from sm_proxy.local import output, signals
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
 
-_STACK: Final = "sm-proxy"
 _SHA256: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -59,7 +59,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     place = command.add_mutually_exclusive_group()
     place.add_argument(
-        "--stack", metavar="NAME", default=_STACK, help=f"of `infra deploy` (default: {_STACK})"
+        "--stack",
+        metavar="NAME",
+        default=stack_names.DEFAULT,
+        help=f"of `infra deploy` (default: {stack_names.DEFAULT})",
     )
     place.add_argument("--project", metavar="NAME", help="a CodeBuild project of your own")
     command.add_argument(
@@ -121,7 +124,7 @@ def _shown(source: Source) -> Result:
 
 def _built(args: argparse.Namespace, aws: Aws, wanted: Repository, source: Source) -> Result:
     stack = None if args.project else args.stack
-    project = projects.find(aws, args.project or projects.of_stack(args.stack), stack=stack)
+    project = projects.find(aws, args.project or stack_names.project(args.stack), stack=stack)
     uri = repositories.ensure(aws, wanted, project, output.status)
     key, uploaded = _sent(aws, project, source.context)
     order = Order(

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
+from sm_proxy.aws.stack_names import CONTEXTS, IMAGE_TAG
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.image.project import Project
-from sm_proxy.image.repository import ROLE_TAG
 
 _TELLING: Final = re.compile(
     r"\b(?:ERROR|error|Error|denied|toomanyrequests|unauthorized|failed to|fatal)\b"
@@ -152,7 +152,7 @@ def _remedy(status: str, phase: str, evidence: str, project: Project) -> str:
     if found := _GRANT.search(evidence):
         return _grant(found["action"], found["resource"] or "", project)
     if phase == "DOWNLOAD_SOURCE" and re.search("Access ?Denied", evidence):
-        return _grant("s3:GetObject", f"s3://{project.bucket}/build/*", project)
+        return _grant("s3:GetObject", f"s3://{project.bucket}/{CONTEXTS}*", project)
     causes = (cause.hint for cause in _CAUSES if re.search(cause.words, evidence))
     return next(causes, "The log above has more.").format(role=project.role)
 
@@ -169,7 +169,7 @@ def _grant(action: str, resource: str, project: Project) -> str:
         " `sm-proxy infra policy build` prints what it needs."
     )
     if action in _PUSHES:
-        tag = f"Key={ROLE_TAG['Key']},Value={ROLE_TAG['Value']}"
+        tag = f"Key={IMAGE_TAG['Key']},Value={IMAGE_TAG['Value']}"
         return (
             "The build's role pushes only to repositories with our tag:"
             f" aws ecr tag-resource --region {project.region} --resource-arn"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from sm_proxy.aws import stack_names
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
@@ -30,11 +31,6 @@ class Project:
     region: str
     bucket: str
     role: str
-
-
-def of_stack(stack: str) -> str:
-    """The name of the project in a stack of `infra deploy`."""
-    return f"{stack}-image"
 
 
 def find(aws: Aws, name: str, *, stack: str | None) -> Project:
@@ -64,7 +60,7 @@ def _missing(aws: Aws, name: str, stack: str | None) -> SmProxyError:
         return SmProxyError(
             "bad-setting", what, "Name another one with --project, or leave it out."
         )
-    named = "" if stack == "sm-proxy" else f" --stack {stack}"
+    named = "" if stack == stack_names.DEFAULT else f" --stack {stack}"
     return SmProxyError(
         "no-stack",
         what,

@@ -7,12 +7,11 @@ from typing import Any, Final
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
+from sm_proxy.aws.stack_names import IMAGE_TAG
 from sm_proxy.errors import SmProxyError
 from sm_proxy.image.names import Repository
 from sm_proxy.image.project import Project
 
-ROLE_TAG: Final = {"Key": "sm-proxy:role", "Value": "image"}
-"""The build role may push only to repositories with this tag."""
 _ABSENT: Final = "RepositoryNotFoundException"
 _NOT_NEW: Final = "RepositoryAlreadyExistsException"
 
@@ -42,8 +41,8 @@ def ensure(aws: Aws, wanted: Repository, project: Project, on_status: Callable[[
         raise error.as_failure() from None
     if command := missing_tag(aws, str(found["repositoryArn"])):
         on_status(
-            f"the repository {wanted.name} has no tag {ROLE_TAG['Key']}={ROLE_TAG['Value']}, so the"
-            f" build's role {project.role} may not be allowed to push to it; this allows it:"
+            f"the repository {wanted.name} has no tag {IMAGE_TAG['Key']}={IMAGE_TAG['Value']}, so"
+            f" the build's role {project.role} may not be allowed to push to it; this allows it:"
             f" {command}"
         )
     if found.get("imageTagMutability") == "IMMUTABLE" and digest_of(aws, wanted):
@@ -58,9 +57,9 @@ def ensure(aws: Aws, wanted: Repository, project: Project, on_status: Callable[[
 def missing_tag(aws: Aws, arn: str) -> str:
     """The command that adds our tag to a repository; empty if it has it, or may not be asked."""
     answer = aws.call_if_allowed("ecr", "ListTagsForResource", resourceArn=arn)
-    if answer is None or ROLE_TAG in answer.get("tags", []):
+    if answer is None or IMAGE_TAG in answer.get("tags", []):
         return ""
-    tag = f"Key={ROLE_TAG['Key']},Value={ROLE_TAG['Value']}"
+    tag = f"Key={IMAGE_TAG['Key']},Value={IMAGE_TAG['Value']}"
     return f"aws ecr tag-resource --region {aws.region} --resource-arn {arn} --tags {tag}"
 
 
@@ -100,7 +99,7 @@ def _made(aws: Aws, name: str, on_status: Callable[[str], None]) -> str:
             "ecr",
             "CreateRepository",
             repositoryName=name,
-            tags=[ROLE_TAG],
+            tags=[IMAGE_TAG],
             imageScanningConfiguration={"scanOnPush": True},
         )["repository"]
     except ServiceError as error:

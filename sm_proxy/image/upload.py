@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 from typing import IO, Any, Final
 
+from sm_proxy.aws import stack_names
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
 from sm_proxy.image.archive import Archive
 from sm_proxy.image.project import Project
 
-PREFIX: Final = "build/"
 LIMIT: Final = 5 << 30
 """What S3 takes in one request, in bytes; a multipart upload has no SHA-256 of the whole."""
 _EVERY_S: Final = 2.0
@@ -20,7 +20,7 @@ _EVERY_S: Final = 2.0
 
 def key_of(archive: Archive) -> str:
     """Where the zip is in the bucket: its name is its content's."""
-    return f"{PREFIX}{archive.sha256}.zip"
+    return f"{stack_names.CONTEXTS}{archive.sha256}.zip"
 
 
 def ensure(

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from sm_proxy.aws import stack_names
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.infra.watch import Deadline, Say
 
-OURS: Final = ("build/", "sm-proxy/")
+OURS: Final = (stack_names.CONTEXTS, stack_names.FILES)
 """Prefixes of what we put there: the contexts of image builds, and the input channel of jobs."""
 _BATCH: Final = 1000
 """DeleteObjects takes so many keys."""

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sm_proxy.aws import security_rules, subnet_egress
+from sm_proxy.aws import security_rules, stack_names, subnet_egress
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
@@ -40,7 +40,7 @@ def check(
     subnets: Sequence[str] = (),
     made: Collection[str] = (),
     *,
-    stack: str = "sm-proxy",
+    stack: str = stack_names.DEFAULT,
 ) -> Existing:
     """The subnets to use, after a look at what they can reach.
 

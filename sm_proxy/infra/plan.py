@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final, Literal, TypeAlias
 
+from sm_proxy.aws import stack_names
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.infra import partition
 
@@ -78,7 +79,7 @@ class Plan:
     prefix: str = "10.0"
     bastion_type: str = "t4g.nano"
     bastion_days: int = 30
-    stack: str = "sm-proxy"
+    stack: str = stack_names.DEFAULT
     existing: Existing | None = None
     data_buckets: tuple[str, ...] = ()
 

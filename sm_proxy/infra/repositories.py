@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from sm_proxy.aws import stack_names
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.local import threads
 
-TAG: Final = "sm-proxy:role"
-TAG_VALUE: Final = "image"
 _AT_ONCE: Final = 8
 
 
@@ -56,8 +55,7 @@ def delete(aws: Aws, name: str) -> None:
 
 def _is_ours(aws: Aws, item: dict[str, Any]) -> bool:
     answer = aws.call_if_allowed("ecr", "ListTagsForResource", resourceArn=item["repositoryArn"])
-    tags = (answer or {}).get("tags", [])
-    return any((tag.get("Key"), tag.get("Value")) == (TAG, TAG_VALUE) for tag in tags)
+    return stack_names.IMAGE_TAG in (answer or {}).get("tags", [])
 
 
 def _measured(aws: Aws, name: str) -> Repository:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from sm_proxy.aws import stack_names
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
 from sm_proxy.launch import channel, permissions, shapes
@@ -20,7 +21,6 @@ from sm_proxy.launch.caller import Caller
 from sm_proxy.launch.changes import value_at
 from sm_proxy.launch.shapes import Operation
 
-PREFIX: Final = "sm-proxy/channel"
 _CODE: Final = ("code", "entrypoint", "sm_drivers")
 """Inputs in which the SageMaker SDKs bring the program's files, and scripts that start it."""
 _SUBMITTED: Final = "sagemaker_submit_directory"
@@ -72,7 +72,7 @@ def choose(
     names = list(dict.fromkeys(_buckets(operation, request)))
     unreadable: dict[str, tuple[str, ...]] = {}
     for name in (*names, f"sagemaker-{aws.region}-{_account(role)}"):
-        url = f"s3://{name}/{PREFIX}"
+        url = f"s3://{name}/{stack_names.CHANNEL}"
         if not _is_ours(aws, name, role):
             continue
         missing = _denied(aws, role, url)
@@ -80,7 +80,7 @@ def choose(
             return Root(url, _UNCHECKED if missing is None else "", _account(role))
         unreadable[url] = missing
     if not unreadable and names:
-        return Root(f"s3://{names[0]}/{PREFIX}", _UNCHECKED, _account(role))
+        return Root(f"s3://{names[0]}/{stack_names.CHANNEL}", _UNCHECKED, _account(role))
     if not unreadable:
         what = "the request names no bucket, so there is no place for our files"
         raise SmProxyError("bucket-unreadable", what, _OTHER_ROOT)

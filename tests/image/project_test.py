@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sm_proxy.aws import stack_names
 from sm_proxy.errors import SmProxyError
 from sm_proxy.image import project
 from tests.fakes import FakeAws
@@ -15,7 +16,7 @@ from tests.image.account import project as described
 
 def test_a_project_is_found_with_its_bucket_and_role() -> None:
     aws = account()
-    assert project.find(aws, project.of_stack("sm-proxy"), stack="sm-proxy") == PROJECT
+    assert project.find(aws, stack_names.project("sm-proxy"), stack="sm-proxy") == PROJECT
     assert aws.calls == [("BatchGetProjects", {"names": ["sm-proxy-image"]})]
 
 
@@ -23,7 +24,7 @@ def test_a_missing_stack_is_named_with_its_command() -> None:
     aws = FakeAws(BatchGetProjects={"projects": [], "projectsNotFound": ["x"]})
     for stack, command in (("sm-proxy", "deploy`"), ("mine", "deploy --stack mine`")):
         with pytest.raises(SmProxyError) as caught:
-            project.find(aws, project.of_stack(stack), stack=stack)
+            project.find(aws, stack_names.project(stack), stack=stack)
         assert caught.value.code == "no-stack"
         assert f"{stack}-image in eu-west-1" in caught.value.message
         assert command in caught.value.hint

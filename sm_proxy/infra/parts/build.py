@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from sm_proxy.aws import stack_names
 from sm_proxy.infra import policies
 from sm_proxy.infra.parts import roles
 from sm_proxy.infra.parts.resource import Resources, attribute, ref, resource, sub, substituted
@@ -11,6 +12,7 @@ from sm_proxy.infra.plan import Plan
 
 _IMAGE: Final = "aws/codebuild/standard:7.0"
 """CodeBuild's Ubuntu with docker and the AWS CLI 2; a build may name another one."""
+_SCOPE: Final = policies.Scope.of_template()
 _KEPT_DAYS: Final = 30
 _BUILD_MIN: Final = 120
 _QUEUE_MIN: Final = 60
@@ -26,12 +28,12 @@ phases:
 
 def resources(_plan: Plan) -> Resources:
     """Project, role, log, bucket."""
-    document = substituted(policies.document("build", policies.Scope.of_template()))
+    document = substituted(policies.document("build", _SCOPE))
     return {
         "BuildLog": resource(
             "Logs::LogGroup",
             {
-                "LogGroupName": sub("/aws/codebuild/${AWS::StackName}-image"),
+                "LogGroupName": sub(_SCOPE.build_log),
                 "RetentionInDays": _KEPT_DAYS,
             },
             DeletionPolicy="Delete",
@@ -45,12 +47,12 @@ def resources(_plan: Plan) -> Resources:
 
 def _project() -> dict[str, Any]:
     return {
-        "Name": sub("${AWS::StackName}-image"),
+        "Name": sub(_SCOPE.project),
         "Description": "sm-proxy image build: builds images and pushes them to ECR",
         "ServiceRole": attribute("Arn", "BuildRole"),
         "Source": {
             "Type": "S3",
-            "Location": sub("${Bucket}/build/none.zip"),
+            "Location": sub(f"${{Bucket}}/{stack_names.CONTEXTS}none.zip"),
             "BuildSpec": _NO_BUILD,
         },
         "Artifacts": {"Type": "NO_ARTIFACTS"},
@@ -73,7 +75,7 @@ def _bucket() -> Resources:
         "Bucket": resource(
             "S3::Bucket",
             {
-                "BucketName": sub("${AWS::StackName}-${AWS::AccountId}-${AWS::Region}"),
+                "BucketName": sub(_SCOPE.bucket),
                 "BucketEncryption": {
                     "ServerSideEncryptionConfiguration": [
                         {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
@@ -86,7 +88,7 @@ def _bucket() -> Resources:
                         {
                             "Id": "contexts",
                             "Status": "Enabled",
-                            "Prefix": "build/",
+                            "Prefix": stack_names.CONTEXTS,
                             "ExpirationInDays": _KEPT_DAYS,
                         },
                         {

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from sm_proxy.aws import stack_names
 from sm_proxy.infra.policies import user
 from sm_proxy.infra.policies.statement import Scope, Statement
 
@@ -146,7 +147,6 @@ def _ours(scope: Scope) -> tuple[Statement, ...]:
 def _for_deletion(scope: Scope) -> tuple[Statement, ...]:
     bucket = scope.s3(scope.bucket)
     repositories = (scope.arn("ecr", "repository/*"),)
-    tagged: dict[str, Any] = {"StringEquals": {"aws:ResourceTag/sm-proxy:role": "image"}}
     return (
         Statement(
             "EmptyTheBucket",
@@ -169,7 +169,7 @@ def _for_deletion(scope: Scope) -> tuple[Statement, ...]:
             ("ecr:DeleteRepository",),
             repositories,
             "`infra delete --images`",
-            tagged,
+            stack_names.has_image_tag("aws:ResourceTag"),
             optional=True,
         ),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from sm_proxy.aws import stack_names
 from sm_proxy.infra.policies.statement import Scope, Statement
 
 WHO: Final = "the role of the CodeBuild project"
@@ -29,13 +30,12 @@ OWN: Final[Mapping[str, str]] = {
     **dict.fromkeys((*_LOGS, *_CONTEXT, *_BUCKET), _CODEBUILD),
     **dict.fromkeys((*_LOGIN, *_PULL, *_PUSH), _ECR),
 }
-TAG: Final = {"StringEquals": {"aws:ResourceTag/sm-proxy:role": "image"}}
-"""Only repositories for images of jobs have this tag."""
 
 
 def statements(scope: Scope) -> tuple[Statement, ...]:
     """The stack makes the log group, so the role need not."""
     own = (scope.arn("ecr", "repository/*"),)
+    tagged = stack_names.has_image_tag("aws:ResourceTag")
     # Base images may be in other accounts, such as AWS's deep learning containers: their
     # repositories decide who may pull.
     any_image = (f"arn:{scope.partition}:ecr:*:*:repository/*",)
@@ -43,9 +43,9 @@ def statements(scope: Scope) -> tuple[Statement, ...]:
     bucket = scope.s3(scope.bucket)
     return (
         Statement("WriteTheLog", _LOGS, log, "the build has no log"),
-        Statement("ReadTheContext", _CONTEXT, (f"{bucket}/build/*",), "there is nothing to build"),
+        Statement("ReadTheContext", _CONTEXT, (scope.contexts,), "there is nothing to build"),
         Statement("FindTheBucket", _BUCKET, (bucket,), "CodeBuild does not find the context"),
         Statement("LogInToRegistries", _LOGIN, ("*",), "no image can be pulled or pushed"),
         Statement("PullBaseImages", _PULL, any_image, "FROM an image in ECR fails"),
-        Statement("PushTheImage", _PUSH, own, "the image cannot be pushed", TAG),
+        Statement("PushTheImage", _PUSH, own, "the image cannot be pushed", tagged),
     )

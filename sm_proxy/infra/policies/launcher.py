@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from sm_proxy.aws import stack_names
 from sm_proxy.infra.policies.statement import Scope, Statement
 
 WHO: Final = "who starts jobs and builds images, besides the policy of a user"
-CHANNEL: Final = "sm-proxy/channel"
-"""The folder of our files for jobs, in a bucket of the job: `launch/bucket.py`."""
-
 _KINDS: Final = ("training", "processing", "transform")
 OWN: Final[Mapping[str, str]] = {
     "ecr:TagResource": "Service Authorization Reference, Amazon ECR, CreateRepository with tags",
@@ -48,7 +46,7 @@ def _jobs(scope: Scope) -> tuple[Statement, ...]:
         Statement(
             "BringOurFiles",
             ("s3:GetObject", "s3:PutObject"),
-            tuple(f"{arn}/{CHANNEL}/*" for arn in buckets),
+            tuple(f"{arn}/{stack_names.CHANNEL}/*" for arn in buckets),
             "our files do not get into the job",
         ),
         Statement(
@@ -91,7 +89,6 @@ def _before_jobs(scope: Scope) -> tuple[Statement, ...]:
 
 def _images(scope: Scope) -> tuple[Statement, ...]:
     repositories = (scope.arn("ecr", "repository/*"),)
-    bucket = scope.s3(scope.bucket)
     return (
         Statement(
             "FindRepositories",
@@ -111,7 +108,7 @@ def _images(scope: Scope) -> tuple[Statement, ...]:
             ("ecr:CreateRepository", "ecr:TagResource"),
             repositories,
             "`image build` into a repository that does not exist",
-            {"StringEquals": {"aws:RequestTag/sm-proxy:role": "image"}},
+            stack_names.has_image_tag("aws:RequestTag"),
             optional=True,
         ),
         Statement(
@@ -126,7 +123,7 @@ def _images(scope: Scope) -> tuple[Statement, ...]:
         Statement(
             "UploadTheContext",
             ("s3:GetObject", "s3:PutObject"),
-            (f"{bucket}/build/*",),
+            (scope.contexts,),
             "`image build` cannot bring its files",
         ),
         Statement(

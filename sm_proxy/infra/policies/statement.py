@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sm_proxy.aws import stack_names
+
 
 @dataclass(frozen=True)
 class Scope:
@@ -23,7 +25,7 @@ class Scope:
     partition: str
     region: str
     account: str
-    stack: str = "sm-proxy"
+    stack: str = stack_names.DEFAULT
     buckets: tuple[str, ...] = ()
     job_roles: tuple[str, ...] = ()
 
@@ -49,7 +51,12 @@ class Scope:
     @property
     def bucket(self) -> str:
         """The name of the stack's bucket."""
-        return f"{self.stack}-{self.account}-{self.region}"
+        return stack_names.bucket(self.stack, self.account, self.region)
+
+    @property
+    def contexts(self) -> str:
+        """The ARN of the build contexts in that bucket."""
+        return self.s3(f"{self.bucket}/{stack_names.CONTEXTS}*")
 
     @property
     def data_buckets(self) -> tuple[str, ...]:
@@ -68,12 +75,12 @@ class Scope:
     @property
     def project(self) -> str:
         """The name of the CodeBuild project that builds images."""
-        return f"{self.stack}-image"
+        return stack_names.project(self.stack)
 
     @property
     def build_log(self) -> str:
         """The name of the log group of that project."""
-        return f"/aws/codebuild/{self.project}"
+        return stack_names.build_log(self.stack)
 
 
 @dataclass(frozen=True)
