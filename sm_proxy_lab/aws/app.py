@@ -32,7 +32,13 @@ from sm_proxy_lab.aws.sagemaker.service import SageMaker
 from sm_proxy_lab.aws.ssm.agent_roles import AgentRoles
 from sm_proxy_lab.aws.ssm.instances import AGENT_START_S, ManagedInstances
 from sm_proxy_lab.aws.ssm.service import Ssm
-from sm_proxy_lab.aws.vpc import corrections, dependencies, offers, service_interfaces
+from sm_proxy_lab.aws.vpc import (
+    corrections,
+    dependencies,
+    offers,
+    prerequisites,
+    service_interfaces,
+)
 from sm_proxy_lab.aws.vpc.interfaces import Interfaces
 
 if TYPE_CHECKING:
@@ -202,6 +208,8 @@ class AwsApp:
         if call.service != "ec2" or call.operation.startswith("Describe"):
             return self._moto(call)
         dependencies.check(call)
+        quota = self.faults["quotas"].get("elastic-ip", prerequisites.ADDRESSES)
+        prerequisites.check(call, quota)
         offers.check(call)
         corrections.before(call)
         reply = self._moto(call)

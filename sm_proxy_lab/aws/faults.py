@@ -46,7 +46,7 @@ _ACTION = r"\*|.*:.*", "service:Operation"
 _COUNTERS = {
     "throttle": _ACTION,
     "fail": _ACTION,
-    "quotas": (r"ml\..+", "an instance type"),
+    "quotas": (r"ml\..+|elastic-ip", "an instance type or elastic-ip"),
 }
 
 

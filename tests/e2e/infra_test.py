@@ -168,7 +168,8 @@ _SHAPES = [
 @only_in_soak
 @pytest.mark.parametrize("words", _SHAPES, ids=" ".join)
 def test_other_networks_come_and_go(account: Lab, words: tuple[str, ...]) -> None:
-    ours(account, "infra", "deploy", "--yes", *words)
+    with account.faults(quotas={"elastic-ip": 6}):  # six zones need more than a new account has
+        ours(account, "infra", "deploy", "--yes", *words)
     status = json.loads(ours(account, "infra", "status", "--json"))["data"]
     assert status["status"] == "CREATE_COMPLETE"
     ours(account, "infra", "delete", "--yes")
