@@ -1,55 +1,21 @@
-"""What an account has, by describe calls: before a stack is made and after it was deleted."""
+"""The lab's account: what it has, a stack's outputs, and people with one policy of ours."""
 
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Iterator
 from typing import Any, Final
 
 from tests.e2e.labs import Lab
+from tests.lab.aws.holdings import holdings
 
-LISTED: Final = """
-def listed():
-    e, iam, found = client("ec2"), client("iam"), {}
-    def add(what, items, name):
-        found[what] = sorted(str(item[name]) for item in items)
-    add("vpcs", e.describe_vpcs()["Vpcs"], "VpcId")
-    add("subnets", e.describe_subnets()["Subnets"], "SubnetId")
-    add("routes", e.describe_route_tables()["RouteTables"], "RouteTableId")
-    add("internet", e.describe_internet_gateways()["InternetGateways"], "InternetGatewayId")
-    nats = e.describe_nat_gateways()["NatGateways"]
-    add("nats", [nat for nat in nats if nat["State"] != "deleted"], "NatGatewayId")
-    add("addresses", e.describe_addresses()["Addresses"], "AllocationId")
-    ends = e.describe_vpc_endpoints()["VpcEndpoints"]
-    add("endpoints", [end for end in ends if end["State"] != "deleted"], "VpcEndpointId")
-    add("groups", e.describe_security_groups()["SecurityGroups"], "GroupId")
-    add("interfaces", e.describe_network_interfaces()["NetworkInterfaces"], "NetworkInterfaceId")
-    add("templates", e.describe_launch_templates()["LaunchTemplates"], "LaunchTemplateId")
-    machines = [i for r in e.describe_instances()["Reservations"] for i in r["Instances"]]
-    add("instances", [i for i in machines if i["State"]["Name"] != "terminated"], "InstanceId")
-    scaling = client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
-    add("scaling", scaling, "AutoScalingGroupName")
-    add("roles", iam.list_roles()["Roles"], "RoleName")
-    add("profiles", iam.list_instance_profiles()["InstanceProfiles"], "InstanceProfileName")
-    add("policies", iam.list_policies(Scope="Local")["Policies"], "PolicyName")
-    add("buckets", client("s3").list_buckets()["Buckets"], "Name")
-    logs = client("logs").describe_log_groups()["logGroups"]
-    # As on AWS, the log of jobs stays.
-    logs = [log for log in logs if not log["logGroupName"].startswith("/aws/sagemaker/")]
-    add("logs", logs, "logGroupName")
-    found["projects"] = client("codebuild").list_projects()["projects"]
-    add("images", client("ecr").describe_repositories()["repositories"], "repositoryName")
-    stacks = client("cloudformation").describe_stacks()["Stacks"]
-    add("stacks", [s for s in stacks if s["StackStatus"] != "DELETE_COMPLETE"], "StackName")
-    return found
-answer = None
-"""
+_HOLDINGS: Final = f"from __future__ import annotations\n{inspect.getsource(holdings)}"
 
 
 def listed(lab: Lab) -> dict[str, list[str]]:
-    """Kind of resource -> names or ids of all that the account has."""
-    lab.python(LISTED)
-    found: dict[str, list[str]] = lab.python("answer = listed()")
+    """What the lab's account has: see `holdings`."""
+    found: dict[str, list[str]] = lab.python(f"{_HOLDINGS}\nanswer = holdings(client)")
     return found
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sm_proxy.infra import policies
-from tests.lab.aws.cloudformation.helpers import Stack
-from tests.lab.aws.cloudformation.network_test import REGION, body, plan
-from tests.lab.aws.harness import Lab
+from tests.lab.aws.cloudformation.helpers import Stack, body, network
+from tests.lab.aws.harness import REGION, Lab
 from tests.lab.aws.iam import identities
 
 SCOPE = policies.Scope("aws", REGION, "123456789012")
@@ -29,7 +28,7 @@ def tags(**values: str) -> list[dict[str, str]]:
 def test_an_administrator_makes_changes_and_deletes_the_stack(lab: Lab) -> None:
     """The change is one of routes, of a group, of a rule, of policies and of tags."""
     stack = stack_of_an_administrator(lab)
-    wanted = plan(2, "one")
+    wanted = network(2, "one")
     stack.create(body(wanted), Tags=tags(stack=SCOPE.stack, old="1"))
     assert stack.ended()["StackStatus"] == "CREATE_COMPLETE", stack.reasons()
     changed = body(replace(wanted, nat="per-zone", bastion_days=60, data_buckets=("data-1",)))

@@ -6,10 +6,12 @@ import json
 import uuid
 from typing import Any
 
-import botocore.session
-
-from sm_proxy_lab.account import ACCESS_KEY, SECRET_KEY
-from tests.lab.aws.harness import Lab
+from sm_proxy.infra import partition, template
+from sm_proxy.infra.plan import Plan
+from tests.infra import plans
+from tests.lab.aws.harness import REGION, Lab
+from tests.lab.aws.holdings import holdings
+from tests.lab.aws.iam import identities
 from tests.waits import await_true
 
 LOGS = "AWS::Logs::LogGroup"
@@ -23,7 +25,7 @@ def log_group(name: str, **more: Any) -> dict[str, Any]:
 class Stack:
     """A stack with a name of its own."""
 
-    def __init__(self, lab: Lab, region: str = "us-east-1") -> None:
+    def __init__(self, lab: Lab, region: str = REGION) -> None:
         self.lab, self.region = lab, region
         self.name = f"stack-{uuid.uuid4().hex[:8]}"
         self.client = lab.client("cloudformation", region)
@@ -100,53 +102,23 @@ class Stack:
         return {item["OutputKey"]: item["OutputValue"] for item in self.describe()["Outputs"]}
 
 
-def s3(lab: Lab, region: str) -> Any:
-    """A client of S3, which checks signatures."""
-    return botocore.session.Session().create_client(
-        "s3",
-        region_name=region,
-        endpoint_url=lab.endpoint,
-        aws_access_key_id=ACCESS_KEY,
-        aws_secret_access_key=SECRET_KEY,
-    )
+def network(zones: int, nat: Any, region: str = REGION, **more: Any) -> Plan:
+    """A plan with the endpoints that a network needs which has no NAT gateway."""
+    names = (*partition.SMALLEST, *(["logs", "ecr.api"] if nat == "none" else []))
+    return plans.plan(zones, names, region, nat=nat, **more)
 
 
-def account(lab: Lab, region: str) -> dict[str, set[str]]:
-    """The names of everything in a region that a stack of ours can make."""
-    ec2, iam = lab.client("ec2", region), lab.client("iam", region)
-    reservations = ec2.describe_instances()["Reservations"]
-    instances = [item for found in reservations for item in found["Instances"]]
-    gateways = ec2.describe_nat_gateways()["NatGateways"]
-    lists: dict[str, tuple[list[Any], str]] = {
-        "vpcs": (ec2.describe_vpcs()["Vpcs"], "VpcId"),
-        "subnets": (ec2.describe_subnets()["Subnets"], "SubnetId"),
-        "tables": (ec2.describe_route_tables()["RouteTables"], "RouteTableId"),
-        "gateways": (ec2.describe_internet_gateways()["InternetGateways"], "InternetGatewayId"),
-        # EC2 shows these two for an hour.
-        "nat": ([item for item in gateways if item["State"] != "deleted"], "NatGatewayId"),
-        "instances": (
-            [item for item in instances if item["State"]["Name"] != "terminated"],
-            "InstanceId",
-        ),
-        "addresses": (ec2.describe_addresses()["Addresses"], "PublicIp"),
-        "endpoints": (ec2.describe_vpc_endpoints()["VpcEndpoints"], "VpcEndpointId"),
-        "groups": (ec2.describe_security_groups()["SecurityGroups"], "GroupId"),
-        "interfaces": (
-            ec2.describe_network_interfaces()["NetworkInterfaces"],
-            "NetworkInterfaceId",
-        ),
-        "templates": (ec2.describe_launch_templates()["LaunchTemplates"], "LaunchTemplateId"),
-        "volumes": (ec2.describe_volumes()["Volumes"], "VolumeId"),
-        "scaling": (
-            lab.client("autoscaling", region).describe_auto_scaling_groups()["AutoScalingGroups"],
-            "AutoScalingGroupName",
-        ),
-        "roles": (iam.list_roles()["Roles"], "RoleName"),
-        "profiles": (iam.list_instance_profiles()["InstanceProfiles"], "InstanceProfileName"),
-        "policies": (iam.list_policies(Scope="Local")["Policies"], "Arn"),
-        "buckets": (s3(lab, region).list_buckets()["Buckets"], "Name"),
-        "logs": (lab.client("logs", region).describe_log_groups()["logGroups"], "logGroupName"),
-    }
-    found = {name: {str(item[key]) for item in items} for name, (items, key) in lists.items()}
-    projects = lab.client("codebuild", region).list_projects()["projects"]
-    return {**found, "projects": set(projects)}
+def body(wanted: Plan) -> str:
+    """The template of a plan."""
+    return template.as_json(template.render(wanted))
+
+
+def account(lab: Lab, region: str) -> dict[str, list[str]]:
+    """What the account has in a region: see `holdings`."""
+
+    def client(service: str) -> Any:
+        if service == "s3":  # it checks signatures
+            return identities.client(lab, service, identities.ADMINISTRATOR, region)
+        return lab.client(service, region)
+
+    return holdings(client)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import pytest
 
 from sm_proxy.infra import template
 from sm_proxy.infra.plan import Existing, Plan
-from tests.lab.aws.cloudformation.helpers import Stack, account
-from tests.lab.aws.harness import Lab
+from tests.lab.aws.cloudformation.helpers import Stack, account, body, network
+from tests.lab.aws.harness import REGION, Lab
 from tests.soak import cases
 
-REGION = "us-east-1"
 NATS = ("one", "per-zone", "none", "existing")
 ABROAD = ("cn-north-1", "us-gov-west-1")
 FULL = [
@@ -26,26 +24,6 @@ QUICK = [
     (2, "none", "us-gov-west-1"),
     (2, "existing", REGION),
 ]
-
-
-def plan(zones: int, nat: Any, region: str = REGION, **more: Any) -> Plan:
-    names = ("s3", "ssm", "ssmmessages", *(["logs", "ecr.api"] if nat == "none" else []))
-    return Plan(
-        region=region,
-        zones=tuple(f"{region}{'abcdef'[number]}" for number in range(zones)),
-        nat=nat,
-        endpoints={name: service(region, name) for name in names},
-        **more,
-    )
-
-
-def service(region: str, name: str) -> str:
-    china = region.startswith("cn-") and name == "ecr.api"
-    return f"{'cn.' if china else ''}com.amazonaws.{region}.{name}"
-
-
-def body(wanted: Plan) -> str:
-    return template.as_json(template.render(wanted))
 
 
 def existing(lab: Lab, region: str, zones: int) -> Existing:
@@ -66,7 +44,7 @@ def test_a_network_is_made_and_nothing_of_it_is_left(
     if nat == "existing":
         wanted = Plan(region=region, existing=existing(lab, region, zones), stack="a-stack")
     else:
-        wanted = plan(zones, nat, region, stack="a-stack")
+        wanted = network(zones, nat, region, stack="a-stack")
     lab.control.faults(quotas={"elastic-ip": zones})  # six need more than a new account has
     stack, before = Stack(lab, region), account(lab, region)
     stack.name = "a-stack"
@@ -84,9 +62,9 @@ def test_a_network_is_made_and_nothing_of_it_is_left(
 
 def test_a_subnet_has_one_route_table_after_another_plan(lab: Lab) -> None:
     stack = Stack(lab, REGION)
-    made = stack.create(body(plan(2, "one", stack=stack.name)))
+    made = stack.create(body(network(2, "one", stack=stack.name)))
     assert stack.ended()["StackStatus"] == "CREATE_COMPLETE", stack.reasons()
-    stack.update(body(plan(2, "per-zone", stack=stack.name)))
+    stack.update(body(network(2, "per-zone", stack=stack.name)))
     assert stack.ended()["StackStatus"] == "UPDATE_COMPLETE", stack.reasons()
     resources = stack.client.describe_stack_resources(StackName=made)["StackResources"]
     ids = {item["LogicalResourceId"]: item["PhysicalResourceId"] for item in resources}

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.aws.cloudformation.helpers import Stack, account, log_group
-from tests.lab.aws.cloudformation.network_test import body, plan
+from tests.lab.aws.cloudformation.helpers import Stack, account, body, log_group, network
 from tests.lab.aws.harness import Lab, refusal
 
 SIZE = {"Type": "String", "Default": "30"}
@@ -138,8 +137,8 @@ def test_an_update_that_fails_goes_back(lab: Lab, stack: Stack, failing: str) ->
 def test_a_network_grows_and_shrinks(lab: Lab) -> None:
     region = "us-west-2"
     stack, before = Stack(lab, region), account(lab, region)
-    small = plan(2, "one", region, stack=stack.name)
-    large = plan(3, "per-zone", region, stack=stack.name, bastion_days=60)
+    small = network(2, "one", region, stack=stack.name)
+    large = network(3, "per-zone", region, stack=stack.name, bastion_days=60)
     stack.create(body(small))
     assert stack.ended()["StackStatus"] == "CREATE_COMPLETE", stack.reasons()
     first = account(lab, region)

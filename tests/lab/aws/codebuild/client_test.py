@@ -15,8 +15,9 @@ import pytest
 
 from sm_proxy_lab import account
 from tests import soak
-from tests.lab.aws.codebuild.helpers import describe, make_project, s3_of
+from tests.lab.aws.codebuild.helpers import describe, make_project
 from tests.lab.aws.harness import REGION, Lab
+from tests.lab.aws.iam.identities import ADMINISTRATOR, client
 from tests.lab.conftest import needs_root
 
 DOCKERFILE = """
@@ -33,7 +34,7 @@ class Laptop:
 
     def __init__(self, lab: Lab, role: str, folder: Path) -> None:
         bucket = f"context-{uuid.uuid4().hex[:8]}"
-        s3_of(lab).create_bucket(Bucket=bucket)
+        client(lab, "s3", ADMINISTRATOR).create_bucket(Bucket=bucket)
         self.folder = folder / "context"
         self.folder.mkdir()
         self.project = make_project(

@@ -8,29 +8,18 @@ import uuid
 import zipfile
 from typing import Any
 
-import botocore.session
-
-from sm_proxy_lab import account
-from tests.lab.aws.harness import REGION, Lab
+from tests.lab.aws.harness import Lab
+from tests.lab.aws.iam import identities
 from tests.waits import await_true
 
-ALL = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+ALL = identities.allow("*")
 
 
 def make_role(lab: Lab, *statements: dict[str, Any], service: str = "codebuild") -> str:
     """Make a role that a service may assume; return its ARN. Without statements it may all."""
-    iam, name = lab.client("iam"), f"build-{uuid.uuid4().hex[:8]}"
     principal = {"Service": f"{service}.amazonaws.com"}
     trust = {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}
-    arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=_document(trust))["Role"]["Arn"]
-    iam.put_role_policy(
-        RoleName=name, PolicyName="own", PolicyDocument=_document(*(statements or (ALL,)))
-    )
-    return str(arn)
-
-
-def _document(*statements: dict[str, Any]) -> str:
-    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+    return identities.make_role(lab, *(statements or (ALL,)), trust=trust)
 
 
 def make_project(lab: Lab, role: str, **changes: Any) -> str:
@@ -59,20 +48,9 @@ def spec(env: dict[str, Any] | None = None, **phases: Any) -> str:
     return json.dumps({"version": "0.2", "env": env or {}, "phases": full})
 
 
-def s3_of(lab: Lab) -> Any:
-    """A client for the lab's S3, with the keys of its account."""
-    return botocore.session.Session().create_client(
-        "s3",
-        region_name=REGION,
-        endpoint_url=lab.endpoint,
-        aws_access_key_id=account.ACCESS_KEY,
-        aws_secret_access_key=account.SECRET_KEY,
-    )
-
-
 def upload(lab: Lab, files: dict[str, str]) -> str:
     """Put a zip with files into a new bucket; return its location, `BUCKET/KEY`."""
-    s3 = s3_of(lab)
+    s3 = identities.client(lab, "s3", identities.ADMINISTRATOR)
     bucket = f"source-{uuid.uuid4().hex[:8]}"
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
