@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from sm_proxy_lab.aws.cloudformation.engine import is_gone
 from sm_proxy_lab.aws.cloudformation.parameters import invalid
+from sm_proxy_lab.aws.cloudformation.resource_type import GoneError
 from sm_proxy_lab.aws.cloudformation.stacks import Resource, Stack, Stacks, now
 
 if TYPE_CHECKING:
@@ -38,11 +40,16 @@ class Drift:
             words = f"Drift detection is not supported for stack [{stack.id}] in state"
             raise invalid(f"{words} [{stack.status}].")
         worker = self._worker(call, stack)
-        found = [
-            line
-            for item in stack.resources.values()
-            if item.made is not None and (line := _line(worker, item)) is not None
-        ]
+        found: list[dict[str, Any]] = []
+        failed: dict[str, str] = {}
+        for item in stack.resources.values():
+            try:
+                line = _line(worker, item)
+            except ClientError as error:
+                failed[item.name] = str(error.response["Error"].get("Message"))
+                continue
+            if line is not None:
+                found.append(line)
         count = sum(line["StackResourceDriftStatus"] != "IN_SYNC" for line in found)
         status, when = "DRIFTED" if count else "IN_SYNC", now()
         stack.drift = {"StackDriftStatus": status, "LastCheckTimestamp": when}
@@ -52,10 +59,14 @@ class Drift:
             "StackId": stack.id,
             "StackDriftDetectionId": detection,
             "StackDriftStatus": status,
-            "DetectionStatus": "DETECTION_COMPLETE",
+            "DetectionStatus": "DETECTION_FAILED" if failed else "DETECTION_COMPLETE",
             "DriftedStackResourceCount": count,
             "Timestamp": when,
         }
+        if failed:  # the words are a guess
+            words = f"Failed to detect drift on resource [{', '.join(failed)}]"
+            why = "; ".join(dict.fromkeys(failed.values()))
+            self._detections[detection]["DetectionStatusReason"] = f"{words}: {why}"
         return {"StackDriftDetectionId": detection}
 
     def _status(self, _call: Call, request: dict[str, Any]) -> Mapping[str, Any]:
@@ -84,7 +95,11 @@ class Drift:
 
 
 def _line(worker: Worker, item: Resource) -> dict[str, Any] | None:
-    """A resource's row; None if the drift of its type is not detected."""
+    """A resource's row; None if the drift of its type is not detected.
+
+    Raises:
+        botocore.exceptions.ClientError: The caller may not see it.
+    """
     if item.made is None:
         return None
     line: dict[str, Any] = {
@@ -97,7 +112,9 @@ def _line(worker: Worker, item: Resource) -> dict[str, Any] | None:
     kind = worker.types[item.type]
     try:
         actual = kind.read(worker.context(item.name), item.made, item.properties)
-    except ClientError:
+    except (ClientError, GoneError) as error:
+        if not is_gone(error):
+            raise
         item.drift = "DELETED"
         return line | {"StackResourceDriftStatus": "DELETED"}
     if actual is None:

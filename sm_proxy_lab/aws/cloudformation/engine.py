@@ -16,7 +16,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from sm_proxy_lab.aws.cloudformation import intrinsics
-from sm_proxy_lab.aws.cloudformation.resource_type import Context, ResourceType, changed
+from sm_proxy_lab.aws.cloudformation.resource_type import (
+    Context,
+    GoneError,
+    ResourceType,
+    changed,
+)
 from sm_proxy_lab.aws.cloudformation.stacks import Resource, Stack, Wanted
 from sm_proxy_lab.aws.http.errors import AwsError
 
@@ -25,7 +30,8 @@ if TYPE_CHECKING:
 
 _AT_ONCE: Final = 32
 _STEP_S: Final = 0.02
-_MISSING: Final = re.compile(r"NotFound|NoSuch|DoesNotExist")
+_MISSING: Final = re.compile(r"NotFound|NoSuch|DoesNotExist|404")
+"""HeadBucket has the status in place of a code."""
 _HANDLER_CODES: Final = (
     (re.compile(r"AccessDenied|Unauthorized"), "AccessDenied"),
     (_MISSING, "NotFound"),
@@ -218,7 +224,7 @@ class Worker:
             work()
         except Exception as error:  # noqa: BLE001 - each failure is an event of the resource
             # What somebody else has deleted is gone as wanted.
-            if verb != "DELETE" or not _MISSING.search(_code(error)):
+            if verb != "DELETE" or not is_gone(error):
                 stack.report_resource(resource, f"{verb}_FAILED", _describe(error, resource.type))
                 return False
         if self._was_cancelled(verb):
@@ -247,6 +253,11 @@ class Worker:
         for key in (resource.name, resource.type):
             if message := self.faults["stack"].get(before + key):
                 raise FaultError(message)
+
+
+def is_gone(error: Exception) -> bool:
+    """Whether an error says that the resource does not exist."""
+    return isinstance(error, GoneError) or _MISSING.search(_code(error)) is not None
 
 
 def _code(error: Exception) -> str:

@@ -13,6 +13,10 @@ Properties = Mapping[str, Any]
 _LETTERS: Final = string.ascii_uppercase + string.digits
 
 
+class GoneError(Exception):
+    """The resource does not exist, as a service shows by an empty answer."""
+
+
 @dataclass(frozen=True)
 class Made:
     """A resource that exists.
@@ -101,7 +105,8 @@ class ResourceType:
         """What the service now has for some properties; None if drift is not detected.
 
         Raises:
-            botocore.exceptions.ClientError: The resource does not exist.
+            GoneError: The resource does not exist.
+            botocore.exceptions.ClientError: The service refused, perhaps for the same reason.
         """
         return None
 

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sm_proxy_lab.aws.cloudformation.resource_type import Context, Made, Properties, ResourceType
+from sm_proxy_lab.aws.cloudformation.resource_type import (
+    Context,
+    GoneError,
+    Made,
+    Properties,
+    ResourceType,
+)
 from sm_proxy_lab.aws.cloudformation.types import ec2_tags
 from sm_proxy_lab.aws.http.call import ACCOUNT
 
@@ -100,6 +106,8 @@ class AutoScalingGroup(ResourceType):
         answer = context.client("autoscaling").describe_auto_scaling_groups(
             AutoScalingGroupNames=[made.id]
         )
+        if not answer["AutoScalingGroups"]:
+            raise GoneError
         found = answer["AutoScalingGroups"][0]
         read: dict[str, Any] = {name: str(found[name]) for name in _SIZES if name in found}
         read["VPCZoneIdentifier"] = found["VPCZoneIdentifier"].split(",")

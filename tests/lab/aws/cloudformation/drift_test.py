@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tests.lab.aws.cloudformation.helpers import Stack
-from tests.lab.aws.cloudformation.network_test import body, plan
+from sm_proxy_lab.aws.cloudformation.resource_type import GoneError, Made
+from sm_proxy_lab.aws.cloudformation.types.machines import AutoScalingGroup
+from tests.lab.aws.cloudformation.helpers import Stack, body, network
 from tests.lab.aws.harness import Lab, refusal
+from tests.lab.aws.iam import identities
 
 REGION = "eu-central-1"
-Change = Callable[[Lab, Stack], None]
 
 
 @pytest.fixture(scope="module")
 def stack(lab_process: Lab) -> Iterator[Stack]:
     """A network that the tests change."""
     made = Stack(lab_process, REGION)
-    made.create(body(plan(2, "none", REGION, stack=made.name)))
+    made.create(body(network(2, "none", REGION, stack=made.name)))
     assert made.ended()["StackStatus"] == "CREATE_COMPLETE", made.reasons()
     yield made
     made.delete()
@@ -130,11 +132,44 @@ def test_another_policy_of_a_role_is_found(lab: Lab, stack: Stack) -> None:
     assert detect(stack)["StackDriftStatus"] == "IN_SYNC"
 
 
-def test_what_was_deleted_is_found(lab: Lab, stack: Stack) -> None:
-    name = stack.physical("S3Endpoint")
-    lab.client("ec2", REGION).delete_vpc_endpoints(VpcEndpointIds=[name])
-    detect(stack)
-    assert drifted(stack) == {"S3Endpoint": ("DELETED", [])}
+@pytest.fixture
+def small(lab: Lab) -> Iterator[Stack]:
+    """A stack of a gateway and a bucket."""
+    made = Stack(lab, REGION)
+    types = {"Gateway": "AWS::EC2::InternetGateway", "Bucket": "AWS::S3::Bucket"}
+    made.create({"Resources": {name: {"Type": kind} for name, kind in types.items()}})
+    assert made.ended()["StackStatus"] == "CREATE_COMPLETE", made.reasons()
+    yield made
+    lab.control.clear_faults()
+    made.delete()
+
+
+def test_what_was_deleted_is_found(lab: Lab, small: Stack) -> None:
+    name = small.physical("Gateway")
+    lab.client("ec2", REGION).delete_internet_gateway(InternetGatewayId=name)
+    s3 = identities.client(lab, "s3", identities.ADMINISTRATOR, REGION)
+    s3.delete_bucket(Bucket=small.physical("Bucket"))
+    detect(small)
+    assert drifted(small) == dict.fromkeys(("Gateway", "Bucket"), ("DELETED", []))
+
+
+def test_a_group_that_no_longer_exists_is_told_by_an_empty_list() -> None:
+    scaling = SimpleNamespace(describe_auto_scaling_groups=lambda **_: {"AutoScalingGroups": []})
+    context: Any = SimpleNamespace(client=lambda _: scaling)
+    with pytest.raises(GoneError):
+        AutoScalingGroup().read(context, Made("group"), {})
+
+
+def test_what_the_caller_may_not_see_is_not_taken_for_deleted(lab: Lab, small: Stack) -> None:
+    lab.control.faults(deny=["ec2:DescribeInternetGateways"])
+    started = small.client.detect_stack_drift(StackName=small.name)
+    found = small.client.describe_stack_drift_detection_status(
+        StackDriftDetectionId=started["StackDriftDetectionId"]
+    )
+    assert found["DetectionStatus"] == "DETECTION_FAILED"
+    assert "[Gateway]" in found["DetectionStatusReason"]
+    assert "ec2:DescribeInternetGateways" in found["DetectionStatusReason"]
+    assert drifted(small) == {}
 
 
 def test_a_stack_that_does_not_exist_has_no_drift(stack: Stack) -> None:
