@@ -82,7 +82,10 @@ def choose(
     if not unreadable and names:
         return Root(f"s3://{names[0]}/{stack_names.CHANNEL}", _UNCHECKED, _account(role))
     if not unreadable:
-        what = "the request names no bucket, so there is no place for our files"
+        what = (
+            "the request names no bucket, and you may see none of the SageMaker SDKs"
+            " (s3:ListBucket), so there is no place for our files"
+        )
         raise SmProxyError("bucket-unreadable", what, _OTHER_ROOT)
     url, missing = next(iter(unreadable.items()))
     raise SmProxyError(

@@ -110,9 +110,12 @@ class Place:
         return self.lab.client(service, ELSEWHERE)
 
     def ensure_stack(self) -> None:
-        """Deploy the stack, unless it is there."""
-        if self.client("cloudformation").describe_stacks()["Stacks"]:
+        """Deploy the stack, unless it is there and whole."""
+        stacks = self.client("cloudformation").describe_stacks()["Stacks"]
+        if stacks and stacks[0]["StackStatus"] in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
             return
+        if stacks:
+            self.run("infra", "delete", "--yes", "--region", ELSEWHERE, administrator=True)
         words = ("infra", "deploy", "--yes", "--zones", "2", "--region", ELSEWHERE)
         made = self.run(*words, administrator=True)
         assert made.status == 0, made.shown
