@@ -21,7 +21,7 @@ from sm_proxy.image.buildspec import DIGEST, Order
 from sm_proxy.image.context import Context
 from sm_proxy.image.names import Repository
 from sm_proxy.image.project import Project
-from sm_proxy.local import output, signals
+from sm_proxy.local import output, signals, sizes
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
 
@@ -118,7 +118,7 @@ def _shown(source: Source) -> Result:
         "ssh": source.dockerfile.starts_ours,
     }
     text = "\n".join(map(printable, files))
-    output.status(f"{len(files)} files and folders with {upload.megabytes(size)} would be sent")
+    output.status(f"{len(files)} files and folders with {sizes.in_words(size)} would be sent")
     return Result(data, text)
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.image import context, dockerfile, upload
+from sm_proxy.image import context, dockerfile
 from sm_proxy.image.context import Context
 from sm_proxy.image.dockerfile import Dockerfile
-from sm_proxy.local import output, secret_values
+from sm_proxy.local import output, secret_values, sizes
 from sm_proxy.setup import build_context
 
 _ARGUMENT: Final = re.compile(r"([A-Za-z_]\w*)(?:=(.*))?", re.ASCII | re.DOTALL)
@@ -140,8 +140,8 @@ def _warn(found: Context) -> None:
             " .dockerignore what the image does not need"
         )
     if found.size > _LARGE:
-        parts = ", ".join(f"{name} {upload.megabytes(size)}" for name, size in found.biggest())
-        output.status(f"the build context has {upload.megabytes(found.size)}: {parts}")
+        parts = ", ".join(f"{name} {sizes.in_words(size)}" for name, size in found.biggest())
+        output.status(f"the build context has {sizes.in_words(found.size)}: {parts}")
 
 
 def _some(found: Sequence[str]) -> str:

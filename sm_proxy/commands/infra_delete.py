@@ -17,7 +17,7 @@ from sm_proxy.infra.bucket import Contents
 from sm_proxy.infra.repositories import Repository
 from sm_proxy.infra.stack import Stack
 from sm_proxy.infra.watch import DELETED
-from sm_proxy.local import output
+from sm_proxy.local import output, sizes
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
 
@@ -168,7 +168,7 @@ def _delete(run: Run, found: _Found) -> bool:
 
 def _words(item: Repository) -> str:
     count = f"{item.images} image{'' if item.images == 1 else 's'}"
-    return f"{item.name} ({count}, {bucket.size(item.bytes)})"
+    return f"{item.name} ({count}, {sizes.in_words(item.bytes)})"
 
 
 def _result(

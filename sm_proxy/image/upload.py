@@ -12,6 +12,7 @@ from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
 from sm_proxy.image.archive import Archive
 from sm_proxy.image.project import Project
+from sm_proxy.local import sizes
 
 LIMIT: Final = 5 << 30
 """What S3 takes in one request, in bytes; a multipart upload has no SHA-256 of the whole."""
@@ -44,8 +45,8 @@ def ensure(
     if archive.size > LIMIT:
         raise SmProxyError(
             "unsupported",
-            f"the build context has {megabytes(archive.size)} when compressed; S3 takes"
-            f" {megabytes(LIMIT)} in one request",
+            f"the build context has {sizes.in_words(archive.size)} when compressed; S3 takes"
+            f" {sizes.in_words(LIMIT)} in one request",
             "Leave out what the image does not need with .dockerignore.",
         )
     # A stranger's bucket of this name would get the code, and could change it.
@@ -72,11 +73,6 @@ def ensure(
     return True
 
 
-def megabytes(size: int) -> str:
-    """A number of bytes for people."""
-    return f"{size / 1e6:,.1f} MB"
-
-
 def progress(doing: str, size: int, on_status: Callable[[str], None]) -> Callable[[int], None]:
     """What takes the number of bytes that are done, and tells people every few seconds."""
     due = time.monotonic() + _EVERY_S
@@ -85,7 +81,7 @@ def progress(doing: str, size: int, on_status: Callable[[str], None]) -> Callabl
         nonlocal due
         if time.monotonic() >= due:
             due = time.monotonic() + _EVERY_S
-            shown = f"{megabytes(done)} of {megabytes(size)}"
+            shown = f"{sizes.in_words(done)} of {sizes.in_words(size)}"
             on_status(f"{doing} the build context: {shown}")
 
     return report

@@ -12,6 +12,7 @@ from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.infra.watch import Deadline, Say
+from sm_proxy.local import sizes
 
 OURS: Final = (stack_names.CONTEXTS, stack_names.FILES)
 """Prefixes of what we put there: the contexts of image builds, and the input channel of jobs."""
@@ -46,7 +47,7 @@ class Contents:
         """One prefix, for people."""
         count = self.counts[prefix]
         objects = "object" if count == 1 else "objects"
-        return f"{printable(prefix, 60)} ({count} {objects}, {size(self.sizes[prefix])})"
+        return f"{printable(prefix, 60)} ({count} {objects}, {sizes.in_words(self.sizes[prefix])})"
 
 
 def contents(aws: Aws, bucket: str) -> Contents:
@@ -101,14 +102,6 @@ def empty(aws: Aws, bucket: str, deadline: Deadline, say: Say) -> int:
                     f"the bucket {bucket} is not empty yet", "Run the same command again."
                 )
     return done + (_delete(aws, bucket, batch) if batch else 0)
-
-
-def size(count: int) -> str:
-    """Bytes, for people: `2.1 MB`."""
-    for unit, length in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if count >= length:
-            return f"{count / length:.1f} {unit}"
-    return f"{count} bytes"
 
 
 def _delete(aws: Aws, bucket: str, batch: list[dict[str, str]]) -> int:

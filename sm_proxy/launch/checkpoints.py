@@ -18,7 +18,7 @@ from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
 from sm_proxy.launch.caller import Caller
 from sm_proxy.launch.changes import Draft, Path
-from sm_proxy.local import threads
+from sm_proxy.local import sizes, threads
 
 Mode = Literal["copy", "same", "none"]
 MODES: Final[tuple[Mode, ...]] = ("copy", "same", "none")
@@ -35,8 +35,6 @@ _PARTS: Final = 10_000
 """The most parts of a multipart upload."""
 _REPORT_S: Final = 5.0
 _OTHERWISE: Final = "Start without them with --checkpoints none, or in their place with `same`."
-_SIZES: Final = ("B", "KB", "MB", "GB", "TB")
-_STEP: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ class Copy:
 
     def __str__(self) -> str:
         """For the user: how much, and from where to where."""
-        size = in_words(sum(item.size for item in self.objects))
+        size = sizes.in_words(sum(item.size for item in self.objects))
         noun = "file" if len(self.objects) == 1 else "files"
         where = f"from s3://{self.bucket}/{self.source} to s3://{self.bucket}/{self.target}"
         return f"{len(self.objects)} checkpoint {noun} ({size}) {where}"
@@ -125,15 +123,6 @@ def copy(aws: Caller, plan: Copy, on_status: Callable[[str], None]) -> None:
         progress.add(item.size)
 
     threads.map_concurrently(one, plan.objects, _AT_ONCE)
-
-
-def in_words(size: float) -> str:
-    """A number of bytes for people: `1.2 GB`."""
-    for unit in _SIZES:
-        if size < _STEP or unit == _SIZES[-1]:
-            break
-        size /= _STEP
-    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
 
 
 def _parsed(uri: str) -> tuple[str, str]:
@@ -230,7 +219,7 @@ class _Progress:
     def __init__(self, plan: Copy, on_status: Callable[[str], None]) -> None:
         self._count, self._size = 0, 0
         self._total = len(plan.objects)
-        self._whole = in_words(sum(item.size for item in plan.objects))
+        self._whole = sizes.in_words(sum(item.size for item in plan.objects))
         self._on_status = on_status
         self._lock = threading.Lock()
         self._pace = _Pace()
@@ -242,5 +231,5 @@ class _Progress:
             self._size += size
             if self._pace.is_due():
                 done = f"{self._count} of {self._total} files"
-                of = f"{in_words(self._size)} of {self._whole}"
+                of = f"{sizes.in_words(self._size)} of {self._whole}"
                 self._on_status(f"copying checkpoints: {done}, {of}")

@@ -151,7 +151,7 @@ def test_surprises_of_the_context_are_told(
     assert laptop.build() == 0
     shown = capsys.readouterr().err
     assert "has .env, which may hold secrets" in shown
-    assert "the build context has 0.0 MB: Dockerfile 0.0 MB" in shown
+    assert "the build context has 62 B: Dockerfile 51 B" in shown
 
 
 def test_an_uploaded_context_is_not_sent_again(

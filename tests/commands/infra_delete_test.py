@@ -54,7 +54,7 @@ def test_the_stack_its_bucket_and_the_network_in_config_toml_go(
     assert "[launch]" not in sources.config_file().read_text()
     shown = capsys.readouterr()
     assert "what goes: the stack sm-proxy in account 111122223333, eu-west-1" in shown.err
-    assert "with build/ (1 object, 7 bytes)" in shown.err
+    assert "with build/ (1 object, 7 B)" in shown.err
     assert "Vpc DELETE_COMPLETE" in shown.err
     assert shown.out.startswith("the stack sm-proxy is deleted\n")
 
@@ -110,7 +110,7 @@ def test_data_of_the_user_stays_unless_it_is_meant(account: Account, capsys: Cap
     }
     assert account.infra("delete", "--yes") == 1
     assert "in-use" in (line := last_line(capsys))
-    assert "models/ (1 object, 1 bytes)" in line
+    assert "models/ (1 object, 1 B)" in line
     assert called(account, "DeleteObjects") == []
     assert account.infra("delete", "--yes", "--with-data") == 0
     assert len(called(account, "DeleteObjects")[0]["Delete"]["Objects"]) == 2

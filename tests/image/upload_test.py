@@ -62,7 +62,7 @@ def test_a_missing_bucket_is_named() -> None:
 
 def test_what_s3_does_not_take_is_refused_at_once() -> None:
     aws = account()
-    with pytest.raises(SmProxyError, match=r"6,000\.0 MB"):
+    with pytest.raises(SmProxyError, match=r"6\.0 GB"):
         ensured(aws, Archive("ab" * 32, 6_000_000_000))
     assert aws.calls == []
 

@@ -35,7 +35,7 @@ PAGES: list[dict[str, Any]] = [
 def test_contents_are_counted_by_prefix() -> None:
     aws = FakeAws(ListObjectVersions=list(PAGES))
     found = bucket.contents(aws, "b")
-    assert found.words == "build/ (2 objects, 2.1 MB), sm-proxy/ (2 objects, 5 bytes)"
+    assert found.words == "build/ (2 objects, 2.1 MB), sm-proxy/ (2 objects, 5 B)"
     assert found.others == ()
     assert aws.calls[1][1] == {
         "Bucket": "b",
@@ -52,7 +52,7 @@ def test_what_is_the_users_is_refused_and_named() -> None:
     with pytest.raises(SmProxyError) as caught:
         bucket.refuse_data("b", bucket.contents(aws, "b"))
     assert caught.value.code == "in-use"
-    assert "models/ (1 object, 1 bytes), top (1 object, 1 bytes)" in caught.value.message
+    assert "models/ (1 object, 1 B), top (1 object, 1 B)" in caught.value.message
     assert "--with-data" in caught.value.hint
 
 

@@ -184,11 +184,3 @@ def test_progress_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     copied(aws, lines.append)
     assert lines[0] == "listing checkpoints: 1 files so far"
     assert lines[-1] == "copying checkpoints: 2 of 2 files, 3.0 KB of 3.0 KB"
-
-
-@pytest.mark.parametrize(
-    ("size", "words"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.0 KB"), (5.5e12, "5.5 TB"), (4e15, "4000.0 TB")],
-)
-def test_sizes_are_short(size: float, words: str) -> None:
-    assert checkpoints.in_words(size) == words
