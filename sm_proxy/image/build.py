@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from sm_proxy.aws import asking
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
@@ -162,10 +163,7 @@ def describe(aws: Aws, name: str) -> dict[str, Any]:
     Raises:
         SmProxyError: the call failed, or there is no such build.
     """
-    try:
-        found = aws.call("codebuild", "BatchGetBuilds", ids=[name])["builds"]
-    except ServiceError as error:
-        raise error.as_failure() from None
+    found = asking.ask(aws, "codebuild", "BatchGetBuilds", ids=[name])["builds"]
     if not found:
         raise SmProxyError("aws-error", f"CodeBuild knows no build {name}")
     return dict(found[0])

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sm_proxy.aws import stack_names
+from sm_proxy.aws import asking, stack_names
 from sm_proxy.aws.clients import Aws
-from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
 
 BUCKET: Final = "SM_PROXY_BUCKET"
@@ -45,10 +44,7 @@ def find(aws: Aws, name: str, *, stack: str | None) -> Project:
         SmProxyError: `no-stack` or `bad-setting`, there is none, or it cannot build images; or the
             call failed.
     """
-    try:
-        found = aws.call("codebuild", "BatchGetProjects", names=[name])["projects"]
-    except ServiceError as error:
-        raise error.as_failure() from None
+    found = asking.ask(aws, "codebuild", "BatchGetProjects", names=[name])["projects"]
     if not found:
         raise _missing(aws, name, stack)
     return _parsed(found[0], name)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
+from sm_proxy.aws import asking
 from sm_proxy.aws.clients import Aws
-from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.infra.watch import Deadline
 from sm_proxy.routes import bastion_lookup
@@ -171,10 +171,9 @@ def _instances(group: Mapping[str, Any]) -> list[_Instance]:
 
 
 def _group(aws: Aws, name: str) -> dict[str, Any] | None:
-    try:
-        answer = aws.call("autoscaling", "DescribeAutoScalingGroups", AutoScalingGroupNames=[name])
-    except ServiceError as error:
-        raise error.as_failure() from None
+    answer = asking.ask(
+        aws, "autoscaling", "DescribeAutoScalingGroups", AutoScalingGroupNames=[name]
+    )
     return next(iter(answer.get("AutoScalingGroups", [])), None)
 
 

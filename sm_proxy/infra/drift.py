@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from sm_proxy.aws import asking
 from sm_proxy.aws.clients import Aws
-from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import printable
 from sm_proxy.infra.watch import Deadline
 
@@ -58,12 +58,9 @@ def detect(
     Raises:
         SmProxyError: `wait-timeout`; `aws-error`; as `Aws.call`.
     """
-    try:
-        started = aws.call("cloudformation", "DetectStackDrift", StackName=stack)
-        _await(aws, stack, str(started["StackDriftDetectionId"]), deadline, say)
-        return tuple(_drifted(aws, stack))
-    except ServiceError as error:
-        raise error.as_failure() from None
+    started = asking.ask(aws, "cloudformation", "DetectStackDrift", StackName=stack)
+    _await(aws, stack, str(started["StackDriftDetectionId"]), deadline, say)
+    return tuple(_drifted(aws, stack))
 
 
 def _await(
@@ -71,8 +68,11 @@ def _await(
 ) -> None:
     looks = 0
     while True:
-        found = aws.call(
-            "cloudformation", "DescribeStackDriftDetectionStatus", StackDriftDetectionId=detection
+        found = asking.ask(
+            aws,
+            "cloudformation",
+            "DescribeStackDriftDetectionStatus",
+            StackDriftDetectionId=detection,
         )
         status = found["DetectionStatus"]
         if status == "DETECTION_COMPLETE":
@@ -93,21 +93,16 @@ def _await(
         deadline.sleep(_POLL_S)
 
 
-def _drifted(aws: Aws, stack: str) -> list[Drift]:
-    found: list[Drift] = []
-    more: dict[str, str] = {}
-    while True:
-        page = aws.call(
-            "cloudformation",
-            "DescribeStackResourceDrifts",
-            StackName=stack,
-            StackResourceDriftStatusFilters=list(_DRIFTED),
-            **more,
-        )
-        found += [_parsed(item) for item in page.get("StackResourceDrifts", [])]
-        if not page.get("NextToken"):
-            return found
-        more = {"NextToken": page["NextToken"]}
+def _drifted(aws: Aws, stack: str) -> Iterator[Drift]:
+    pages = asking.pages(
+        aws,
+        "cloudformation",
+        "DescribeStackResourceDrifts",
+        StackName=stack,
+        StackResourceDriftStatusFilters=list(_DRIFTED),
+    )
+    for page in pages:
+        yield from map(_parsed, page.get("StackResourceDrifts", []))
 
 
 def _parsed(item: dict[str, Any]) -> Drift:

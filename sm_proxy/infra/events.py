@@ -7,15 +7,15 @@ DELETE_IN_PROGRESS; a rollback belongs to the operation that failed.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sm_proxy.aws import denials
+from sm_proxy.aws import asking, denials
 from sm_proxy.aws.clients import Aws
-from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError, printable
 
 _STACK: Final = "AWS::CloudFormation::Stack"
@@ -162,16 +162,9 @@ def remedy(event: Event) -> str:
 
 
 def _newest_first(aws: Aws, stack_id: str) -> Iterator[Event]:
-    more: dict[str, str] = {}
-    for _ in range(_PAGES):
-        try:
-            page = aws.call("cloudformation", "DescribeStackEvents", StackName=stack_id, **more)
-        except ServiceError as error:
-            raise error.as_failure() from None
-        yield from (_parsed(item) for item in page.get("StackEvents", []))
-        if not page.get("NextToken"):
-            return
-        more = {"NextToken": page["NextToken"]}
+    pages = asking.pages(aws, "cloudformation", "DescribeStackEvents", StackName=stack_id)
+    for page in itertools.islice(pages, _PAGES):
+        yield from map(_parsed, page.get("StackEvents", []))
 
 
 def _parsed(item: Mapping[str, Any]) -> Event:

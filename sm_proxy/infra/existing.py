@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sm_proxy.aws import security_rules, stack_names, subnet_egress
+from sm_proxy.aws import asking, security_rules, stack_names, subnet_egress
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
@@ -266,7 +266,4 @@ def _error(vpc_id: str, found: dict[str, list[_Problem]]) -> SmProxyError:
 
 
 def _ask(aws: Aws, operation: str, **parameters: Any) -> dict[str, Any]:
-    try:
-        return aws.call("ec2", operation, **parameters)
-    except ServiceError as error:
-        raise error.as_failure() from None
+    return asking.ask(aws, "ec2", operation, **parameters)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from sm_proxy.aws import asking
 from sm_proxy.aws.clients import Aws
-from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.jobs import kinds, listing
 from sm_proxy.jobs.job import Job, Summary
@@ -130,18 +130,9 @@ def refusal(
 
 
 def _listed(aws: Aws, name: str, values: Sequence[str]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    more: dict[str, str] = {}
     filters = [{"Name": name, "Values": list(values[:_FILTER_LIMIT])}]
-    while True:
-        try:
-            page = aws.call("ec2", "DescribeNetworkInterfaces", Filters=filters, **more)
-        except ServiceError as error:
-            raise error.as_failure() from None
-        found += page.get("NetworkInterfaces", [])
-        if not page.get("NextToken"):
-            return found
-        more = {"NextToken": page["NextToken"]}
+    pages = asking.pages(aws, "ec2", "DescribeNetworkInterfaces", Filters=filters)
+    return [item for page in pages for item in page.get("NetworkInterfaces", [])]
 
 
 def _words(item: Mapping[str, Any]) -> str:

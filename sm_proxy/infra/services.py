@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from sm_proxy.aws import asking
 from sm_proxy.aws.clients import Aws
-from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.infra import partition
 
@@ -31,7 +31,8 @@ def find(aws: Aws, names: Iterable[str], zones: Sequence[str] = ()) -> dict[str,
     wanted = sorted(set(names))
     if not wanted:
         return {}
-    offered = list(_offered(aws))
+    pages = asking.pages(aws, "ec2", "DescribeVpcEndpointServices")
+    offered = [item for page in pages for item in page.get("ServiceDetails", [])]
     return {name: _one(aws.region, name, zones, offered) for name in wanted}
 
 
@@ -66,16 +67,3 @@ def _hint(region: str, name: str, offered: list[dict[str, Any]]) -> str:
 
 def _kinds(item: dict[str, Any]) -> set[str]:
     return {str(kind.get("ServiceType")) for kind in item.get("ServiceType", [])}
-
-
-def _offered(aws: Aws) -> Iterator[dict[str, Any]]:
-    more: dict[str, str] = {}
-    while True:
-        try:
-            page = aws.call("ec2", "DescribeVpcEndpointServices", **more)
-        except ServiceError as error:
-            raise error.as_failure() from None
-        yield from page.get("ServiceDetails", [])
-        if not page.get("NextToken"):
-            return
-        more = {"NextToken": page["NextToken"]}

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from sm_proxy.aws import asking
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError, printable
@@ -153,10 +154,9 @@ def template(aws: Aws, name: str) -> dict[str, Any]:
     Raises:
         SmProxyError: as `Aws.call`; `aws-error`.
     """
-    try:
-        answer = aws.call("cloudformation", "GetTemplate", StackName=name, TemplateStage="Original")
-    except ServiceError as error:
-        raise error.as_failure() from None
+    answer = asking.ask(
+        aws, "cloudformation", "GetTemplate", StackName=name, TemplateStage="Original"
+    )
     body = answer.get("TemplateBody")
     if isinstance(body, str):  # botocore parses JSON, and leaves YAML as it is
         try:
@@ -192,10 +192,7 @@ def resources(aws: Aws, name: str) -> dict[str, tuple[str, str, str]]:
     Raises:
         SmProxyError: as `Aws.call`; `aws-error`.
     """
-    try:
-        answer = aws.call("cloudformation", "DescribeStackResources", StackName=name)
-    except ServiceError as error:
-        raise error.as_failure() from None
+    answer = asking.ask(aws, "cloudformation", "DescribeStackResources", StackName=name)
     return {
         item["LogicalResourceId"]: (
             str(item["ResourceType"]),
@@ -215,10 +212,7 @@ def delete(aws: Aws, name: str) -> None:
     Raises:
         SmProxyError: as `Aws.call`; `aws-error`.
     """
-    try:
-        aws.call("cloudformation", "DeleteStack", StackName=name, ClientRequestToken=token())
-    except ServiceError as error:
-        raise error.as_failure() from None
+    asking.ask(aws, "cloudformation", "DeleteStack", StackName=name, ClientRequestToken=token())
 
 
 def token() -> str:

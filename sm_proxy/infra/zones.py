@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from sm_proxy.aws import asking
 from sm_proxy.aws.clients import Aws
-from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError, printable
 
 FEWEST: Final = 2
@@ -94,10 +94,7 @@ def choose(aws: Aws, wanted: int | Sequence[str]) -> tuple[str, ...]:
 
 def _usable(aws: Aws) -> tuple[str, ...]:
     """Zones that are available and opted in; local and wavelength zones have no SageMaker."""
-    try:
-        answer = aws.call("ec2", "DescribeAvailabilityZones")
-    except ServiceError as error:
-        raise error.as_failure() from None
+    answer = asking.ask(aws, "ec2", "DescribeAvailabilityZones")
     return tuple(
         sorted(
             str(item["ZoneName"])
