@@ -27,10 +27,11 @@ RUN test ! -e /opt/program/data && test -x /opt/program/run.sh
 ARG WHAT
 ENV WHAT=$WHAT
 """
+_FOLDERS = ("cache", "config", "ssh", "state")
 
 
 class Laptop:
-    """Runs `image build` in a process of its own."""
+    """Runs `image build` in a process of its own, whose files are below `folder`."""
 
     def __init__(self, lab: Lab, role: str, folder: Path) -> None:
         bucket = f"context-{uuid.uuid4().hex[:8]}"
@@ -50,6 +51,8 @@ class Laptop:
         )
         self._environment = {
             **os.environ,
+            "HOME": str(folder),
+            **{f"SM_PROXY_{kind.upper()}_DIR": str(folder / kind) for kind in _FOLDERS},
             "AWS_ACCESS_KEY_ID": account.ACCESS_KEY,
             "AWS_SECRET_ACCESS_KEY": account.SECRET_KEY,
             "AWS_DEFAULT_REGION": REGION,
