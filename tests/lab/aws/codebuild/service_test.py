@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from pathlib import Path
 
 import pytest
 
@@ -139,11 +140,20 @@ def test_a_buildspec_that_cannot_be_read_fails_the_build(lab: Lab, project: str)
 
 
 def test_a_build_is_stopped_with_its_programs(lab: Lab, project: str) -> None:
-    build = start(lab, project, buildspecOverride=spec(build=["echo $$; sleep 600"]))
-    await_true(lambda: describe(lab, build)["currentPhase"] == "BUILD", 60)
+    build = start(lab, project, buildspecOverride=spec(build=["sleep 600 & echo $!; wait"]))
+
+    def printed() -> list[str]:
+        found = describe(lab, build)
+        lines = log_of(lab, found) if found["logs"].get("streamName") else []
+        return [line for line in lines if line.isdigit()]
+
+    await_true(lambda: bool(printed()), 60)
+    program = Path("/proc", *printed())
+    assert program.exists()
     lab.client("codebuild").stop_build(id=build)
     found = ended(lab, build)
     assert (found["buildStatus"], phases(found)["BUILD"]) == ("STOPPED", "STOPPED")
+    await_true(lambda: not program.exists(), 60)
     assert lab.client("codebuild").stop_build(id=build)["build"]["buildStatus"] == "STOPPED"
     unknown = refusal(lab.client("codebuild").stop_build, id="no:such")
     assert unknown[0] == "ResourceNotFoundException"
