@@ -61,7 +61,7 @@ def read(args: argparse.Namespace) -> Source:
         SmProxyError: something is missing or wrong.
     """
     if args.init and args.file is None and not (args.folder / "Dockerfile").exists():
-        raise _no_entry_point(args.folder, f"there is no {args.folder / 'Dockerfile'}")
+        raise _no_dockerfile(args.folder)
     arguments = _arguments(args.build_arg)
     found = context.scan(args.folder, args.file)
     parsed = dockerfile.read(found.dockerfile.decode(errors="replace"), arguments, args.target)
@@ -98,6 +98,15 @@ def _arguments(given: list[str]) -> dict[str, str]:
         if _SECRET_NAME.search(name):
             secret_values.keep(value)
     return found
+
+
+def _no_dockerfile(folder: Path) -> SmProxyError:
+    example = folder / build_context.EXAMPLE
+    if example.exists():
+        hint = f"Rename {example} to Dockerfile, and put your own program into it."
+    else:
+        hint = "Without --dry-run, --init writes an example."
+    return SmProxyError("bad-setting", f"there is no {folder / 'Dockerfile'}", hint)
 
 
 def _no_entry_point(folder: Path, what: str) -> SmProxyError:

@@ -121,10 +121,19 @@ def test_init_insists_on_our_lines(laptop: Laptop, capsys: pytest.CaptureFixture
     assert "    COPY sm-proxy/ /opt/sm-proxy/\n" in shown
     assert shown.splitlines()[-1].startswith("sm-proxy: bad-setting: the Dockerfile does not")
     assert laptop.aws.calls == []
+
+
+def test_init_in_a_folder_without_a_dockerfile_says_what_to_do_with_the_example(
+    laptop: Laptop, capsys: pytest.CaptureFixture[str]
+) -> None:
     (laptop.folder / "Dockerfile").unlink()
-    assert laptop.build("--init") == 1
-    assert (laptop.folder / "Dockerfile.sm-proxy").is_file()
-    assert "there is no" in capsys.readouterr().err.splitlines()[-1]
+    assert laptop.build("--init", "--dry-run") == 1
+    assert "Without --dry-run" in capsys.readouterr().err.splitlines()[-1]
+    for _ in range(2):
+        assert laptop.build("--init") == 1
+        told = capsys.readouterr().err
+        assert "add to" not in told
+        assert "Dockerfile.sm-proxy to Dockerfile" in told.splitlines()[-1]
 
 
 def test_dry_run_lists_what_would_be_sent_and_calls_nothing(
