@@ -7,16 +7,17 @@ import re
 from typing import Final
 
 from sm_proxy.commands import infra_options
-from sm_proxy.errors import printable
+from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.infra import json_text, partition, policies
+from sm_proxy.infra.plan import check_bucket
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
+from sm_proxy.settings.schema import is_region
 
 _EXAMPLE: Final = "111122223333"
 _ACCOUNT: Final = re.compile(r"\d{12}")
-_NAME: Final = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
-"""Of a role or a bucket."""
+_ROLE: Final = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +36,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     infra_options.add_stack(parser)
     parser.add_argument(
         "--data-bucket",
-        type=_name,
         action="append",
         metavar="NAME",
         default=[],
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--job-role",
-        type=_name,
+        type=_role,
         action="append",
         metavar="NAME",
         default=[],
@@ -58,10 +58,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, settings: Settings) -> Result:
-    """Print the document; with `--explain`, a line for each statement on stderr."""
+    """Print the document; with `--explain`, a line for each statement on stderr.
+
+    Raises:
+        SmProxyError: `usage`.
+    """
+    for name in args.data_bucket:
+        check_bucket(name)
+    region = getattr(args, "region", None)
+    if region and not is_region(region):
+        what = f"{printable(region, 60)!r} is not an AWS region"
+        raise SmProxyError("usage", what, "Use one such as eu-west-1.")
     scope = policies.Scope(
         partition=partition.partition_of(settings.region or ""),
-        region=getattr(args, "region", None) or "*",
+        region=region or "*",
         account=args.account,
         stack=args.stack,
         buckets=tuple(args.data_bucket),
@@ -78,9 +88,9 @@ def _line(item: policies.Statement) -> str:
     return f"{item.sid}: {'optional, for' if item.optional else 'without it,'} {item.why}"
 
 
-def _name(text: str) -> str:
-    if not _NAME.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{printable(text, 60)!r} is not a name")
+def _role(text: str) -> str:
+    if not _ROLE.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{printable(text, 60)!r} is not the name of a role")
     return text
 
 

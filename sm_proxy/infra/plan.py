@@ -100,8 +100,7 @@ class Plan:
                 f"Use {_DAYS[0]} to {_DAYS[-1]} days.",
             )
         for name in self.data_buckets:
-            if not _BUCKET.fullmatch(name):
-                raise _usage(f"{name!r} is not the name of a bucket", "Leave s3:// out.")
+            check_bucket(name)
         if self.existing is None:
             self._check_network()
 
@@ -180,6 +179,17 @@ class Plan:
 
 def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
+
+
+def check_bucket(name: str) -> None:
+    """Refuse what is not the name of a bucket.
+
+    Raises:
+        SmProxyError: `usage`.
+    """
+    if not _BUCKET.fullmatch(name):
+        what = f"{printable(name, 80)!r} is not the name of a bucket"
+        raise _usage(what, "Leave s3:// and folders out.")
 
 
 def _usage(what: str, next_step: str) -> SmProxyError:

@@ -63,13 +63,18 @@ def test_each_statement_is_explained_on_stderr(capsys: pytest.CaptureFixture[str
     ("words", "says"),
     [
         (("--account", "1234"), "12 digits"),
-        (("--data-bucket", "s3://data/"), "not a name"),
-        (("--job-role", "arn:aws:iam::111122223333:role/x"), "not a name"),
+        (("--data-bucket", "s3://data/"), "not the name of a bucket"),
+        (("--job-role", "arn:aws:iam::111122223333:role/x"), "not the name of a role"),
+        (("--region", "mars"), "not an AWS region"),
     ],
 )
 def test_a_wrong_option_is_named(
     words: tuple[str, str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit):
-        cli.main(["infra", "policy", "user", *words])
+    status: object
+    try:
+        status = cli.main(["infra", "policy", "user", *words])
+    except SystemExit as ended:
+        status = ended.code
+    assert status == 2
     assert says in capsys.readouterr().err
