@@ -122,10 +122,10 @@ def _rows(
 
 def _of_plan(plan: Plan) -> str:
     kept = f"bastion {plan.bastion_type}, replaced every {plan.bastion_days} days"
+    endpoints = ", ".join(plan.endpoints) or "none"
     if plan.existing is not None:
         subnets = ", ".join(plan.existing.subnets)
-        return f"in {plan.existing.vpc_id} ({subnets}); {kept}"
-    endpoints = ", ".join(plan.endpoints) or "none"
+        return f"in {plan.existing.vpc_id} ({subnets}); endpoints: {endpoints}; {kept}"
     zones = ", ".join(plan.zones)
     return f"{plan.prefix}.0.0/16 in {zones}; NAT: {plan.nat}; endpoints: {endpoints}; {kept}"
 

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from sm_proxy.errors import SmProxyError
+from sm_proxy.infra import template
 from tests.commands.helpers import answer
 from tests.fakes import Answers
 from tests.infra.account import NAMED, Account
 from tests.infra.fake_cloudformation import OUTPUTS
+from tests.infra.plans import EXISTING, plan
 
 Captured = pytest.CaptureFixture[str]
 DENIED = SmProxyError("access-denied", "no")
@@ -36,6 +38,15 @@ def test_a_stack_that_works_is_shown_with_all_that_belongs_to_it(
     assert rows[3] == "cost     about $0.055 an hour, $40 a month"
     assert rows[4] == "job      bert (training job, Training)"
     assert "output   JobGroup = sg-job" in rows
+
+
+def test_the_plan_in_an_existing_vpc_names_its_endpoints(
+    account: Account, capsys: Captured
+) -> None:
+    account.cloud.template = template.render(plan(endpoints=("ssm",), existing=EXISTING))
+    account.infra("status")
+    row = capsys.readouterr().out.splitlines()[1]
+    assert "in vpc-0a1b2c3d (subnet-0a1b2c3d, subnet-1a2b3c4d); endpoints: ssm; bastion" in row
 
 
 def test_the_json_has_everything_scripts_need(account: Account, capsys: Captured) -> None:
