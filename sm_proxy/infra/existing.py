@@ -261,8 +261,15 @@ def _error(vpc_id: str, found: dict[str, list[_Problem]]) -> SmProxyError:
     return SmProxyError(
         "no-vpc",
         f"{vpc_id} cannot have the bastion and jobs: {'; '.join([*told[:_SHOWN], *more])}",
-        " ; ".join(mends[:_SHOWN]),
+        _hint(mends[:_SHOWN]),
     )
+
+
+def _hint(mends: list[str]) -> str:
+    """The words, each a sentence; then the commands, as one line for a shell."""
+    words = [mend for mend in mends if not mend.startswith("aws ")]
+    commands = " ; ".join(mend for mend in mends if mend not in words)
+    return ". ".join([*words, *([f"Run: {commands}"] if commands else [])])
 
 
 def _ask(aws: Aws, operation: str, **parameters: Any) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def test_the_command_of_a_hint_opens_an_endpoint_for_a_new_bastion(lab: Lab) -> 
     assert "a group of the endpoint for ssm and ssmmessages" in last_line(refused)
     command = next(
         shlex.split(part)
-        for part in last_line(refused).replace(". aws ", " ; aws ").split(" ; ")
+        for part in last_line(refused).replace("Run: ", " ; ").split(" ; ")
         if part.startswith("aws ec2 authorize")
     )
     block = command[command.index("--cidr") + 1]

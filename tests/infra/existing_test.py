@@ -114,9 +114,9 @@ def test_a_subnet_that_is_closed_in_is_told_what_it_lacks() -> None:
     error = refusal(vpc_with(tables=CLOSED), A)
     assert f"{A}: no way to ssm, ssmmessages (no NAT, and no endpoint" in error.message
     assert f"{A}: no way to S3" in error.message
-    assert "--endpoints ssm,ssmmessages" in error.hint
-    assert error.hint.endswith(
-        f"; aws ec2 create-vpc-endpoint --vpc-id {VPC} --vpc-endpoint-type Gateway"
+    assert error.hint == (
+        "Add --endpoints ssm,ssmmessages, or a NAT gateway to the VPC."
+        f" Run: aws ec2 create-vpc-endpoint --vpc-id {VPC} --vpc-endpoint-type Gateway"
         " --service-name com.amazonaws.eu-west-1.s3 --route-table-ids rtb-main --region eu-west-1"
     )
 
@@ -139,7 +139,7 @@ def test_an_endpoint_without_private_dns_is_not_used() -> None:
     error = refusal(vpc_with(nameless, *PRIVATE[1:], tables=CLOSED), A)
     assert "no way to ssm (no NAT" in error.message
     assert error.hint == (
-        "aws ec2 modify-vpc-endpoint --vpc-endpoint-id vpce-ssm --private-dns-enabled"
+        "Run: aws ec2 modify-vpc-endpoint --vpc-endpoint-id vpce-ssm --private-dns-enabled"
         " --region eu-west-1"
     )
     assert existing.check(vpc_with(nameless), VPC, [A])  # the NAT serves it
@@ -175,7 +175,7 @@ def test_endpoints_need_the_vpcs_dns(off: str, option: str) -> None:
     error = refusal(aws)
     assert f"{VPC}: {off} is off" in error.message
     assert error.hint == (
-        f"aws ec2 modify-vpc-attribute --vpc-id {VPC} --enable-dns-{option} --region eu-west-1"
+        f"Run: aws ec2 modify-vpc-attribute --vpc-id {VPC} --enable-dns-{option} --region eu-west-1"
     )
     made = vpc_with(GATEWAY, tables=CLOSED, DescribeVpcAttribute=attribute(off))
     assert off in refusal(made, A, made=("ssm", "ssmmessages")).message
