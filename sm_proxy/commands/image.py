@@ -66,7 +66,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     place.add_argument("--project", metavar="NAME", help="a CodeBuild project of your own")
     command.add_argument(
-        "--compute", choices=build.COMPUTE, default="", help="the size of the host that builds"
+        "--compute",
+        choices=build.COMPUTE,
+        default="",
+        help="the size of the host that builds (default: the project's, medium for ours)",
     )
     command.add_argument(
         "--timeout",

@@ -154,7 +154,7 @@ def _delete(run: Run, found: _Found) -> bool:
     run.left.words = f"the stack may have been begun to go; to go on: {run.again} --yes"
     if found.bucket and found.contents.counts:
         count = bucket.empty(run.aws, found.bucket, run.deadline, output.status)
-        output.status(f"deleted {count} objects of the bucket {found.bucket}")
+        output.status(f"deleted {bucket.objects(count)} of the bucket {found.bucket}")
     if found.stack.status == "DELETE_IN_PROGRESS":
         output.status(f"the stack {run.name} is being deleted: going on to show its events")
         run.succeeded(found.stack)

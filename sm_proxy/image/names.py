@@ -90,7 +90,10 @@ def parse(text: str) -> Repository:
             "Write NAME:TAG, or ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG.",
         )
     if not _NAME.fullmatch(name):
-        why = "is not a repository's name: lower case letters, digits, and single . _ - / between"
+        why = (
+            "is not a repository's name: 2 to 256 lower case letters, digits, and single . _ - /"
+            " between them"
+        )
         raise _wrong(text, why)
     if not _TAG.fullmatch(tag):
         raise _wrong(text, "has a tag that Docker does not take")

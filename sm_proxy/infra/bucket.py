@@ -45,9 +45,13 @@ class Contents:
 
     def of(self, prefix: str) -> str:
         """One prefix, for people."""
-        count = self.counts[prefix]
-        objects = "object" if count == 1 else "objects"
-        return f"{printable(prefix, 60)} ({count} {objects}, {sizes.in_words(self.sizes[prefix])})"
+        size = sizes.in_words(self.sizes[prefix])
+        return f"{printable(prefix, 60)} ({objects(self.counts[prefix])}, {size})"
+
+
+def objects(count: int) -> str:
+    """For people: `1 object`, `2 objects`."""
+    return f"{count} object{'' if count == 1 else 's'}"
 
 
 def contents(aws: Aws, bucket: str) -> Contents:

@@ -33,7 +33,7 @@ def test_a_repository_has_a_name_and_a_tag(text: str, wanted: Repository) -> Non
         ("Byoc:1", "lower case"),
         ("a..b:1", "lower case"),
         ("-a:1", "lower case"),
-        ("a:1", "lower case"),  # one letter is too short
+        ("a:1", "2 to 256 lower case"),
         ("a" * 257 + ":1", "lower case"),
         ("byoc:-1", "a tag that Docker does not take"),
         ("byoc:" + "1" * 129, "a tag that Docker does not take"),
