@@ -176,9 +176,15 @@ def _digest(aws: Aws, wanted: Repository, done: dict[str, Any]) -> str:
         item.get("name"): str(item.get("value"))
         for item in done.get("exportedEnvironmentVariables", [])
     }
-    tagged = repositories.digest_of(aws, wanted)
     pushed = variables.get(DIGEST, "")
-    if not _SHA256.fullmatch(pushed):
+    known = _SHA256.fullmatch(pushed) is not None
+    try:
+        tagged = repositories.digest_of(aws, wanted)
+    except SmProxyError:
+        if not known:
+            raise
+        tagged = ""
+    if not known:
         pushed = tagged
     elif tagged not in {"", pushed}:
         output.status(f"meanwhile the tag {wanted.tag} has been given to another image, {tagged}")

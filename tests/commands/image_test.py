@@ -222,6 +222,14 @@ def test_a_tag_that_has_moved_is_told_and_the_builds_own_image_is_printed(
     assert f"given to another image, {other}" in shown.err
 
 
+def test_trouble_after_the_push_does_not_hide_the_image(
+    laptop: Laptop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expired = SmProxyError("expired-credentials", "expired", "Log in.")
+    assert laptop.build(DescribeImages=expired) == 0
+    assert capsys.readouterr().out == f"{HOST}/byoc@{DIGEST}\n"
+
+
 @pytest.mark.parametrize("exported", [[], [{"name": "SM_PROXY_DIGEST", "value": "nonsense"}]])
 def test_a_build_that_does_not_tell_its_digest_has_the_tags(
     laptop: Laptop, capsys: pytest.CaptureFixture[str], exported: list[dict[str, str]]
