@@ -14,6 +14,9 @@ CHANNEL: Final = f"{FILES}channel"
 """The folder of a job's input channel there."""
 IMAGE_TAG: Final = {"Key": "sm-proxy:role", "Value": "image"}
 """Of the repositories that builds may push to, as ECR writes a tag."""
+STACK_TAG: Final = "sm-proxy:stack"
+"""The key of a tag of all that belongs to a stack; its value is the stack's name. Of repositories,
+those have it that `image build` made, not those that the user lets it push to."""
 
 
 def bucket(stack: str, account: str, region: str) -> str:

@@ -128,7 +128,7 @@ def _shown(source: Source) -> Result:
 def _built(args: argparse.Namespace, aws: Aws, wanted: Repository, source: Source) -> Result:
     stack = None if args.project else args.stack
     project = projects.find(aws, args.project or stack_names.project(args.stack), stack=stack)
-    uri = repositories.ensure(aws, wanted, project, output.status)
+    uri = repositories.ensure(aws, wanted, project, output.status, stack)
     key, uploaded = _sent(aws, project, source.context)
     order = Order(
         repository=uri,

@@ -11,6 +11,7 @@ from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import infra_options, infra_run
 from sm_proxy.commands.infra_run import Run
 from sm_proxy.commands.interruptible import Interruptible
+from sm_proxy.errors import SmProxyError
 from sm_proxy.infra import bastion, bucket, config_file, events, in_use, repositories
 from sm_proxy.infra import stack as stacks
 from sm_proxy.infra.bucket import Contents
@@ -36,7 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="delete the stack's bucket even if it has more than what sm-proxy put there",
     )
     parser.add_argument(
-        "--images", action="store_true", help="also delete the repositories of `image build`"
+        "--images",
+        action="store_true",
+        help="also delete the repositories that `image build` made for this stack",
     )
     infra_run.add_arguments(parser)
 
@@ -51,6 +54,7 @@ class _Found:
         groups: the security groups that go with it.
         bucket: its bucket; empty if there is none.
         contents: what is in the bucket.
+        with_data: whether the user's data in the bucket may go.
     """
 
     stack: Stack
@@ -58,31 +62,37 @@ class _Found:
     groups: tuple[str, ...]
     bucket: str
     contents: Contents
+    with_data: bool
+
+    @property
+    def begun(self) -> bool:
+        """Whether CloudFormation deletes it already."""
+        return self.stack.status == "DELETE_IN_PROGRESS"
 
 
 def run(args: argparse.Namespace, settings: Settings) -> Result:
     """Delete the stack, or go on with its deletion.
 
     Data: `{"stack", "deleted", "images", "config_changed"}`; `images` are the repositories of
-    `image build`, each with `repository`, `images`, `bytes` and `deleted`.
+    `image build`, each with `repository`, `stack`, `images`, `bytes` and `deleted`.
     """
     with Interruptible("nothing has begun") as left:
         run = Run.of(args, settings, left)
         stack = stacks.find(run.aws, run.name)
         images = repositories.ours(run.aws)
-        if stack is None and not (args.images and images):
+        going = tuple(item for item in images if args.images and item.stack == run.name)
+        if stack is None and not going:
             text = f"there is no stack {run.name} in {run.aws.region}: nothing to delete"
             return _result(run, text, images, deleted=False)
         stack = None if stack is None else _deletable(run, stack)
         found = None if stack is None else _look(run, stack, with_data=args.with_data)
-        if not _is_meant(run, found, images if args.images else ()):
+        if not _is_meant(run, found, going):
             return _result(run, "nothing was deleted", images, deleted=False, status=1)
         forgot = _delete(run, found) if found else False
-        for item in images if args.images else ():
+        for item in going:
             repositories.delete(run.aws, item.name)
         text = f"the stack {run.name} is deleted" if found else "the images are deleted"
-        gone = args.images
-        return _result(run, text, images, deleted=bool(found), images_gone=gone, forgot=forgot)
+        return _result(run, text, images, deleted=bool(found), gone=going, forgot=forgot)
 
 
 def _deletable(run: Run, stack: Stack) -> Stack | None:
@@ -103,25 +113,27 @@ def _look(run: Run, stack: Stack, *, with_data: bool) -> _Found:
     """
     stacks.refuse_foreign(stack, lambda: stacks.template(run.aws, run.name))
     made = stacks.resources(run.aws, stack.id)
-    found = _found(run.aws, stack, made)
-    if stack.status != "DELETE_IN_PROGRESS":
+    found = _found(run.aws, stack, made, with_data=with_data)
+    if not found.begun:
         running = in_use.jobs(run.aws, found.subnets or _own_subnets(stack), output.status)
         own = _instances(run.aws, made)
         others = in_use.interfaces(run.aws, found.subnets, found.groups, own)
         refusal = in_use.refusal(run.name, running, others, run.settings.prefix)
         if refusal is not None and (found.subnets or others):
             raise refusal
-        if not with_data:
-            bucket.refuse_data(found.bucket, found.contents)
+    if not with_data:
+        bucket.refuse_data(found.bucket, found.contents)
     return found
 
 
-def _found(aws: Aws, stack: Stack, made: Mapping[str, tuple[str, str, str]]) -> _Found:
+def _found(
+    aws: Aws, stack: Stack, made: Mapping[str, tuple[str, str, str]], *, with_data: bool
+) -> _Found:
     named = made.get("Bucket", ("", "", ""))[1]
     contents = bucket.contents(aws, named) if named else Contents({}, {})
     subnets = tuple(name for kind, name, _ in made.values() if kind == _SUBNET)
     groups = tuple(name for kind, name, _ in made.values() if kind == _GROUP)
-    return _Found(stack, subnets, groups, named, contents)
+    return _Found(stack, subnets, groups, named, contents, with_data)
 
 
 def _own_subnets(stack: Stack) -> tuple[str, ...]:
@@ -136,10 +148,10 @@ def _instances(aws: Aws, made: Mapping[str, tuple[str, str, str]]) -> tuple[str,
 
 
 def _is_meant(run: Run, found: _Found | None, images: tuple[Repository, ...]) -> bool:
-    if found is not None and found.stack.status == "DELETE_IN_PROGRESS":
+    if found is not None and found.begun and not images:
         return True
     going = []
-    if found is not None:
+    if found is not None and not found.begun:
         going.append(f"the stack {run.name} in {run.place}")
         if found.contents.counts:
             going.append(f"the bucket {found.bucket} with {found.contents.words}")
@@ -153,22 +165,48 @@ def _delete(run: Run, found: _Found) -> bool:
     """Empty the bucket, delete the stack; whether config.toml has forgotten its network."""
     run.left.words = f"the stack may have been begun to go; to go on: {run.again} --yes"
     if found.bucket and found.contents.counts:
-        count = bucket.empty(run.aws, found.bucket, run.deadline, output.status)
+        count = bucket.empty(
+            run.aws, found.bucket, run.deadline, output.status, with_data=found.with_data
+        )
         output.status(f"deleted {bucket.objects(count)} of the bucket {found.bucket}")
-    if found.stack.status == "DELETE_IN_PROGRESS":
+    # Before the stack: who is interrupted, and finds no stack next time, has no stale network.
+    forgot = _forget(found)
+    if found.begun:
         output.status(f"the stack {run.name} is being deleted: going on to show its events")
         run.succeeded(found.stack)
     else:
         last = events.newest(run.aws, found.stack.id)
-        stacks.delete(run.aws, run.name)
+        stacks.delete(run.aws, found.stack.id)
         run.succeeded(replace(found.stack, status="DELETE_IN_PROGRESS"), last)
+    return forgot
+
+
+def _forget(found: _Found) -> bool:
+    """Remove the network from config.toml; a file that cannot be edited stops no deletion."""
     groups = {*found.groups, found.stack.outputs.get("JobGroup", "")} - {""}
-    return config_file.remove_launch(sorted(groups)) if groups else False
+    try:
+        return config_file.remove_launch(sorted(groups)) if groups else False
+    except SmProxyError as error:
+        output.status(f"{error.message}. {error.hint}")
+        return False
 
 
 def _words(item: Repository) -> str:
     count = f"{item.images} image{'' if item.images == 1 else 's'}"
     return f"{item.name} ({count}, {sizes.in_words(item.bytes)})"
+
+
+def _staying(run: Run, images: tuple[Repository, ...]) -> str:
+    """What is said of repositories that stay: those of others stay with `--images`, too."""
+    own = ", ".join(_words(item) for item in images if item.stack == run.name)
+    of_others = ", ".join(
+        f"{_words(item)} of {f'the stack {item.stack}' if item.stack else 'no stack'}"
+        for item in images
+        if item.stack != run.name
+    )
+    said = [f"the repositories {own}; {run.again} --images deletes them"] if own else []
+    said += [f"the repositories {of_others}"] if of_others else []
+    return f"what stays: {'. And '.join(said)}"
 
 
 def _result(
@@ -177,22 +215,22 @@ def _result(
     images: tuple[Repository, ...],
     *,
     deleted: bool,
-    images_gone: bool = False,
+    gone: tuple[Repository, ...] = (),
     forgot: bool = False,
     status: int = 0,
 ) -> Result:
     lines = [text]
     if forgot:
         lines.append("config.toml no longer names its network for new jobs")
-    if images and not images_gone:
-        named = ", ".join(_words(item) for item in images)
-        lines.append(f"what stays: the repositories {named}; {run.again} --images deletes them")
+    if staying := tuple(item for item in images if item not in gone):
+        lines.append(_staying(run, staying))
     shown: list[dict[str, Any]] = [
         {
             "repository": item.name,
+            "stack": item.stack or None,
             "images": item.images,
             "bytes": item.bytes,
-            "deleted": images_gone,
+            "deleted": item in gone,
         }
         for item in images
     ]

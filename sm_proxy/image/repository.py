@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
-from sm_proxy.aws.stack_names import IMAGE_TAG
+from sm_proxy.aws.stack_names import IMAGE_TAG, STACK_TAG
 from sm_proxy.errors import SmProxyError
 from sm_proxy.image.names import Repository
 from sm_proxy.image.project import Project
@@ -16,7 +16,13 @@ _ABSENT: Final = "RepositoryNotFoundException"
 _NOT_NEW: Final = "RepositoryAlreadyExistsException"
 
 
-def ensure(aws: Aws, wanted: Repository, project: Project, on_status: Callable[[str], None]) -> str:
+def ensure(
+    aws: Aws,
+    wanted: Repository,
+    project: Project,
+    on_status: Callable[[str], None],
+    stack: str | None = None,
+) -> str:
     """Find a repository, or make it.
 
     Args:
@@ -24,6 +30,8 @@ def ensure(aws: Aws, wanted: Repository, project: Project, on_status: Callable[[
         wanted: by the user.
         project: that pushes to it.
         on_status: takes a line for people.
+        stack: whose project it is, and so the repository if we make it; None for one that the
+            user names.
 
     Returns:
         Its address, `REGISTRY/NAME`.
@@ -36,7 +44,7 @@ def ensure(aws: Aws, wanted: Repository, project: Project, on_status: Callable[[
     try:
         found = _described(aws, wanted.name)
         if found is None:
-            return _made(aws, wanted.name, on_status)
+            return _made(aws, wanted.name, stack, on_status)
     except ServiceError as error:
         raise error.as_failure() from None
     if command := missing_tag(aws, str(found["repositoryArn"])):
@@ -93,13 +101,14 @@ def _described(aws: Aws, name: str) -> dict[str, Any] | None:
     return dict(found["repositories"][0])
 
 
-def _made(aws: Aws, name: str, on_status: Callable[[str], None]) -> str:
+def _made(aws: Aws, name: str, stack: str | None, on_status: Callable[[str], None]) -> str:
+    of_stack = [{"Key": STACK_TAG, "Value": stack}] if stack else []
     try:
         made = aws.call(
             "ecr",
             "CreateRepository",
             repositoryName=name,
-            tags=[IMAGE_TAG],
+            tags=[IMAGE_TAG, *of_stack],
             imageScanningConfiguration={"scanOnPush": True},
         )["repository"]
     except ServiceError as error:

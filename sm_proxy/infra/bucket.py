@@ -86,8 +86,15 @@ def refuse_data(bucket: str, found: Contents) -> None:
     )
 
 
-def empty(aws: Aws, bucket: str, deadline: Deadline, say: Say) -> int:
+def empty(aws: Aws, bucket: str, deadline: Deadline, say: Say, *, with_data: bool) -> int:
     """Delete every version of every object; return how many there were.
+
+    Args:
+        aws: for the calls.
+        bucket: its name.
+        deadline: when to give up.
+        say: takes a line now and then.
+        with_data: also what we have not put there. Jobs may have written since we looked.
 
     Raises:
         SmProxyError: `wait-timeout`; `access-denied`; `aws-error`, S3 kept some of them.
@@ -95,6 +102,8 @@ def empty(aws: Aws, bucket: str, deadline: Deadline, say: Say) -> int:
     done = 0
     batch: list[dict[str, str]] = []
     for item in _versions(aws, bucket):
+        if not with_data and not str(item["Key"]).startswith(OURS):
+            continue
         version = {"VersionId": item["VersionId"]} if item.get("VersionId") else {}
         batch.append({"Key": item["Key"], **version})
         if len(batch) == _BATCH:

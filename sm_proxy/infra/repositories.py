@@ -1,4 +1,7 @@
-"""The ECR repositories that `image build` has made, which a stack's deletion keeps."""
+"""The ECR repositories that `image build` uses, which a stack's deletion keeps.
+
+Those that it made for a stack have the stack's tag. Others are the user's, or another stack's.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +24,13 @@ class Repository:
         name: its name.
         images: how many images it has.
         bytes: their sizes together; ECR stores layers that images share only once.
+        stack: for which `image build` made it; empty if it did not.
     """
 
     name: str
     images: int
     bytes: int
+    stack: str = ""
 
 
 def ours(aws: Aws) -> tuple[Repository, ...]:
@@ -35,9 +40,14 @@ def ours(aws: Aws) -> tuple[Repository, ...]:
         SmProxyError: as `Aws.call`, but for permissions.
     """
     found = _pages(aws, "DescribeRepositories", "repositories")
-    tagged = threads.map_concurrently(lambda item: _is_ours(aws, item), found, _AT_ONCE)
-    names = [item["repositoryName"] for item, is_ours in zip(found, tagged, strict=True) if is_ours]
-    return tuple(_measured(aws, name) for name in sorted(names))
+    tags = threads.map_concurrently(lambda item: _tags(aws, item), found, _AT_ONCE)
+    role = stack_names.IMAGE_TAG
+    stack_of = {
+        str(item["repositoryName"]): of_one.get(stack_names.STACK_TAG, "")
+        for item, of_one in zip(found, tags, strict=True)
+        if of_one.get(role["Key"]) == role["Value"]
+    }
+    return tuple(_measured(aws, name, stack_of[name]) for name in sorted(stack_of))
 
 
 def delete(aws: Aws, name: str) -> None:
@@ -53,14 +63,15 @@ def delete(aws: Aws, name: str) -> None:
             raise error.as_failure() from None
 
 
-def _is_ours(aws: Aws, item: dict[str, Any]) -> bool:
+def _tags(aws: Aws, item: dict[str, Any]) -> dict[str, str]:
     answer = aws.call_if_allowed("ecr", "ListTagsForResource", resourceArn=item["repositoryArn"])
-    return stack_names.IMAGE_TAG in (answer or {}).get("tags", [])
+    return {str(tag.get("Key")): str(tag.get("Value")) for tag in (answer or {}).get("tags", [])}
 
 
-def _measured(aws: Aws, name: str) -> Repository:
+def _measured(aws: Aws, name: str, stack: str) -> Repository:
     images = _pages(aws, "DescribeImages", "imageDetails", repositoryName=name)
-    return Repository(name, len(images), sum(int(i.get("imageSizeInBytes") or 0) for i in images))
+    size = sum(int(image.get("imageSizeInBytes") or 0) for image in images)
+    return Repository(name, len(images), size, stack)
 
 
 def _pages(aws: Aws, operation: str, member: str, **parameters: Any) -> list[dict[str, Any]]:

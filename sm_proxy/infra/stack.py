@@ -13,14 +13,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sm_proxy.aws import asking
+from sm_proxy.aws import asking, stack_names
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.infra.template import METADATA
 
-TAG: Final = "sm-proxy:stack"
-"""Every resource that can have tags has this one; its value is the stack's name."""
+TAG: Final = stack_names.STACK_TAG
 CAPABILITIES: Final = ("CAPABILITY_IAM",)
 UNCHANGED: Final = "No updates are to be performed"
 """CloudFormation's words for an update that changes nothing; the error code is ValidationError."""

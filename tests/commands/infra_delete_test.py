@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from sm_proxy.errors import SmProxyError
+from sm_proxy.infra import config_file
 from sm_proxy.settings import sources
 from tests.commands.helpers import answer
 from tests.infra.account import NAMED, Account
@@ -24,9 +26,12 @@ def account(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> Account:
     return found
 
 
-def with_images(account: Account) -> None:
+def with_images(account: Account, stack: str = "sm-proxy") -> None:
+    role = {"Key": "sm-proxy:role", "Value": "image"}
     account.answers["DescribeRepositories"] = {"repositories": [REPOSITORY]}
-    account.answers["ListTagsForResource"] = {"tags": [{"Key": "sm-proxy:role", "Value": "image"}]}
+    account.answers["ListTagsForResource"] = {
+        "tags": [role, {"Key": "sm-proxy:stack", "Value": stack}]
+    }
     account.answers["DescribeImages"] = {"imageDetails": [{"imageSizeInBytes": 2_000_000}]}
     account.answers["DeleteRepository"] = {}
 
@@ -127,7 +132,17 @@ def test_images_stay_and_are_named_unless_they_are_meant(
     assert account.infra("delete", "--yes", "--images", "--json") == 0  # the stack is gone by now
     assert called(account, "DeleteRepository") == [{"repositoryName": "train", "force": True}]
     (image,) = answer(capsys)["data"]["images"]
-    assert image == {"repository": "train", "images": 1, "bytes": 2_000_000, "deleted": True}
+    expected = {"repository": "train", "stack": "sm-proxy", "images": 1, "bytes": 2_000_000}
+    assert image == {**expected, "deleted": True}
+
+
+def test_images_of_another_stack_stay(account: Account, capsys: Captured) -> None:
+    with_images(account, "second")
+    assert account.infra("delete", "--yes", "--images") == 0
+    assert called(account, "DeleteRepository") == []
+    shown = capsys.readouterr().out
+    assert "what stays: the repositories train (1 image, 2.0 MB) of the stack second" in shown
+    assert "--images" not in shown
 
 
 def test_a_deletion_that_fails_says_why_and_goes_on_when_called_again(
@@ -152,6 +167,42 @@ def test_a_deletion_that_runs_is_shown_on(account: Account, capsys: Captured) ->
     assert account.infra("delete") == 0  # not asked: it has begun
     assert "going on to show its events" in capsys.readouterr().err
     assert called(account, "DeleteStack") == []
+
+
+def test_a_deletion_of_somebody_else_takes_no_data_and_no_images_unasked(
+    account: Account, capsys: Captured
+) -> None:
+    with_images(account)
+    account.cloud.held = True
+    account.infra("delete", "--yes", "--timeout", "0")
+    account.answers["ListObjectVersions"] = {"Versions": [{"Key": "models/m", "VersionId": "v"}]}
+    assert account.infra("delete") == 1
+    assert "in-use: the bucket" in last_line(capsys)
+    account.answers["ListObjectVersions"] = {}
+    assert account.infra("delete", "--images", reply="no") == 1
+    assert "what goes: the repository train" in capsys.readouterr().err
+    assert called(account, "DeleteRepository") == called(account, "DeleteObjects") == []
+
+
+def test_config_toml_forgets_a_network_whose_deletion_is_not_watched_to_its_end(
+    account: Account, capsys: Captured
+) -> None:
+    account.cloud.held = True
+    assert account.infra("delete", "--yes", "--timeout", "0") == 1
+    assert "wait-timeout" in last_line(capsys)
+    assert "[launch]" not in sources.config_file().read_text()
+
+
+def test_a_config_toml_that_cannot_be_edited_stops_no_deletion(
+    account: Account, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> bool:
+        raise SmProxyError("config-read-only", "it cannot be written", "Delete [launch] by hand.")
+
+    monkeypatch.setattr(config_file, "remove_launch", refuse)
+    assert account.infra("delete", "--yes") == 0
+    assert account.cloud.status == "DELETE_COMPLETE"
+    assert "it cannot be written. Delete [launch] by hand." in capsys.readouterr().err
 
 
 def test_an_update_is_waited_for_and_a_creation_is_not(account: Account, capsys: Captured) -> None:

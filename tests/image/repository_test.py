@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -42,6 +43,9 @@ def test_a_missing_one_is_made_with_our_tag() -> None:
             "imageScanningConfiguration": {"scanOnPush": True},
         },
     )
+    repository.ensure(aws, names.parse("byoc:1"), PROJECT, told.append, "second")
+    given: Any = aws.calls[-1][1]
+    assert given["tags"][1:] == [{"Key": "sm-proxy:stack", "Value": "second"}]
 
 
 def test_one_that_somebody_else_makes_meanwhile_is_taken() -> None:

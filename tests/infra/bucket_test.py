@@ -58,12 +58,13 @@ def test_what_is_the_users_is_refused_and_named() -> None:
 
 def test_a_bucket_that_is_gone_is_empty() -> None:
     assert bucket.contents(FakeAws(ListObjectVersions=GONE), "b").words == "empty"
-    assert bucket.empty(FakeAws(ListObjectVersions=GONE), "b", Deadline(9), Lines()) == 0
+    aws = FakeAws(ListObjectVersions=GONE)
+    assert bucket.empty(aws, "b", Deadline(9), Lines(), with_data=False) == 0
 
 
 def test_every_version_and_delete_marker_is_deleted() -> None:
     aws = FakeAws(ListObjectVersions=list(PAGES), DeleteObjects={})
-    assert bucket.empty(aws, "b", Deadline(9), Lines()) == 4
+    assert bucket.empty(aws, "b", Deadline(9), Lines(), with_data=False) == 4
     deleted = [given["Delete"] for name, given in aws.calls if name == "DeleteObjects"]
     assert deleted == [
         {
@@ -78,14 +79,23 @@ def test_every_version_and_delete_marker_is_deleted() -> None:
     ]
 
 
+def test_what_the_user_adds_after_the_look_stays() -> None:
+    versions = {"Versions": [version("build/a"), version("models/m")]}
+    for with_data, keys in ((False, ["build/a"]), (True, ["build/a", "models/m"])):
+        aws = FakeAws(ListObjectVersions=versions, DeleteObjects={})
+        bucket.empty(aws, "b", Deadline(9), Lines(), with_data=with_data)
+        (deleted,) = (given["Delete"] for name, given in aws.calls if name == "DeleteObjects")
+        assert [item["Key"] for item in deleted["Objects"]] == keys
+
+
 def test_a_full_bucket_is_emptied_in_batches_within_the_time() -> None:
     many = [version(f"build/{number}") for number in range(2001)]
     aws = FakeAws(ListObjectVersions={"Versions": many}, DeleteObjects={})
     said = Lines()
-    assert bucket.empty(aws, "b", Deadline(60), said) == 2001
+    assert bucket.empty(aws, "b", Deadline(60), said, with_data=False) == 2001
     assert said.dim == ["deleted 1000 objects of b", "deleted 2000 objects of b"]
     with pytest.raises(SmProxyError) as caught:
-        bucket.empty(aws, "b", Deadline(0), said)
+        bucket.empty(aws, "b", Deadline(0), said, with_data=False)
     assert caught.value.code == "wait-timeout"
 
 
@@ -93,5 +103,5 @@ def test_an_object_that_s3_keeps_is_an_error() -> None:
     kept = {"Errors": [{"Key": "build/a", "Code": "AccessDenied", "Message": "not yours"}]}
     aws = FakeAws(ListObjectVersions={"Versions": [version("build/a")]}, DeleteObjects=kept)
     with pytest.raises(SmProxyError, match="build/a: not yours") as caught:
-        bucket.empty(aws, "b", Deadline(9), Lines())
+        bucket.empty(aws, "b", Deadline(9), Lines(), with_data=False)
     assert caught.value.code == "access-denied"

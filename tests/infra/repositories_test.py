@@ -18,8 +18,10 @@ def repository(name: str) -> dict[str, Any]:
 
 
 def tags(resourceArn: str) -> dict[str, Any]:  # noqa: N803 - the API's name
-    ours = {"Key": "sm-proxy:role", "Value": "image"}
-    return {"tags": [ours] if "ours" in resourceArn else [{"Key": "team", "Value": "x"}]}
+    ours = [{"Key": "sm-proxy:role", "Value": "image"}]
+    if resourceArn.endswith("-b"):
+        ours += [{"Key": "sm-proxy:stack", "Value": "second"}]
+    return {"tags": ours if "ours" in resourceArn else [{"Key": "team", "Value": "x"}]}
 
 
 def test_only_repositories_with_our_tag_are_found_with_their_size() -> None:
@@ -31,7 +33,8 @@ def test_only_repositories_with_our_tag_are_found_with_their_size() -> None:
         ListTagsForResource=tags,
         DescribeImages={"imageDetails": [{"imageSizeInBytes": 5}, {"imageSizeInBytes": 6}]},
     )
-    assert repositories.ours(aws) == (Repository("ours-a", 2, 11), Repository("ours-b", 2, 11))
+    expected = (Repository("ours-a", 2, 11), Repository("ours-b", 2, 11, "second"))
+    assert repositories.ours(aws) == expected
 
 
 def test_without_permission_to_list_there_are_none() -> None:
