@@ -113,13 +113,16 @@ def add_prices(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def plan_of(args: argparse.Namespace, settings: Settings, aws: Aws | None) -> Plan:
+def plan_of(
+    args: argparse.Namespace, settings: Settings, aws: Aws | None, before: tuple[str, ...] = ()
+) -> Plan:
     """The plan that the arguments describe.
 
     Args:
         args: parsed by a parser with `add_plan`.
         settings: of this run.
         aws: to look up zones and services; None makes no call.
+        before: the zones of the stack that is there.
 
     Raises:
         SmProxyError: `usage`; or those of the calls.
@@ -128,7 +131,7 @@ def plan_of(args: argparse.Namespace, settings: Settings, aws: Aws | None) -> Pl
     if not region:
         raise SmProxyError("usage", "no region is named", "Add --region REGION.")
     existing = _existing(args, aws)
-    named = () if existing else _zones(args.zones, region, aws)
+    named = () if existing else _zones(args.zones, region, aws, before)
     return Plan(
         region=region,
         zones=named,
@@ -179,9 +182,11 @@ def _existing(args: argparse.Namespace, aws: Aws | None) -> Existing | None:
     return existing_vpc.check(aws, args.vpc, args.subnets or (), made, stack=args.stack)
 
 
-def _zones(wanted: int | tuple[str, ...], region: str, aws: Aws | None) -> tuple[str, ...]:
+def _zones(
+    wanted: int | tuple[str, ...], region: str, aws: Aws | None, before: tuple[str, ...]
+) -> tuple[str, ...]:
     if aws is not None:
-        return zones.choose(aws, wanted)
+        return zones.choose(aws, wanted, before)
     if isinstance(wanted, int):
         raise SmProxyError(
             "usage",

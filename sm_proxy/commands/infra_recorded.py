@@ -34,14 +34,15 @@ def plan_of(args: argparse.Namespace, settings: Settings, aws: Aws, recorded: Pl
         recorded: the plan of the stack that is there; None without one.
 
     Raises:
-        SmProxyError: as `infra_options.plan_of`; `usage`, a stack cannot move to another VPC.
+        SmProxyError: as `infra_options.plan_of`; `usage`, a stack cannot move to another VPC
+            or to other addresses.
     """
     typed = {name: getattr(args, name) for name in _KEPT if getattr(args, name) is not None}
     if recorded is not None:
         _refuse_other_network(typed, recorded)
     kept = _defaults() if recorded is None else {**_defaults(), **_of_plan(recorded)}
     whole = argparse.Namespace(**{**vars(args), **kept, **typed})
-    return infra_options.plan_of(whole, settings, aws)
+    return infra_options.plan_of(whole, settings, aws, recorded.zones if recorded else ())
 
 
 def _refuse_other_network(typed: dict[str, Any], recorded: Plan) -> None:
@@ -53,6 +54,14 @@ def _refuse_other_network(typed: dict[str, Any], recorded: Plan) -> None:
             "usage",
             f"the stack {recorded.stack} {now}, and cannot move to {vpc}",
             "Make another stack there: --stack NAME.",
+        )
+    if existing is None and typed.get("cidr", recorded.prefix) != recorded.prefix:
+        # That replaces the VPC, but not its internet gateway, which can be in one VPC only.
+        raise SmProxyError(
+            "usage",
+            f"the stack {recorded.stack} has the addresses {recorded.prefix}.0.0/16, and cannot"
+            " change them",
+            "Make another stack with the other ones: --stack NAME; or delete this one first.",
         )
     if existing is not None and "zones" in typed:
         raise SmProxyError(

@@ -65,19 +65,22 @@ def named(region: str, names: Sequence[str]) -> tuple[str, ...]:
     return full
 
 
-def choose(aws: Aws, wanted: int | Sequence[str]) -> tuple[str, ...]:
-    """The zones to use, checked and sorted by name.
+def choose(aws: Aws, wanted: int | Sequence[str], before: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The zones to use, checked: those that the stack has, then others sorted by name.
 
-    Of a number, they are the first by name, thus the same in each run.
+    Of a number, they are the first ones, thus the same in each run.
 
     Args:
         aws: for the call; its region counts.
         wanted: how many zones, or their names, as `parse` returns them.
+        before: the zones that the stack has, in the order of their blocks of addresses.
 
     Raises:
-        SmProxyError: `usage`, the region has too few zones, or not those; or the call fails.
+        SmProxyError: `usage`, the region has too few zones, or not those, or a zone would get the
+            addresses of another; or the call fails.
     """
     usable = _usable(aws)
+    usable = (*before, *(name for name in usable if name not in before))
     has = f"{aws.region} has {', '.join(usable) or 'none'} for this account"
     if isinstance(wanted, int):
         if len(usable) < wanted:
@@ -89,7 +92,23 @@ def choose(aws: Aws, wanted: int | Sequence[str]) -> tuple[str, ...]:
     if missing := [name for name in names if name not in usable]:
         what = f"no availability zone that can be used is called {', '.join(missing)}: {has}"
         raise SmProxyError("usage", what, "Name some of those with --zones.")
-    return names
+    found = tuple(sorted(names, key=usable.index))
+    _refuse_exchange(found, before)
+    return found
+
+
+def _refuse_exchange(found: tuple[str, ...], before: tuple[str, ...]) -> None:
+    """A subnet's block is free for another zone only after an update that removes the subnet."""
+    both = list(zip(found, before, strict=False))
+    same = [name for name, old in both if name == old]
+    if len(same) == len(both):
+        return
+    raise SmProxyError(
+        "usage",
+        f"a zone cannot get the addresses of another: the stack has {', '.join(before)}, in this"
+        " order",
+        f"Add zones, or leave the last ones out: --zones {','.join(before)} and more, or fewer.",
+    )
 
 
 def _usable(aws: Aws) -> tuple[str, ...]:

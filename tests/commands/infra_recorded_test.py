@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 
 import pytest
 
@@ -55,9 +56,16 @@ def test_each_option_that_is_not_typed_keeps_its_value() -> None:
         (plan(), ("--vpc", "vpc-0a1b2c3d"), "has its own VPC, and cannot move"),
         (plan(existing=EXISTING), ("--vpc", "vpc-99"), "uses vpc-0a1b2c3d, and cannot move"),
         (plan(existing=EXISTING), ("--zones", "2"), "has no zones of its own"),
+        (plan(), ("--cidr", "10.7.0.0/16"), "has the addresses 10.0.0.0/16, and cannot change"),
     ],
 )
 def test_a_stack_stays_in_its_network(recorded: Plan, words: tuple[str, ...], message: str) -> None:
     with pytest.raises(SmProxyError, match=message) as caught:
         planned(recorded, *words)
     assert caught.value.code == "usage"
+
+
+def test_the_zones_of_a_stack_keep_their_order_and_so_their_addresses() -> None:
+    last, first = ZONES[1], ZONES[0]
+    before = dataclasses.replace(plan(), zones=(last, first))
+    assert planned(before).zones == planned(before, "--zones", "2").zones == (last, first)

@@ -112,3 +112,14 @@ def test_a_call_that_the_service_refuses_is_an_error_for_users() -> None:
     refused = ServiceError("Nonsense", "no", "ec2:DescribeAvailabilityZones")
     with pytest.raises(SmProxyError, match="Nonsense"):
         zones.choose(FakeAws(DescribeAvailabilityZones=refused), 2)
+
+
+def test_zones_of_the_stack_come_first() -> None:
+    aws = region("eu-west-1a", "eu-west-1b", "eu-west-1c", "eu-west-1d")
+    before = ("eu-west-1a", "eu-west-1b", "eu-west-1d")
+    assert zones.choose(aws, 4, before) == (*before, "eu-west-1c")
+    assert zones.choose(aws, ("a", "b", "c", "d"), before) == (*before, "eu-west-1c")
+    assert zones.choose(aws, 2, before) == zones.choose(aws, ("b", "a"), before) == before[:2]
+    for exchanged in (("a", "b", "c"), ("a", "d"), ("b", "d")):
+        with pytest.raises(SmProxyError, match="a zone cannot get the addresses of another"):
+            zones.choose(aws, exchanged, before)
