@@ -59,7 +59,9 @@ def set_count(run: Run, stack: Stack, count: int) -> bool:
 
 def _still_billed(run: Run, stack: Stack) -> str:
     """What a paused stack goes on to cost: most of it, if it has a NAT gateway."""
-    plan = deploy.recorded(stacks.template(run.aws, stack.name), run.aws.region, stack.name)
+    plan = deploy.recorded_if_clear(
+        stacks.template(run.aws, stack.name), run.aws.region, stack.name
+    )
     if plan is None:
         return ""
     cost = costs.of(plan, bastions=0)

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     """
     aws = Aws(settings.profile, settings.region)
     stack = stacks.existing(aws, stacks.checked_name(args.stack))
-    plan = deploy.recorded(stacks.template(aws, stack.name), aws.region, stack.name)
+    plan = deploy.recorded_if_clear(stacks.template(aws, stack.name), aws.region, stack.name)
     group = stack.outputs.get("Bastion")
     found = bastion.look(aws, group) if group else None
     subnets = stack.outputs.get("Subnets", "")

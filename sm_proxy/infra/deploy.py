@@ -115,19 +115,29 @@ def step_of(stack: Stack | None) -> Step:
 
 
 def recorded(deployed: Mapping[str, Any], region: str, stack: str) -> Plan | None:
-    """The plan that a template was made from; None if it does not tell, or tells nonsense.
+    """The plan that a template was made from; None if it does not tell.
 
     Args:
         deployed: the template as the stack has it: somebody may have edited it.
         region: where the stack is.
         stack: its name.
+
+    Raises:
+        SmProxyError: `usage`, it tells a plan that cannot be. An update must not fall back to the
+            defaults: they would replace the network.
     """
     found = (deployed.get("Metadata") or {}).get(template.METADATA)
-    if not isinstance(found, Mapping):
+    if found is None:
         return None
+    members = found if isinstance(found, Mapping) else {}
+    return Plan.of_data({**members, "region": region, "stack": stack})
+
+
+def recorded_if_clear(deployed: Mapping[str, Any], region: str, stack: str) -> Plan | None:
+    """As `recorded`, for those who only show it; None also for a plan that cannot be."""
     try:
-        return Plan.of_data({**found, "region": region, "stack": stack})
-    except (SmProxyError, TypeError, KeyError, ValueError, AttributeError):
+        return recorded(deployed, region, stack)
+    except SmProxyError:
         return None
 
 

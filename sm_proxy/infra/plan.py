@@ -144,10 +144,11 @@ class Plan:
             if place := known.get("existing"):
                 known["existing"] = Existing(place["vpc_id"], tuple(place["subnets"]))
             return cls(**known)
-        except (AttributeError, KeyError, TypeError) as error:
+        except (AttributeError, KeyError, SmProxyError, TypeError) as error:
             raise _usage(
-                f"the template of the stack tells no plan that this version understands ({error})",
-                "Was it changed by hand? Use the version of sm-proxy that made the stack.",
+                f"the template of the stack tells no plan that this version understands: {error}",
+                "Was it changed by hand? Use the version of sm-proxy that made the stack, or"
+                " `sm-proxy infra delete`, which needs no plan.",
             ) from None
 
     def as_data(self) -> dict[str, Any]:

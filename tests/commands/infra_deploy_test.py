@@ -95,6 +95,18 @@ def test_a_second_deploy_keeps_the_plan_and_has_nothing_to_do(
     assert called(account, "UpdateStack") == []
 
 
+def test_defaults_do_not_replace_a_plan_that_cannot_be_read(
+    account: Account, capsys: Captured
+) -> None:
+    account.deployed(*NAMED, "--cidr", "10.7.0.0/16")
+    account.cloud.template["Metadata"]["sm-proxy"]["zones"] = ["eu-west-1a"]
+    assert account.infra("deploy", "--yes") == 2
+    assert "1 availability zones cannot be used" in last_line(capsys)
+    assert called(account, "UpdateStack") == []
+    assert account.infra("status", "--json") == 0
+    assert answer(capsys)["data"]["plan"] is None
+
+
 def test_another_plan_updates_the_stack_and_says_what_changes(
     account: Account, capsys: Captured
 ) -> None:

@@ -62,12 +62,17 @@ def test_the_plan_is_read_back_from_the_template() -> None:
     assert deploy.recorded(deployed, "eu-west-1", "sm-proxy") == PLAN
 
 
-@pytest.mark.parametrize(
-    "metadata",
-    [{}, {"sm-proxy": 3}, {"sm-proxy": {"zones": 3}}, {"sm-proxy": {"existing": {"a": 1}}}, None],
-)
-def test_a_template_without_a_sensible_plan_has_none(metadata: object) -> None:
+@pytest.mark.parametrize("metadata", [{}, None])
+def test_a_template_without_a_plan_has_none(metadata: object) -> None:
     assert deploy.recorded({"Metadata": metadata}, "eu-west-1", "sm-proxy") is None
+
+
+@pytest.mark.parametrize("plan", [3, {}, {"zones": 3}, {"existing": {"a": 1}}])
+def test_a_plan_that_cannot_be_is_refused_or_not_shown(plan: object) -> None:
+    deployed = {"Metadata": {"sm-proxy": plan}}
+    with pytest.raises(SmProxyError, match="no plan that this version understands"):
+        deploy.recorded(deployed, "eu-west-1", "sm-proxy")
+    assert deploy.recorded_if_clear(deployed, "eu-west-1", "sm-proxy") is None
 
 
 def test_the_summary_counts_what_a_user_may_want_to_know() -> None:
