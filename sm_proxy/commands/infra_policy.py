@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=_EXAMPLE,
         help=f"the account that the policy is for (default: the example {_EXAMPLE}, to be"
         " replaced; no call is made). --region REGION restricts it to that region (default: all"
-        " regions of aws)",
+        " regions of the partition in use)",
     )
     infra_options.add_stack(parser)
     parser.add_argument(
