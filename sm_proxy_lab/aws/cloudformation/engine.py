@@ -19,8 +19,10 @@ from sm_proxy_lab.aws.cloudformation import intrinsics
 from sm_proxy_lab.aws.cloudformation.resource_type import (
     Context,
     GoneError,
+    Made,
     ResourceType,
     changed,
+    wrong,
 )
 from sm_proxy_lab.aws.cloudformation.stacks import Resource, Stack, Wanted
 from sm_proxy_lab.aws.http.errors import AwsError
@@ -93,7 +95,7 @@ class Worker:
         failed = self._walk(users, lambda key: self._remove(by_key[key], retain), go_on=True)
         return [by_key[key].name for key in failed]
 
-    def context(self, name: str) -> Context:
+    def context(self, name: str, begun: Callable[[Made], None] = lambda _: None) -> Context:
         """What the handler of a resource is given."""
         stack = self.stack
         marks = {"stack-name": stack.name, "stack-id": stack.id, "logical-id": name}
@@ -104,6 +106,7 @@ class Worker:
             stack=stack.name,
             name=name,
             tags=stack.wanted.tags,
+            begun=begun,
             marks={f"aws:cloudformation:{key}": value for key, value in marks.items()},
         )
 
@@ -143,8 +146,16 @@ class Worker:
         except AwsError as error:
             stack.report_resource(self._new(name, wanted), "CREATE_FAILED", error.message)
             return False
+        told = wrong(self.types[kind], properties)
+        words = f"Properties validation failed for resource {name} with message:\n{told}"
         if resource is None or resource.made is None or resource.type != kind:
+            if told:
+                stack.report_resource(self._new(name, wanted), "CREATE_FAILED", words)
+                return False
             return self._create(self._new(name, wanted), properties)
+        if told:
+            stack.report_resource(resource, "UPDATE_FAILED", words)
+            return False
         resource.needs = wanted.template.needs[name]
         different = changed(resource.properties, properties)
         if different - self.types[kind].in_place:
@@ -175,12 +186,15 @@ class Worker:
         if verb == "CREATE":
             self.stack.report_resource(resource, "CREATE_IN_PROGRESS")
 
+        def begun(made: Made) -> None:
+            is_new, resource.made, resource.id = resource.made is None, made, made.id
+            if is_new:
+                reason = "Resource creation Initiated"
+                self.stack.report_resource(resource, f"{verb}_IN_PROGRESS", reason)
+
         def create() -> None:
-            context = self.context(resource.name)
-            resource.made = self.types[resource.type].create(context, properties)
-            resource.id = resource.made.id
-            reason = "Resource creation Initiated"
-            self.stack.report_resource(resource, f"{verb}_IN_PROGRESS", reason)
+            context = self.context(resource.name, begun)
+            begun(self.types[resource.type].create(context, properties))
 
         return self._attempt(resource, verb, create)
 

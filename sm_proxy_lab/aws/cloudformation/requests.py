@@ -26,6 +26,8 @@ _NAME: Final = "[a-zA-Z][-a-zA-Z0-9]*"
 _LONGEST_NAME: Final = 128
 _UPDATABLE: Final = re.compile(r"(CREATE|UPDATE|UPDATE_ROLLBACK)_COMPLETE|UPDATE_FAILED")
 _DELETABLE: Final = re.compile(r".*(_COMPLETE|_FAILED)|(CREATE|DELETE|ROLLBACK)_IN_PROGRESS")
+_MOST_TAGS: Final = 50
+_CAPABILITIES: Final = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
 _ON_FAILURE: Final = ("ROLLBACK", "DELETE", "DO_NOTHING")
 
 
@@ -71,6 +73,8 @@ class Requests:
             if on_failure not in _ON_FAILURE:
                 demand = f"satisfy enum value set: [{', '.join(_ON_FAILURE)}]"
                 raise _constraint("onFailure", on_failure, demand)
+            if "OnFailure" in request and "DisableRollback" in request:
+                raise invalid("You can specify either DisableRollback or OnFailure, but not both.")
             if request.get("DisableRollback"):
                 on_failure = "DO_NOTHING"
             stack.rollback = on_failure != "DO_NOTHING"
@@ -156,6 +160,9 @@ def _wanted(request: Mapping[str, Any], before: Wanted | None) -> Wanted:
         found.parameters, request.get("Parameters", ()), before.values if before else {}
     )
     given = set(request.get("Capabilities", ()))
+    if given - set(_CAPABILITIES):
+        demand = f"satisfy enum value set: [{', '.join(_CAPABILITIES)}]"
+        raise _constraint("capabilities", f"[{', '.join(sorted(given))}]", demand)
     for needed in found.capabilities:
         if needed not in given and "CAPABILITY_NAMED_IAM" not in given:
             message = f"Requires capabilities : [{needed}]"
@@ -165,6 +172,11 @@ def _wanted(request: Mapping[str, Any], before: Wanted | None) -> Wanted:
         named = before.tags if before else {}
     else:
         named = {str(tag["Key"]): str(tag["Value"]) for tag in tags}
+        if any(key.lower().startswith("aws:") for key in named):
+            raise invalid("aws: prefixed tag key names are not allowed for external use.")
+        if len(named) > _MOST_TAGS:
+            demand = f"have length less than or equal to {_MOST_TAGS}"
+            raise _constraint("tags", str(tags), demand)
     kept = before.capabilities if before else ()
     return Wanted(found, values, named, tuple(request.get("Capabilities", kept)))
 

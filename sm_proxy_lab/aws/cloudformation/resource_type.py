@@ -38,6 +38,7 @@ class Context:
         client: service -> botocore client with the permissions of the stack's caller.
         stack: the stack's name.
         name: the resource's logical id.
+        begun: to be told as soon as there is something to delete, if more calls follow.
         tags: the tags of the stack.
         marks: CloudFormation's own tags, `aws:cloudformation:...`.
     """
@@ -49,6 +50,7 @@ class Context:
     name: str
     tags: Mapping[str, str]
     marks: Mapping[str, str]
+    begun: Callable[[Made], None] = lambda _: None
 
     def unique_name(self, longest: int = 255) -> str:
         """A name for a resource that the template does not name."""
@@ -73,9 +75,13 @@ class ResourceType:
     Attributes:
         in_place: properties that can change without a new resource; see `createOnlyProperties` in
             the schemas of CloudFormation's registry.
+        fixed: the other properties that the lab has.
+        required: those without which there is no resource; see `required` in these schemas.
     """
 
     in_place: frozenset[str] = frozenset()
+    fixed: frozenset[str] = frozenset()
+    required: frozenset[str] = frozenset()
 
     def create(self, context: Context, properties: Properties) -> Made:
         """Make a resource.
@@ -109,6 +115,18 @@ class ResourceType:
             botocore.exceptions.ClientError: The service refused, perhaps for the same reason.
         """
         return None
+
+
+def wrong(kind: ResourceType, properties: Properties) -> str | None:
+    """What the check of the properties against the type's schema says; None if they are right.
+
+    A property that only the lab does not have is refused, too: else it would have no effect.
+    """
+    extra = sorted(set(properties) - kind.in_place - kind.fixed)
+    found = [f"#: extraneous key [{name}] is not permitted" for name in extra]
+    missing = sorted(kind.required - set(properties))
+    found += [f"#: required key [{name}] not found" for name in missing]
+    return "\n".join(found) or None
 
 
 def changed(old: Properties, new: Properties) -> set[str]:

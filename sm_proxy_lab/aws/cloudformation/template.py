@@ -16,6 +16,16 @@ _VARIABLE: Final = re.compile(r"\$\{(?!!)([^}]+)\}")
 """In the text of Fn::Sub; `${!x}` is not a variable."""
 _LISTED: Final = ("Parameters", "Resources", "Outputs")
 _KNOWN: Final = {*_LISTED, "AWSTemplateFormatVersion", "Description", "Metadata"}
+_OF_RESOURCES: Final = {"Type", "Properties", "DependsOn", "Metadata"}
+_POLICIES: Final = {
+    "DeletionPolicy": {"Delete", "Retain"},
+    "UpdateReplacePolicy": {"Delete"},
+}
+"""Attributes of resources -> what the lab has of their values."""
+_MOST: Final = {"Parameters": 200, "Resources": 500, "Outputs": 200}
+"""AWS CloudFormation User Guide, "Understand CloudFormation quotas"."""
+_LONGEST_DESCRIPTION: Final = 1024
+_LOGICAL_ID: Final = re.compile("[A-Za-z0-9]{1,255}")
 
 
 @dataclass(frozen=True)
@@ -74,6 +84,9 @@ def parse(text: str, types: Mapping[str, Any]) -> Template:
             raise invalid(f"Template format error: {message}")
     if unknown := sorted({item["Type"] for item in resources.values()} - set(types)):
         raise invalid(f"Template format error: Unrecognized resource types: [{', '.join(unknown)}]")
+    _check_limits(found)
+    for name, item in resources.items():
+        _check_resource(name, item)
     parameters, outputs = found.get("Parameters") or {}, found.get("Outputs") or {}
     needs = {name: _needs(item, parameters, resources) for name, item in resources.items()}
     _names(outputs, parameters, resources, "Outputs")
@@ -83,6 +96,32 @@ def parse(text: str, types: Mapping[str, Any]) -> Template:
         names = ", ".join(sorted(set(error.args[1])))
         raise invalid(f"Circular dependency between resources: [{names}]") from None
     return Template(text, found.get("Description"), parameters, resources, outputs, needs)
+
+
+def _check_limits(document: Mapping[str, Any]) -> None:
+    """Refuse names and numbers that the service refuses; the words are from its user guide."""
+    for block, most in _MOST.items():
+        names = document.get(block) or {}
+        if len(names) > most:
+            words = f"Number of {block.lower()}, {len(names)}, is greater than maximum allowed"
+            raise invalid(f"Template format error: {words}, {most}")
+        if wrong := [name for name in names if not _LOGICAL_ID.fullmatch(name)]:
+            raise invalid(
+                f"Template format error: {block[:-1]} name {wrong[0]} is non alphanumeric."
+            )
+    if len(str(document.get("Description", "")).encode()) > _LONGEST_DESCRIPTION:
+        words = f"Description length must be less than {_LONGEST_DESCRIPTION} bytes"
+        raise invalid(f"Template format error: {words}")
+
+
+def _check_resource(name: str, item: Mapping[str, Any]) -> None:
+    """Refuse attributes that a resource cannot have, or not in the lab."""
+    if wrong := sorted(set(item) - _OF_RESOURCES - set(_POLICIES)):
+        raise invalid(f"Invalid template resource property '{wrong[0]}'")
+    for attribute, values in _POLICIES.items():
+        if attribute in item and item[attribute] not in values:
+            words = f"Unrecognized {attribute} {item[attribute]} for resource {name}"
+            raise invalid(f"Template error: {words}")
 
 
 def references(value: Any) -> Iterator[str]:

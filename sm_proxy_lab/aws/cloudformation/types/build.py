@@ -21,6 +21,9 @@ class Project(ResourceType):
         }
     )
 
+    fixed = frozenset({"Name"})
+    required = frozenset({"Artifacts", "Environment", "ServiceRole", "Source"})
+
     def create(self, context: Context, properties: Properties) -> Made:
         """Make it."""
         given = {"Name": context.unique_name(), **properties}

@@ -20,8 +20,10 @@ class InternetGateway(ResourceType):
         tags = ec2_tags.specification(context, "internet-gateway", properties)
         made = ec2.create_internet_gateway(TagSpecifications=tags)["InternetGateway"]
         name = made["InternetGatewayId"]
+        found = Made(name, {"InternetGatewayId": name})
+        context.begun(found)
         ec2.describe_internet_gateways(InternetGatewayIds=[name])
-        return Made(name, {"InternetGatewayId": name})
+        return found
 
     def update(self, context: Context, made: Made, old: Properties, new: Properties) -> Made:
         """Change tags."""
@@ -41,13 +43,18 @@ class InternetGateway(ResourceType):
 class Attachment(ResourceType):
     """AWS::EC2::VPCGatewayAttachment, of an internet gateway."""
 
+    fixed = frozenset({"InternetGatewayId", "VpcId"})
+    required = frozenset({"VpcId"})
+
     def create(self, context: Context, properties: Properties) -> Made:
         """Attach the gateway."""
         ec2 = context.client("ec2")
         gateway, vpc = properties["InternetGatewayId"], properties["VpcId"]
         ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+        found = Made(f"IGW|{vpc}", {"AttachmentType": "IGW"})
+        context.begun(found)
         ec2.describe_internet_gateways(InternetGatewayIds=[gateway])
-        return Made(f"IGW|{vpc}", {"AttachmentType": "IGW"})
+        return found
 
     def delete(self, context: Context, _made: Made, properties: Properties) -> None:
         """Detach it."""
@@ -61,14 +68,18 @@ class Eip(ResourceType):
 
     in_place = frozenset({"Tags"})
 
+    fixed = frozenset({"Domain"})
+
     def create(self, context: Context, properties: Properties) -> Made:
         """Allocate an address."""
         ec2 = context.client("ec2")
         tags = ec2_tags.specification(context, "elastic-ip", properties)
         made = ec2.allocate_address(Domain="vpc", TagSpecifications=tags)
-        ec2.describe_addresses(AllocationIds=[made["AllocationId"]])
         names = ("AllocationId", "PublicIp")
-        return Made(made["PublicIp"], {name: made[name] for name in names})
+        found = Made(made["PublicIp"], {name: made[name] for name in names})
+        context.begun(found)
+        ec2.describe_addresses(AllocationIds=[made["AllocationId"]])
+        return found
 
     def update(self, context: Context, made: Made, old: Properties, new: Properties) -> Made:
         """Change tags."""
@@ -91,6 +102,9 @@ class NatGateway(ResourceType):
 
     in_place = frozenset({"Tags"})
 
+    fixed = frozenset({"AllocationId", "ConnectivityType", "SubnetId"})
+    required = frozenset({"SubnetId"})
+
     def create(self, context: Context, properties: Properties) -> Made:
         """Make it."""
         ec2 = context.client("ec2")
@@ -101,8 +115,10 @@ class NatGateway(ResourceType):
         }
         tags = ec2_tags.specification(context, "natgateway", properties)
         made = ec2.create_nat_gateway(**given, TagSpecifications=tags)["NatGateway"]
-        ec2.describe_nat_gateways(NatGatewayIds=[made["NatGatewayId"]])
-        return Made(made["NatGatewayId"], {"NatGatewayId": made["NatGatewayId"]})
+        found = Made(made["NatGatewayId"], {"NatGatewayId": made["NatGatewayId"]})
+        context.begun(found)
+        ec2.describe_nat_gateways(NatGatewayIds=[found.id])
+        return found
 
     def update(self, context: Context, made: Made, old: Properties, new: Properties) -> Made:
         """Change tags."""
@@ -129,6 +145,9 @@ class VpcEndpoint(ResourceType):
 
     in_place = frozenset({"Tags", "PolicyDocument", "PrivateDnsEnabled", *_LISTS})
 
+    fixed = frozenset({"ServiceName", "VpcEndpointType", "VpcId"})
+    required = frozenset({"ServiceName", "VpcId"})
+
     def create(self, context: Context, properties: Properties) -> Made:
         """Make it."""
         ec2 = context.client("ec2")
@@ -136,8 +155,10 @@ class VpcEndpoint(ResourceType):
         given |= _as_text(given)
         tags = ec2_tags.specification(context, "vpc-endpoint", properties)
         made = ec2.create_vpc_endpoint(**given, TagSpecifications=tags)["VpcEndpoint"]
-        ec2.describe_vpc_endpoints(VpcEndpointIds=[made["VpcEndpointId"]])
-        return Made(made["VpcEndpointId"], {"Id": made["VpcEndpointId"]})
+        found = Made(made["VpcEndpointId"], {"Id": made["VpcEndpointId"]})
+        context.begun(found)
+        ec2.describe_vpc_endpoints(VpcEndpointIds=[found.id])
+        return found
 
     def update(self, context: Context, made: Made, old: Properties, new: Properties) -> Made:
         """Change where it is, and what it allows."""

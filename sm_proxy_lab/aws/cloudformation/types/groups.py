@@ -18,6 +18,9 @@ class SecurityGroup(ResourceType):
 
     in_place = frozenset({"Tags", *_DIRECTIONS.values()})
 
+    fixed = frozenset({"GroupDescription", "GroupName", "VpcId"})
+    required = frozenset({"GroupDescription"})
+
     def create(self, context: Context, properties: Properties) -> Made:
         """Make it; rules of egress replace the one that EC2 gives a new group."""
         ec2 = context.client("ec2")
@@ -29,6 +32,7 @@ class SecurityGroup(ResourceType):
             **given,
             TagSpecifications=ec2_tags.specification(context, "security-group", properties),
         )["GroupId"]
+        context.begun(Made(group))
         found = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]
         if properties.get("SecurityGroupEgress"):
             _revoke(ec2, group, "Egress", [_EVERYWHERE])
@@ -70,6 +74,23 @@ class SecurityGroup(ResourceType):
 
 class SecurityGroupRule(ResourceType):
     """AWS::EC2::SecurityGroupIngress, or Egress."""
+
+    fixed = frozenset(
+        {
+            "CidrIp",
+            "CidrIpv6",
+            "Description",
+            "DestinationPrefixListId",
+            "DestinationSecurityGroupId",
+            "FromPort",
+            "GroupId",
+            "IpProtocol",
+            "SourcePrefixListId",
+            "SourceSecurityGroupId",
+            "ToPort",
+        }
+    )
+    required = frozenset({"GroupId", "IpProtocol"})
 
     def __init__(self, direction: str) -> None:
         self._direction = direction

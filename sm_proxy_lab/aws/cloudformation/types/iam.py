@@ -20,6 +20,9 @@ class Role(ResourceType):
         }
     )
 
+    fixed = frozenset({"Path", "PermissionsBoundary", "RoleName"})
+    required = frozenset({"AssumeRolePolicyDocument"})
+
     def create(self, context: Context, properties: Properties) -> Made:
         """Make it, with its policies."""
         iam = context.client("iam")
@@ -35,8 +38,10 @@ class Role(ResourceType):
             Tags=context.tag_list(properties, marked=False),
             **given,
         )["Role"]
+        found = Made(name, {"Arn": role["Arn"], "RoleId": role["RoleId"]})
+        context.begun(found)
         _set_policies(iam, name, {}, properties)
-        return Made(name, {"Arn": role["Arn"], "RoleId": role["RoleId"]})
+        return found
 
     def update(self, context: Context, made: Made, old: Properties, new: Properties) -> Made:
         """Change trust, policies and description."""
@@ -108,16 +113,21 @@ class InstanceProfile(ResourceType):
 
     in_place = frozenset({"Roles"})
 
+    fixed = frozenset({"InstanceProfileName", "Path"})
+    required = frozenset({"Roles"})
+
     def create(self, context: Context, properties: Properties) -> Made:
         """Make it, with its role."""
         iam = context.client("iam")
         name = properties.get("InstanceProfileName") or context.unique_name(128)
         path = {"Path": properties["Path"]} if "Path" in properties else {}
         made = iam.create_instance_profile(InstanceProfileName=name, **path)["InstanceProfile"]
+        found = Made(name, {"Arn": made["Arn"]})
+        context.begun(found)
         for role in properties["Roles"]:
             iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=role)
         iam.get_instance_profile(InstanceProfileName=name)
-        return Made(name, {"Arn": made["Arn"]})
+        return found
 
     def update(self, context: Context, made: Made, old: Properties, new: Properties) -> Made:
         """Give it another role."""
@@ -149,6 +159,9 @@ class ManagedPolicy(ResourceType):
 
     in_place = frozenset({"PolicyDocument", "Roles"})
 
+    fixed = frozenset({"Description", "ManagedPolicyName", "Path"})
+    required = frozenset({"PolicyDocument"})
+
     def create(self, context: Context, properties: Properties) -> Made:
         """Make it, and attach it to the roles that it names."""
         iam = context.client("iam")
@@ -158,9 +171,11 @@ class ManagedPolicy(ResourceType):
             PolicyDocument=json.dumps(properties["PolicyDocument"]),
             **given,
         )["Policy"]["Arn"]
+        found = Made(arn, {"PolicyArn": arn})
+        context.begun(found)
         for role in properties.get("Roles", []):
             iam.attach_role_policy(RoleName=role, PolicyArn=arn)
-        return Made(arn, {"PolicyArn": arn})
+        return found
 
     def update(self, context: Context, made: Made, old: Properties, new: Properties) -> Made:
         """Give it a new version; the others are deleted."""

@@ -23,6 +23,9 @@ class LaunchTemplate(ResourceType):
 
     in_place = frozenset({"LaunchTemplateData", "VersionDescription"})
 
+    fixed = frozenset({"LaunchTemplateName", "TagSpecifications"})
+    required = frozenset({"LaunchTemplateData"})
+
     def create(self, context: Context, properties: Properties) -> Made:
         """Make it, with its first version."""
         ec2 = context.client("ec2")
@@ -68,6 +71,9 @@ class AutoScalingGroup(ResourceType):
         }
     )
 
+    fixed = frozenset({"AutoScalingGroupName"})
+    required = frozenset({"MaxSize", "MinSize"})
+
     def create(self, context: Context, properties: Properties) -> Made:
         """Make it; it launches its instances."""
         scaling = context.client("autoscaling")
@@ -81,9 +87,11 @@ class AutoScalingGroup(ResourceType):
         scaling.create_auto_scaling_group(
             AutoScalingGroupName=name, Tags=[*kept, *own], **_request(properties)
         )
-        scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])
         place = f"autoscaling:{context.region}:{ACCOUNT}:autoScalingGroup"
-        return Made(name, {"AutoScalingGroupARN": f"arn:{context.partition}:{place}:{name}"})
+        found = Made(name, {"AutoScalingGroupARN": f"arn:{context.partition}:{place}:{name}"})
+        context.begun(found)
+        scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])
+        return found
 
     def update(self, context: Context, made: Made, _old: Properties, new: Properties) -> Made:
         """Change its size and its template."""

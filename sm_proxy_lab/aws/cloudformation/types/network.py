@@ -15,12 +15,16 @@ class Vpc(ResourceType):
 
     in_place = frozenset({"Tags", *_SWITCHES})
 
+    fixed = frozenset({"CidrBlock"})
+    required = frozenset({"CidrBlock"})
+
     def create(self, context: Context, properties: Properties) -> Made:
         """Make it, with its DNS switches."""
         ec2 = context.client("ec2")
         tags = ec2_tags.specification(context, "vpc", properties)
         made = ec2.create_vpc(CidrBlock=properties["CidrBlock"], TagSpecifications=tags)["Vpc"]
         found = Made(made["VpcId"], {"VpcId": made["VpcId"], "CidrBlock": made["CidrBlock"]})
+        context.begun(found)
         _switch(ec2, found.id, properties)
         ec2.describe_vpcs(VpcIds=[found.id])
         there = [{"Name": "vpc-id", "Values": [found.id]}]
@@ -64,6 +68,9 @@ class Subnet(ResourceType):
 
     in_place = frozenset({"Tags", "MapPublicIpOnLaunch"})
 
+    fixed = frozenset({"AvailabilityZone", "CidrBlock", "VpcId"})
+    required = frozenset({"CidrBlock", "VpcId"})
+
     def create(self, context: Context, properties: Properties) -> Made:
         """Make it."""
         ec2 = context.client("ec2")
@@ -74,10 +81,12 @@ class Subnet(ResourceType):
         }
         tags = ec2_tags.specification(context, "subnet", properties)
         made = ec2.create_subnet(**given, TagSpecifications=tags)["Subnet"]
-        _map_public(ec2, made["SubnetId"], properties)
-        ec2.describe_subnets(SubnetIds=[made["SubnetId"]])
         names = ("SubnetId", "VpcId", "CidrBlock", "AvailabilityZone")
-        return Made(made["SubnetId"], {name: made[name] for name in names})
+        found = Made(made["SubnetId"], {name: made[name] for name in names})
+        context.begun(found)
+        _map_public(ec2, found.id, properties)
+        ec2.describe_subnets(SubnetIds=[found.id])
+        return found
 
     def update(self, context: Context, made: Made, old: Properties, new: Properties) -> Made:
         """Change tags, and whether machines get public addresses."""
@@ -107,14 +116,19 @@ class RouteTable(ResourceType):
 
     in_place = frozenset({"Tags"})
 
+    fixed = frozenset({"VpcId"})
+    required = frozenset({"VpcId"})
+
     def create(self, context: Context, properties: Properties) -> Made:
         """Make it."""
         ec2 = context.client("ec2")
         tags = ec2_tags.specification(context, "route-table", properties)
         made = ec2.create_route_table(VpcId=properties["VpcId"], TagSpecifications=tags)
         name = made["RouteTable"]["RouteTableId"]
+        found = Made(name, {"RouteTableId": name})
+        context.begun(found)
         ec2.describe_route_tables(RouteTableIds=[name])
-        return Made(name, {"RouteTableId": name})
+        return found
 
     def update(self, context: Context, made: Made, old: Properties, new: Properties) -> Made:
         """Change tags."""
@@ -136,13 +150,18 @@ class Route(ResourceType):
 
     in_place = frozenset({"GatewayId", "NatGatewayId", "NetworkInterfaceId", "InstanceId"})
 
+    fixed = frozenset({"DestinationCidrBlock", "RouteTableId"})
+    required = frozenset({"DestinationCidrBlock", "RouteTableId"})
+
     def create(self, context: Context, properties: Properties) -> Made:
         """Make it."""
         ec2 = context.client("ec2")
         ec2.create_route(**properties)
-        ec2.describe_route_tables(RouteTableIds=[properties["RouteTableId"]])
         block = properties["DestinationCidrBlock"]
-        return Made(f"{properties['RouteTableId']}|{block}", {"CidrBlock": block})
+        found = Made(f"{properties['RouteTableId']}|{block}", {"CidrBlock": block})
+        context.begun(found)
+        ec2.describe_route_tables(RouteTableIds=[properties["RouteTableId"]])
+        return found
 
     def update(self, context: Context, made: Made, _old: Properties, new: Properties) -> Made:
         """Lead it elsewhere."""
@@ -174,6 +193,9 @@ class RouteTableAssociation(ResourceType):
     """
 
     in_place = frozenset({"RouteTableId"})
+
+    fixed = frozenset({"SubnetId"})
+    required = frozenset({"RouteTableId", "SubnetId"})
 
     def create(self, context: Context, properties: Properties) -> Made:
         """Give a subnet its route table, or another one: a subnet has one association.

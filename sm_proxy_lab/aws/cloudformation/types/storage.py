@@ -19,12 +19,15 @@ class Bucket(ResourceType):
         }
     )
 
+    fixed = frozenset({"BucketName"})
+
     def create(self, context: Context, properties: Properties) -> Made:
         """Make it, with its settings."""
         s3 = context.client("s3")
         name = properties.get("BucketName") or context.unique_name(63).lower()
         place = {"CreateBucketConfiguration": {"LocationConstraint": context.region}}
         s3.create_bucket(Bucket=name, **({} if context.region == _HOME else place))
+        context.begun(Made(name))
         _set(s3, name, {}, properties)
         tags = context.tag_list(properties, marked=False)
         if tags:
@@ -113,6 +116,9 @@ class BucketPolicy(ResourceType):
 
     in_place = frozenset({"PolicyDocument"})
 
+    fixed = frozenset({"Bucket"})
+    required = frozenset({"Bucket", "PolicyDocument"})
+
     def create(self, context: Context, properties: Properties) -> Made:
         """Give the bucket its policy."""
         self._put(context, properties)
@@ -143,16 +149,20 @@ class LogGroup(ResourceType):
 
     in_place = frozenset({"RetentionInDays", "Tags"})
 
+    fixed = frozenset({"LogGroupName"})
+
     def create(self, context: Context, properties: Properties) -> Made:
         """Make it, with its retention."""
         logs = context.client("logs")
         name = properties.get("LogGroupName") or context.unique_name()
         tags = {tag["Key"]: tag["Value"] for tag in context.tag_list(properties, marked=False)}
         logs.create_log_group(logGroupName=name, **({"tags": tags} if tags else {}))
+        place = f"{context.region}:{ACCOUNT}"
+        found = Made(name, {"Arn": f"arn:{context.partition}:logs:{place}:log-group:{name}:*"})
+        context.begun(found)
         _retain(logs, name, properties)
         logs.describe_log_groups(logGroupNamePrefix=name)
-        place = f"{context.region}:{ACCOUNT}"
-        return Made(name, {"Arn": f"arn:{context.partition}:logs:{place}:log-group:{name}:*"})
+        return found
 
     def update(self, context: Context, made: Made, _old: Properties, new: Properties) -> Made:
         """Change its retention."""

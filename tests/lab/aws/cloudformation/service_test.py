@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.aws.cloudformation.helpers import LOGS, Stack, log_group
+from tests.lab.aws.cloudformation.helpers import LOGS, Stack, account, log_group
 from tests.lab.aws.harness import Lab, refusal
 from tests.waits import await_true
 
@@ -96,10 +96,13 @@ def test_independent_resources_go_side_by_side(lab: Lab, stack: Stack) -> None:
         ({"TemplateBody": "{" + " " * 51_200}, "ValidationError", "less than or equal to 51200"),
         ({"TemplateBody": "{}"}, "ValidationError", "At least one Resources member"),
         ({"OnFailure": "X"}, "ValidationError", "ROLLBACK, DELETE, DO_NOTHING"),
+        ({"OnFailure": "DELETE", "DisableRollback": True}, "ValidationError", "but not both"),
+        ({"Capabilities": ["X"]}, "ValidationError", "CAPABILITY_IAM, CAPABILITY_NAMED_IAM"),
+        ({"Tags": [{"Key": "aws:x", "Value": "1"}]}, "ValidationError", "aws: prefixed"),
     ],
 )
 def test_a_wrong_request_is_refused(
-    stack: Stack, request_: dict[str, str], code: str, words: str
+    stack: Stack, request_: dict[str, Any], code: str, words: str
 ) -> None:
     body = '{"Resources": {"A": {"Type": "AWS::Logs::LogGroup"}}}'
     request = {"StackName": stack.name, "TemplateBody": body, **request_}
@@ -315,3 +318,47 @@ def test_a_creation_under_way_can_be_deleted(lab: Lab, stack: Stack) -> None:
     assert stack.ended(made)["StackStatus"] == "DELETE_COMPLETE"
     assert groups(lab, template) == []
     assert stack.told("B", made) == []
+
+
+@pytest.mark.parametrize(
+    ("properties", "words"),
+    [
+        ({"GroupDescription": "x", "Colour": 1}, "#: extraneous key [Colour] is not permitted"),
+        ({}, "#: required key [GroupDescription] not found"),
+    ],
+)
+def test_properties_must_be_those_of_the_type(
+    stack: Stack, properties: dict[str, Any], words: str
+) -> None:
+    stack.create(
+        {"Resources": {"A": {"Type": "AWS::EC2::SecurityGroup", "Properties": properties}}}
+    )
+    assert stack.ended()["StackStatus"] == "ROLLBACK_COMPLETE"
+    head = "A: Properties validation failed for resource A with message:\n"
+    assert stack.reasons() == [head + words]
+
+
+@pytest.mark.parametrize("denied", ["iam:PutRolePolicy", "ec2:DescribeVpcs"])
+def test_what_is_half_made_goes_too(lab: Lab, stack: Stack, denied: str) -> None:
+    allow = {
+        "Effect": "Allow",
+        "Action": "sts:AssumeRole",
+        "Principal": {"Service": "ec2.amazonaws.com"},
+    }
+    inner = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
+    role = {
+        "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [allow]},
+        "Policies": [
+            {"PolicyName": "x", "PolicyDocument": {"Version": "2012-10-17", "Statement": [inner]}}
+        ],
+    }
+    resources = {
+        "Role": {"Type": "AWS::IAM::Role", "Properties": role},
+        "Vpc": {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": "10.0.0.0/16"}},
+    }
+    before = account(lab, stack.region)
+    lab.control.faults(deny=[denied])
+    made = stack.create({"Resources": resources}, OnFailure="DELETE")
+    assert stack.ended(made)["StackStatus"] == "DELETE_COMPLETE"
+    lab.control.clear_faults()
+    assert account(lab, stack.region) == before

@@ -30,6 +30,23 @@ def parse(resources: dict[str, Any], **more: Any) -> template.Template:
             '{"Resources": {"A": {"Type": "AWS::Logs::LogGroup"}}, "Resorces": 1}',
             "Invalid template property or properties [Resorces]",
         ),
+        (
+            '{"Resources": {"A": {"Type": "AWS::Logs::LogGroup", "Propertys": {}}}}',
+            "Invalid template resource property 'Propertys'",
+        ),
+        (
+            '{"Resources": {"A": {"Type": "AWS::Logs::LogGroup", "DeletionPolicy": "Keep"}}}',
+            "Unrecognized DeletionPolicy Keep for resource A",
+        ),
+        (
+            '{"Resources": {"A-b": {"Type": "AWS::Logs::LogGroup"}}}',
+            "Resource name A-b is non alphanumeric.",
+        ),
+        pytest.param(
+            json.dumps({"Resources": {f"A{n}": {"Type": LOGS} for n in range(501)}}),
+            "Number of resources, 501, is greater than maximum allowed, 500",
+            id="501 resources",
+        ),
     ],
 )
 def test_a_wrong_template_is_refused(document: str, words: str) -> None:
