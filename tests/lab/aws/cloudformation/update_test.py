@@ -145,7 +145,7 @@ def test_a_network_grows_and_shrinks(lab: Lab) -> None:
     assert stack.update(body(large))["StackStatus"] == "UPDATE_COMPLETE", stack.reasons()
     grown = account(lab, region)
     assert len(grown["subnets"]) == len(first["subnets"]) + 2
-    assert len(grown["nat"]) == len(first["nat"]) + 2
+    assert len(grown["nats"]) == len(first["nats"]) + 2
     assert grown["vpcs"] == first["vpcs"]
     group = lab.client("autoscaling", region).describe_auto_scaling_groups()["AutoScalingGroups"][0]
     assert group["MaxInstanceLifetime"] == 60 * 86_400
