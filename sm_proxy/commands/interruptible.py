@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from sm_proxy.local import output
-from sm_proxy.local.signals import Hangup
+from sm_proxy.local import output, signals
 
 
 class Interruptible:
@@ -17,10 +16,11 @@ class Interruptible:
         self.words = words
 
     def __enter__(self) -> Interruptible:  # noqa: PYI034 - Self is 3.11
-        """Begin."""
+        """From now on SIGHUP, SIGTERM and SIGINT raise `Hangup`."""
+        signals.raise_on_hangup()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Say what is left behind, if a signal or ^C is the reason."""
-        if kind in {KeyboardInterrupt, Hangup}:
+        if kind in {KeyboardInterrupt, signals.Hangup}:
             output.status(self.words)
