@@ -57,14 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="first write our files into DIR/sm-proxy, as `container init` does, and insist that"
         " the Dockerfile uses them",
     )
-    place = command.add_mutually_exclusive_group()
-    place.add_argument(
-        "--stack",
-        metavar="NAME",
-        default=stack_names.DEFAULT,
-        help=f"of `infra deploy` (default: {stack_names.DEFAULT})",
-    )
-    place.add_argument("--project", metavar="NAME", help="a CodeBuild project of your own")
+    _add_project(command)
     command.add_argument(
         "--compute",
         choices=build.COMPUTE,
@@ -82,6 +75,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dry-run", action="store_true", help="list the files that would be sent; call nothing"
     )
     options.add_json(command)
+
+
+def _add_project(command: argparse.ArgumentParser) -> None:
+    place = command.add_mutually_exclusive_group()
+    place.add_argument(
+        "--stack",
+        metavar="NAME",
+        default=stack_names.DEFAULT,
+        help=f"of `infra deploy` (default: {stack_names.DEFAULT})",
+    )
+    place.add_argument("--project", metavar="NAME", help="a CodeBuild project of your own")
 
 
 def run(args: argparse.Namespace, settings: Settings) -> Result:

@@ -40,7 +40,7 @@ sessions they started"). The id of a session begins with the name of a role's se
 def statements(scope: Scope) -> tuple[Statement, ...]:
     """The route through the bastion, and as options the other routes and more comfort."""
     routes = (*_remote_debug(scope), *_bastion_ssh(scope), *_instance_connect(scope))
-    return (*_required(scope), *_more(scope), _direct(), *routes)
+    return (*_required(scope), *_sessions(scope), *_more(scope), _direct(), *routes)
 
 
 def _required(scope: Scope) -> tuple[Statement, ...]:
@@ -76,6 +76,11 @@ def _required(scope: Scope) -> tuple[Statement, ...]:
             (_document(scope, "AWS-StartPortForwardingSessionToRemoteHost"),),
             "no session with the bastion",
         ),
+    )
+
+
+def _sessions(scope: Scope) -> tuple[Statement, ...]:
+    return (
         # The guide names the caller's own sessions by `${aws:userid}-*`, which does not fit a
         # role's; AWS's AmazonEKSLocalOutpostServiceRolePolicy has all sessions, as here. A channel
         # also needs the token that StartSession returns.
