@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from sm_proxy_lab.aws.autoscaling import checks
 from sm_proxy_lab.aws.autoscaling.groups import Group, Member
 
 _RESOLVE: Final = "resolve:ssm:"
-_PUBLIC: Final = "/aws/service/"
 _AS_THEY_ARE: Final = (
     *("BlockDeviceMappings", "IamInstanceProfile", "InstanceType", "KeyName", "MetadataOptions"),
     *("Monitoring", "UserData"),
@@ -45,7 +45,7 @@ def launch(client: Callable[[str], Any], group: Group) -> Member:
         MinCount=1,
         MaxCount=1,
         SubnetId=subnet,
-        SecurityGroupIds=_groups(data),
+        SecurityGroupIds=checks.security_groups(data),
         TagSpecifications=_tags(data, group, marks),
     )["Instances"][0]
     zone = made["Placement"]["AvailabilityZone"]
@@ -60,15 +60,9 @@ def _image(client: Callable[[str], Any], region: str, image: str) -> str:
     if not image.startswith(_RESOLVE):
         return image
     name = image.removeprefix(_RESOLVE)
-    if name.startswith(_PUBLIC):
+    if checks.AMAZON_LINUX.fullmatch(image):
         return f"ami-{hashlib.sha256(f'{region}{name}'.encode()).hexdigest()[:17]}"
     return str(client("ssm").get_parameter(Name=name)["Parameter"]["Value"])
-
-
-def _groups(data: Mapping[str, Any]) -> list[str]:
-    """The security groups, which may be those of the first network interface."""
-    interfaces = data.get("NetworkInterfaces") or [{}]
-    return list(data.get("SecurityGroupIds") or interfaces[0].get("Groups") or [])
 
 
 def _tags(data: Mapping[str, Any], group: Group, marks: Mapping[str, str]) -> list[dict[str, Any]]:

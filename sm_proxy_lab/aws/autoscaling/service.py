@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from sm_proxy_lab import account
 from sm_proxy_lab.aws import inside, page_tokens
+from sm_proxy_lab.aws.autoscaling import checks
 from sm_proxy_lab.aws.autoscaling.groups import Group
 from sm_proxy_lab.aws.autoscaling.launch import launch
 from sm_proxy_lab.aws.http import query
@@ -29,6 +32,8 @@ _KEPT: Final = (
     *("HealthCheckGracePeriod", "LaunchTemplate", "MaxInstanceLifetime"),
     *("NewInstancesProtectedFromScaleIn", "TerminationPolicies", "VPCZoneIdentifier"),
 )
+_WRONG: Final = re.compile(r"Invalid|NotFound|Malformed|Unsupported")
+"""Codes for what a launch template says, not for what the account or the zone has left."""
 _SHORTEST_LIFETIME_S: Final = 86_400
 """See MaxInstanceLifetime in the API reference of CreateAutoScalingGroup."""
 
@@ -91,9 +96,10 @@ class AutoScaling:
                 settings={key: request[key] for key in _KEPT if key in request},
                 tags=list(request.get("Tags", [])),
             )
+            checks.check(call.partition, group)
             self._groups[call.region, name] = group
         try:
-            self._converge(group, "a user request created an AutoScalingGroup")
+            self._converge(group, "a user request created an AutoScalingGroup", asked=True)
         except AwsError:
             del self._groups[call.region, name]
             raise
@@ -107,9 +113,10 @@ class AutoScaling:
             desired = min(max(int(settings["DesiredCapacity"]), smallest), largest)
             settings["DesiredCapacity"] = desired
         _check(settings)
+        checks.check(call.partition, replace(group, settings=settings))
         group.settings = settings
         group.access_key, group.via = call.access_key or "", _through(call)
-        self._converge(group, "a user request updated the AutoScalingGroup")
+        self._converge(group, "a user request updated the AutoScalingGroup", asked=True)
         return {}
 
     def _delete(self, call: Call, request: dict[str, Any]) -> Mapping[str, Any]:
@@ -161,11 +168,17 @@ class AutoScaling:
             raise AwsError("ValidationError", message)
         return found
 
-    def _converge(self, group: Group, cause: str) -> None:
+    def _converge(self, group: Group, cause: str, *, asked: bool = False) -> None:
         """Launch and terminate instances until the group has as many as it shall have.
 
+        Args:
+            group: the group.
+            cause: why, for the activities.
+            asked: whether a caller has asked for it, and is told what stands in the way.
+
         Raises:
-            AwsError: AccessDenied: the caller may not launch instances.
+            AwsError: AccessDenied: the caller may not launch instances. ValidationError: nobody can
+                launch these.
         """
         # The service looks after instances with a role of its own; it launches them for the caller.
         clients = inside.Clients(self._app, group.region, account.ACCESS_KEY, _VIA)
@@ -181,6 +194,8 @@ class AutoScaling:
                     member = launch(launching, group)
                 except ClientError as error:
                     _fail(group, cause, error)
+                    if asked:
+                        _refuse(group, error)
                     return
                 group.members.append(member)
                 group.record(f"Launching a new EC2 instance: {member.id}", cause)
@@ -216,19 +231,26 @@ def _through(call: Call) -> str:
 
 
 def _fail(group: Group, cause: str, error: ClientError) -> None:
-    """Record a launch that failed.
-
-    Raises:
-        AwsError: The caller may not launch instances.
-    """
+    """Record a launch that failed."""
     refused: Any = error.response["Error"]
     message = f"{refused['Message']} Launching EC2 instance failed."
     group.record("Launching a new EC2 instance", cause, message)
+
+
+def _refuse(group: Group, error: ClientError) -> None:
+    """Tell the caller why a launch failed, unless it may work later.
+
+    Raises:
+        AwsError: see `_converge`.
+    """
+    refused: Any = error.response["Error"]
     if refused["Code"] == "UnauthorizedOperation":
         name = group.settings["LaunchTemplate"].get("LaunchTemplateId", "")
         raise AwsError(
             "AccessDenied", f"You are not authorized to use launch template: {name}", 403
         )
+    if _WRONG.search(refused["Code"]):
+        raise checks.unusable(refused["Message"])
 
 
 def _matches(group: Group, item: Mapping[str, Any]) -> bool:

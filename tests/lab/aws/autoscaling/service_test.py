@@ -158,13 +158,49 @@ def test_a_group_is_emptied_and_deleted(lab: Lab, new_group: Callable[..., str])
 
 
 def test_a_launch_that_fails_is_an_activity(lab: Lab, new_group: Callable[..., str]) -> None:
-    name = new_group({"ImageId": "resolve:ssm:/no/such/parameter"})
+    lab.control.faults(throttle={"ec2:RunInstances": 9})
+    name = new_group()
+    lab.control.clear_faults()
     assert describe(lab, name)["Instances"] == []
     (activity,) = lab.client("autoscaling", REGION).describe_scaling_activities(
         AutoScalingGroupName=name
     )["Activities"]
     assert activity["StatusCode"] == "Failed"
     assert "Launching EC2 instance failed" in activity["StatusMessage"]
+
+
+@pytest.mark.parametrize(
+    ("data", "settings", "words"),
+    [
+        ({"ImageId": "resolve:ssm:/no/such/parameter"}, {}, "fully-formed"),
+        ({"ImageId": "resolve:ssm:/aws/service/no/such"}, {}, "fully-formed"),
+        ({"InstanceType": "t9.huge", "ImageId": "ami-12345678"}, {}, "t9.huge"),
+        ({"InstanceType": "t3.nano"}, {}, "The architecture 'x86_64' of the specified instance"),
+        ({"IamInstanceProfile": {"Name": "none"}}, {}, "Invalid IAM Instance Profile name (none)"),
+        ({"NetworkInterfaces": [{"Groups": ["sg-12345678"]}]}, {}, "'sg-12345678' does not exist"),
+        ({}, {"VPCZoneIdentifier": "subnet-12345678"}, "'subnet-12345678' does not exist"),
+        ({}, {"DesiredCapacity": 0, "VPCZoneIdentifier": "subnet-1"}, "does not exist"),
+    ],
+)
+def test_a_group_that_could_launch_nothing_is_refused(
+    new_group: Callable[..., str], data: dict[str, Any], settings: dict[str, Any], words: str
+) -> None:
+    code, message, _ = refusal(new_group, data=data, **settings)
+    assert code == "ValidationError"
+    assert words in message
+
+
+def test_a_group_needs_a_template_that_exists(lab: Lab, new_group: Callable[..., str]) -> None:
+    name = new_group()
+    update = lab.client("autoscaling", REGION).update_auto_scaling_group
+    for template in (
+        {"LaunchTemplateName": name, "Version": "9"},
+        {"LaunchTemplateName": "none", "Version": "1"},
+    ):
+        assert refusal(update, AutoScalingGroupName=name, LaunchTemplate=template)[0] == (
+            "ValidationError"
+        )
+    assert describe(lab, name)["LaunchTemplate"]["Version"] == "$Latest"
 
 
 def test_a_caller_without_permission_gets_no_group(lab: Lab, new_group: Callable[..., str]) -> None:
