@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sm_proxy_lab.aws.app import AwsApp
 
 _MAX_LINE = 64 * 1024
-_MAX_BODY = 64 * 1024 * 1024
+_MAX_BODY = 1 << 30  # build contexts; the rest is far smaller
 
 
 class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):

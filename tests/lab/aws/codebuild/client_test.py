@@ -101,6 +101,14 @@ def test_the_host_gets_the_context_as_it_is_and_once(laptop: Laptop, tmp_path: P
 
 
 @needs_root
+@soak.only_in_soak
+def test_a_large_context_is_taken(laptop: Laptop) -> None:
+    (laptop.folder / "data").write_bytes(os.urandom(70_000_000))
+    laptop.dockerfile("FROM scratch\nCOPY data /\n")
+    assert laptop.build()["ok"]
+
+
+@needs_root
 @pytest.mark.parametrize(
     "number",
     soak.cases([signal.SIGINT, signal.SIGTERM, signal.SIGHUP], [signal.SIGINT]),
