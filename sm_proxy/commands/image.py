@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--timeout",
-        type=lambda text: options.duration(text, least=build.SHORTEST_S),
+        type=lambda text: options.duration(text, least=build.SHORTEST_S, most=build.LONGEST_S),
         metavar="DURATION",
         default=build.DEFAULT_S,
         help="when CodeBuild ends the build (default: 1h)",
@@ -98,8 +98,6 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     Raises:
         SmProxyError: `build-failed`, `no-stack`, `usage`, `bad-setting`, or a call failed.
     """
-    if args.timeout > build.LONGEST_S:
-        raise SmProxyError("usage", "no build may take longer than 36h", "Shorten --timeout.")
     wanted = names.parse(args.repository)
     if args.init and not args.dry_run:
         image_source.write_our_files(args.folder, args.file)

@@ -91,14 +91,14 @@ def path(text: str) -> str:
     return os.path.expanduser(text)  # noqa: PTH111 - a string is wanted
 
 
-def duration(text: str, least: int = 0) -> int:
+def duration(text: str, least: int = 0, most: int = durations.LONGEST_WAIT_S) -> int:
     """The seconds of a duration on the command line.
 
     Raises:
-        ArgumentTypeError: it is not a duration, shorter than `least` seconds, or longer than a job
-            may run.
+        ArgumentTypeError: it is not a duration, shorter than `least` seconds, or longer than
+            `most`: by default, as long as a job may run.
     """
     try:
-        return durations.parse(text, least=least)
+        return durations.parse(text, least=least, most=most)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"it must be {error}") from None

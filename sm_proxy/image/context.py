@@ -107,7 +107,7 @@ def scan(folder: Path, file: Path | None = None) -> Context:
             "bad-setting", f"{folder} is not a directory", "Name the folder with your Dockerfile."
         )
     dockerfile = file or folder / "Dockerfile"
-    content = _content(dockerfile)
+    content = _content(dockerfile, pipe=file is not None)
     if content is None:
         elsewhere = folder / dockerfile
         raise SmProxyError(
@@ -133,9 +133,16 @@ def _patterns(folder: Path, dockerfile: Path) -> tuple[bytes, str]:
     return b"", PATTERNS
 
 
-def _content(path: Path) -> bytes | None:
-    """Of a file; None without one."""
+def _content(path: Path, *, pipe: bool = False) -> bytes | None:
+    """Of a file; None without one.
+
+    Args:
+        path: of the file.
+        pipe: whether it may be a pipe, as in `--file <(...)`. Reading another would wait for ever.
+    """
     try:
+        if not pipe and path.is_fifo():
+            raise ValueError("it is a pipe")  # noqa: TRY301 - told like the others
         return path.read_bytes()
     except FileNotFoundError:
         return None

@@ -73,8 +73,13 @@ def _parsed(document: dict[str, Any], name: str) -> Project:
             f"builds of the CodeBuild project {name} cannot run docker: it is not privileged",
             "Set PrivilegedMode in the project's environment.",
         )
-    variables = environment.get("environmentVariables", [])
-    bucket = next((item["value"] for item in variables if item["name"] == BUCKET), "")
+    # Of another type, the value is the name of a parameter or secret.
+    variables = {
+        item["name"]: item["value"]
+        for item in environment.get("environmentVariables", [])
+        if item.get("type", "PLAINTEXT") == "PLAINTEXT"
+    }
+    bucket = variables.get(BUCKET, "")
     source = document.get("source", {})
     if not bucket and source.get("type") == "S3":
         bucket = str(source.get("location", "")).partition("/")[0]
@@ -82,6 +87,6 @@ def _parsed(document: dict[str, Any], name: str) -> Project:
         raise SmProxyError(
             "bad-setting",
             f"the CodeBuild project {name} names no bucket for build contexts",
-            f"Give it an environment variable {BUCKET} with a bucket that its role may read.",
+            f"Give it a plain environment variable {BUCKET} with a bucket that its role may read.",
         )
     return Project(name, account, region, bucket, str(document.get("serviceRole", "")))

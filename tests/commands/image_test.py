@@ -263,7 +263,7 @@ def test_a_missing_stack_is_told_before_anything_is_made(
     "words",
     [
         ("--timeout", "4m"),
-        ("--timeout", "37h"),
+        ("--timeout", "129601s"),
         ("--compute", "tiny"),
         ("--stack", "a", "--project", "b"),
         ("--target", "nonsense"),

@@ -111,6 +111,15 @@ def test_a_dockerfile_is_needed(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     assert str(folder / "docs/other.md") in caught.value.hint
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes")
+@pytest.mark.parametrize("name", ["Dockerfile", ".dockerignore"])
+def test_a_pipe_is_not_waited_for(folder: Path, name: str) -> None:
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    with pytest.raises(SmProxyError, match=f"{name} cannot be read: it is a pipe"):
+        context.scan(folder)
+
+
 def test_likely_secrets_are_named(folder: Path) -> None:
     for name in ("src/.env", ".env.example", "keys/id_rsa", "keys/id_rsa.pub", ".aws/credentials"):
         (folder / name).parent.mkdir(exist_ok=True)

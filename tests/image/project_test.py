@@ -33,6 +33,9 @@ def test_a_missing_stack_is_named_with_its_command() -> None:
     assert caught.value.code == "bad-setting"
 
 
+SECRET = {"name": "SM_PROXY_BUCKET", "value": "/x/bucket", "type": "PARAMETER_STORE"}
+
+
 def environment(**changes: Any) -> dict[str, Any]:
     return {"environment": {"privilegedMode": True, "environmentVariables": [], **changes}}
 
@@ -47,6 +50,7 @@ def test_the_bucket_of_the_source_is_taken_if_no_variable_names_one() -> None:
     [
         (environment(privilegedMode=False), "not privileged"),
         ({**environment(), "source": {"type": "GITHUB", "location": "x"}}, "names no bucket"),
+        ({**environment(environmentVariables=[SECRET]), "source": {}}, "names no bucket"),
     ],
 )
 def test_a_project_that_cannot_build_images_is_refused(changes: dict[str, Any], why: str) -> None:
