@@ -32,6 +32,8 @@ _BASIS: Final = (
 _CHINA: Final = (
     "AWS bills regions in China in yuan by another price list, so these are a rough idea"
 )
+_DEAREST: Final = 1e6
+"""US dollars an hour; sums of larger numbers could overflow."""
 _SHOWN: Final = 40
 
 
@@ -131,7 +133,7 @@ def parse(text: str) -> tuple[str, float]:
         usd = float(number)
     except ValueError:
         usd = math.nan
-    if not (math.isfinite(usd) and usd >= 0):
+    if not 0 <= usd <= _DEAREST:  # nor NaN
         shown = printable(number, _SHOWN)
         raise ValueError(f"the price {shown!r} is not a number of US dollars such as 0.05")
     return name, usd

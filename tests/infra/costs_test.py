@@ -93,6 +93,7 @@ def test_china_has_another_currency() -> None:
         ("nat=", "number"),
         ("nat=-1", "number"),
         ("nat=nan", "number"),
+        ("nat=1e308", "number"),
         ("nat=1e999", "number"),
     ],
 )
