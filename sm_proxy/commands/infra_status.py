@@ -66,7 +66,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     usable = stack.usable and bool(serves)
     cost = None
     if plan and (found or stack.status == "CREATE_IN_PROGRESS"):
-        cost = costs.of(plan, dict(args.price), bastions=min(found.wanted, 1) if found else 1)
+        cost = costs.of(plan, dict(args.price), bastions=min(found.wanted or 0, 1) if found else 1)
     why = _why(aws, stack)
     data = {
         "stack": stack.name,

@@ -16,6 +16,8 @@ from sm_proxy.routes import bastion_lookup
 _POLL_S: Final = (2.0, 4.0)
 _HEARTBEAT: Final = 10
 """Looks between two lines while nothing changes."""
+_SURE: Final = 3
+"""Looks after which we believe that a group is to have no instance."""
 _ALIVE: Final = ("Pending", "InService")
 ONLINE: Final = "Online"
 
@@ -25,7 +27,8 @@ class Bastion:
     """What is known of it now.
 
     Attributes:
-        wanted: how many instances the group is to have: 0 while it is paused.
+        wanted: how many instances the group is to have: 0 while it is paused; None if somebody
+            has deleted the group.
         instance: its id; empty if there is none.
         ping: SSM's PingStatus, such as `Online`; empty if SSM does not know the instance, None if
             these credentials may not ask.
@@ -33,7 +36,7 @@ class Bastion:
         replaced_by: when the group replaces it at the latest.
     """
 
-    wanted: int
+    wanted: int | None
     instance: str = ""
     ping: str | None = ""
     launched: datetime | None = None
@@ -47,8 +50,10 @@ class Bastion:
     @property
     def words(self) -> str:
         """For people."""
+        if self.wanted is None:
+            return "its group is gone"
         if not self.instance:
-            return "paused" if not self.wanted else "its instance is not launched yet"
+            return "its instance is not launched yet" if self.wanted else "paused"
         if self.ping is None:
             return f"{self.instance}: these credentials may not ask SSM whether it is online"
         return f"{self.instance}: {self.ping or 'SSM does not know it yet'}"
@@ -59,7 +64,7 @@ class Bastion:
         return {
             "instance": self.instance or None,
             "online": None if self.ping is None else self.online,
-            "paused": not self.wanted,
+            "paused": self.wanted == 0,
             "launched": self.launched.isoformat() if self.launched else None,
             "replaced_by": self.replaced_by.isoformat() if self.replaced_by else None,
         }
@@ -77,7 +82,7 @@ def look(aws: Aws, group: str) -> Bastion:
     """
     found = _group(aws, group)
     if found is None:
-        return Bastion(wanted=0)
+        return Bastion(wanted=None)
     wanted = int(found.get("DesiredCapacity", 0))
     alive = [item for item in _instances(found) if item.state.startswith(_ALIVE)]
     if not alive:
@@ -114,7 +119,7 @@ def wait_until_online(
         again: the command that goes on waiting.
 
     Raises:
-        SmProxyError: `bastion-offline`; as `look`.
+        SmProxyError: `bastion-offline`, after the deadline, or if none will be launched; as `look`.
     """
     shown, looks = "", 0
     while True:
@@ -128,6 +133,8 @@ def wait_until_online(
                 raise
             words = error.message
         else:
+            if not found.wanted and looks >= _SURE:
+                raise _unwanted(found, group)
             if deadline.left <= 0:
                 raise _offline(found, group, trouble, deadline, again)
             words = f"{found.words}{trouble}"
@@ -136,6 +143,17 @@ def wait_until_online(
             say(f"waiting until the bastion is online in SSM; {words}")
         looks += 1
         deadline.sleep(_POLL_S)
+
+
+def _unwanted(found: Bastion, group: str) -> SmProxyError:
+    """The error for a group that somebody has changed without the stack."""
+    if found.wanted is None:
+        what = f"somebody has deleted the group {group} of the bastion"
+        hint = "Make the stack anew: `sm-proxy infra delete`, then `sm-proxy infra deploy`."
+    else:
+        what = f"somebody has set the group {group} of the bastion to no instance"
+        hint = "Let the stack set it: `sm-proxy infra pause`, then `sm-proxy infra resume`."
+    return SmProxyError("bastion-offline", what, hint)
 
 
 def _offline(

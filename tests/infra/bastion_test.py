@@ -67,7 +67,7 @@ def test_the_groups_instance_is_the_bastion() -> None:
             {"DescribeInstanceInformation": DENIED},
             "i-1: these credentials may not ask SSM whether it is online",
         ),
-        ({"DescribeAutoScalingGroups": {"AutoScalingGroups": []}}, "paused"),
+        ({"DescribeAutoScalingGroups": {"AutoScalingGroups": []}}, "its group is gone"),
     ],
 )
 def test_what_is_said_of_a_bastion_that_is_not_online(
@@ -121,6 +121,25 @@ def test_a_group_that_launches_nothing_is_named_with_its_reason() -> None:
     assert "t4g.nano is not supported\N{REPLACEMENT CHARACTER}" in caught.value.message
     assert "--bastion-type" in caught.value.hint
     assert "t4g.nano is not supported" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("answer", "message", "hint"),
+    [
+        (group(wanted=0), "has set the group bastions of the bastion to no", "infra resume"),
+        ({"AutoScalingGroups": []}, "has deleted the group bastions", "infra delete"),
+    ],
+)
+def test_nobody_waits_for_a_bastion_that_no_group_launches(
+    answer: dict[str, Any], message: str, hint: str
+) -> None:
+    deadline = Deadline(2700)
+    with pytest.raises(SmProxyError, match=message) as caught:
+        bastion.wait_until_online(
+            account(DescribeAutoScalingGroups=answer), "bastions", deadline, lambda *_: None, ""
+        )
+    assert (caught.value.code, hint in caught.value.hint) == ("bastion-offline", True)
+    assert deadline.left > 2600
 
 
 def test_a_bastion_that_stays_offline_is_named_with_what_to_check() -> None:
