@@ -176,7 +176,7 @@ def _delete(run: Run, found: _Found) -> bool:
         run.succeeded(found.stack)
     else:
         last = events.newest(run.aws, found.stack.id)
-        stacks.delete(run.aws, found.stack.id)
+        stacks.delete(run.aws, found.stack)
         run.succeeded(replace(found.stack, status="DELETE_IN_PROGRESS"), last)
     return forgot
 

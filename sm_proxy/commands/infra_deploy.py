@@ -102,7 +102,7 @@ class _Deployment:
     def _delete(self, found: Stack) -> None:
         """Remove a stack whose creation failed: CloudFormation can do nothing else with it."""
         last = events.newest(self._aws, found.id)
-        stacks.delete(self._aws, found.name)
+        stacks.delete(self._aws, found)
         self._run.succeeded(replace(found, status="DELETE_IN_PROGRESS"), last)
 
     def _updated(

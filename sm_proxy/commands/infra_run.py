@@ -153,7 +153,12 @@ class Run:
             f" `{self.again}`, or `{self.command('status')}`"
         )
         watch = Watch(self.aws, stack, output.status, after)
-        return watch.until_settled(self.deadline, self.again), watch.events
+        try:
+            return watch.until_settled(self.deadline, self.again), watch.events
+        except SmProxyError as error:
+            if error.code != "wait-timeout":  # that one says it itself
+                output.status(self.left.words)
+            raise
 
     def succeeded(self, stack: Stack, after: str = "") -> Stack | None:
         """As `follow`, for an operation that must not fail; None if the stack is gone then.

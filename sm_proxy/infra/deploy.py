@@ -181,14 +181,14 @@ def update(aws: Aws, wanted: Request) -> bool:
     """Let CloudFormation begin to update the stack; False if it finds nothing to change.
 
     Raises:
-        SmProxyError: as `Aws.call`; `aws-error`.
+        SmProxyError: as `Aws.call` and `stack.refused`.
     """
     try:
         aws.call("cloudformation", "UpdateStack", **_parameters(wanted))
     except ServiceError as error:
         if stacks.UNCHANGED in error.message:
             return False
-        raise error.as_failure() from None
+        raise stacks.refused(error, wanted.plan.stack) from None
     return True
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sm_proxy.aws import asking
 from sm_proxy.aws.clients import Aws
-from sm_proxy.errors import printable
+from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.infra.watch import Deadline
 
 _POLL_S: Final = (1.0, 2.0)
@@ -68,13 +68,8 @@ def _await(
 ) -> None:
     looks = 0
     while True:
-        found = asking.ask(
-            aws,
-            "cloudformation",
-            "DescribeStackDriftDetectionStatus",
-            StackDriftDetectionId=detection,
-        )
-        status = found["DetectionStatus"]
+        found = _state(aws, detection)
+        status = found.get("DetectionStatus")
         if status == "DETECTION_COMPLETE":
             return
         if status == "DETECTION_FAILED":
@@ -91,6 +86,21 @@ def _await(
                 "Give it more time: sm-proxy infra status --drift --timeout 10m",
             )
         deadline.sleep(_POLL_S)
+
+
+def _state(aws: Aws, detection: str) -> dict[str, Any]:
+    """How far CloudFormation is; empty if it does not answer just now."""
+    try:
+        return asking.ask(
+            aws,
+            "cloudformation",
+            "DescribeStackDriftDetectionStatus",
+            StackDriftDetectionId=detection,
+        )
+    except SmProxyError as error:
+        if not error.passing:
+            raise
+        return {}
 
 
 def _drifted(aws: Aws, stack: str) -> Iterator[Drift]:

@@ -38,7 +38,7 @@ def set_count(aws: Aws, stack: Stack, count: int) -> bool:
     """Let the bastion's group have so many instances; False if it is to have them already.
 
     Raises:
-        SmProxyError: as `Aws.call`; `aws-error`.
+        SmProxyError: as `Aws.call` and `stack.refused`.
     """
     if stack.parameters.get(_COUNT) == str(count):
         return False
@@ -58,5 +58,5 @@ def set_count(aws: Aws, stack: Stack, count: int) -> bool:
     except ServiceError as error:
         if stacks.UNCHANGED in error.message:
             return False
-        raise error.as_failure() from None
+        raise stacks.refused(error, stack.name) from None
     return True

@@ -205,13 +205,32 @@ def resources(aws: Aws, name: str) -> dict[str, tuple[str, str, str]]:
     }
 
 
-def delete(aws: Aws, name: str) -> None:
-    """Let CloudFormation begin to delete the stack.
+def delete(aws: Aws, stack: Stack) -> None:
+    """Let CloudFormation begin to delete the stack: this one, not a later one of its name.
 
     Raises:
-        SmProxyError: as `Aws.call`; `aws-error`.
+        SmProxyError: as `Aws.call` and `refused`.
     """
-    asking.ask(aws, "cloudformation", "DeleteStack", StackName=name, ClientRequestToken=token())
+    try:
+        aws.call("cloudformation", "DeleteStack", StackName=stack.id, ClientRequestToken=token())
+    except ServiceError as error:
+        raise refused(error, stack.name) from None
+
+
+def refused(error: ServiceError, name: str) -> SmProxyError:
+    """The error for an operation on a stack that CloudFormation did not begin: `busy`, `aws-error`.
+
+    Args:
+        error: its answer; of a stack that it works on, it names the status.
+        name: the stack's name.
+    """
+    if "_IN_PROGRESS" not in error.message:
+        return error.as_failure()
+    return SmProxyError(
+        "busy",
+        f"somebody else has just begun to change the stack {name}",
+        "Run the same command again: it waits for that first.",
+    )
 
 
 def token() -> str:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from sm_proxy.errors import SmProxyError
+from sm_proxy.infra import watch
 from sm_proxy.settings import sources
 from tests.commands.helpers import answer
 from tests.infra.account import INSTANCE, NAMED, Account
@@ -301,3 +303,16 @@ def test_interrupted_by_ctrl_c_it_says_what_goes_on_and_a_second_run_ends_it(
     assert "sm-proxy infra deploy" in first.splitlines()[-1]
     assert "going on to show its events" in second
     assert second.endswith("status 0\n")
+
+
+def test_who_can_no_longer_watch_hears_that_cloudformation_goes_on(
+    account: Account, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def expire(*_: object) -> None:
+        raise SmProxyError("expired-credentials", "they have expired")
+
+    monkeypatch.setattr(watch.Watch, "until_settled", expire)
+    assert account.infra("deploy", *NAMED, "--yes") == 1
+    told, last = capsys.readouterr().err.splitlines()[-2:]
+    assert "CloudFormation goes on with the stack sm-proxy" in told
+    assert "expired-credentials" in last

@@ -19,7 +19,7 @@ def status(name: str, **more: str) -> dict[str, str]:
     return {"DetectionStatus": name, **more}
 
 
-def stack(*statuses: dict[str, str]) -> FakeAws:
+def stack(*statuses: dict[str, str] | SmProxyError) -> FakeAws:
     answers: dict[str, Answers] = {
         "DetectStackDrift": {"StackDriftDetectionId": "d-1"},
         "DescribeStackDriftDetectionStatus": list(statuses),
@@ -77,3 +77,8 @@ def test_a_comparison_that_takes_too_long_is_given_up() -> None:
     with pytest.raises(SmProxyError) as caught:
         drift.detect(aws, "sm-proxy", Deadline(60), lambda *_: None)
     assert caught.value.code == "wait-timeout"
+
+
+def test_a_comparison_outlives_throttling() -> None:
+    aws = stack(SmProxyError("throttled", "slowly"), status("DETECTION_COMPLETE"))
+    assert len(drift.detect(aws, "sm-proxy", Deadline(60), lambda *_: None)) == 2
