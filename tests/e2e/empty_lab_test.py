@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -73,6 +76,24 @@ def pings():
     found = ssm.describe_instance_information()["InstanceInformationList"]
     return {each["InstanceId"]: each["PingStatus"] for each in found}
 """
+
+
+_BY_HAND = (Path(__file__).parents[2] / "docs/infra.md").read_text(encoding="utf-8")
+_PLACE = "answer = {'VPC': v, 'PRIVATE_SUBNET': private, 'JOB_GROUP': jobs}"
+_TAGGED = "[{'Name': 'tag:sm-proxy:role', 'Values': ['bastion']}]"
+
+
+def test_the_commands_in_the_documentation_make_a_bastion(tmp_path: Path) -> None:
+    section = _BY_HAND.partition("\n## A bastion by hand\n")[2].partition("\n## ")[0]
+    commands = "".join(re.findall(r"^ {4}.*\n", section, re.MULTILINE))
+    with running(tmp_path, "--empty") as lab:
+        lab.python(_NETWORK)
+        path = f"{Path(sys.executable).parent}{os.pathsep}{lab.environment['PATH']}"
+        done = lab.run("sh", "-ec", commands, env={**lab.python(_PLACE), "PATH": path})
+        assert done.returncode == 0, done.stderr.decode()
+        made = f"client('ec2').describe_instances(Filters={_TAGGED})['Reservations'][0]"
+        bastion = lab.python(f"answer = {made}['Instances'][0]['InstanceId']")
+        await_true(lambda: lab.python("answer = pings()") == {bastion: "Online"}, 60)
 
 
 _ALL = [(network, region) for network in NETWORKS for region in ("us-east-1", "eu-west-1")]
