@@ -36,11 +36,12 @@ _END = """
 All of this used a real ssh, a real sshd, real AWS calls (to an AWS inside this machine) and the
 real SSM data channel. To do the same in your account:
 
+    sm-proxy infra deploy             # once: a network, a bastion and roles; asks first
     sm-proxy setup                    # once: makes a key, writes the ssh config, checks AWS
-    sm-proxy keys show --env          # add these variables to your job's Environment
+    sm-proxy launch -- CMD            # CMD creates jobs: they get ssh
     ssh sm-<your job's name>
 
-README.md has all steps: the one line for your image, the bastion, the IAM policies.
+README.md has more: an image with ssh, built without docker; networks of your own; IAM policies.
 """
 
 
