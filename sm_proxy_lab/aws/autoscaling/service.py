@@ -48,7 +48,9 @@ class AutoScaling:
         mine: dict[str, Callable[[Call, dict[str, Any]], Mapping[str, Any]]] = {
             "CreateAutoScalingGroup": self._create,
             "UpdateAutoScalingGroup": self._update,
+            "CreateOrUpdateTags": self._tag,
             "DeleteAutoScalingGroup": self._delete,
+            "DeleteTags": self._untag,
             "DescribeAutoScalingGroups": self._describe,
             "DescribeScalingActivities": self._activities,
             "SetDesiredCapacity": self._update,
@@ -156,12 +158,27 @@ class AutoScaling:
         shown, token = page_tokens.page(found, request.get("NextToken"), size, _BAD_TOKEN)
         return {"Activities": shown, "NextToken": token}
 
+    def _tag(self, call: Call, request: dict[str, Any]) -> Mapping[str, Any]:
+        self._untag(call, request)
+        for tag in request["Tags"]:
+            kept = {name: tag[name] for name in tag if name not in {"ResourceId", "ResourceType"}}
+            self._find_named(call, tag["ResourceId"]).tags.append(kept)
+        return {}
+
+    def _untag(self, call: Call, request: dict[str, Any]) -> Mapping[str, Any]:
+        for tag in request["Tags"]:
+            group = self._find_named(call, tag["ResourceId"])
+            group.tags = [item for item in group.tags if item["Key"] != tag["Key"]]
+        return {}
+
     def _all(self, region: str) -> list[Group]:
         with self._lock:
             return [group for group in self._groups.values() if group.region == region]
 
     def _find(self, call: Call, request: Mapping[str, Any]) -> Group:
-        name = str(request["AutoScalingGroupName"])
+        return self._find_named(call, str(request["AutoScalingGroupName"]))
+
+    def _find_named(self, call: Call, name: str) -> Group:
         found = self._groups.get((call.region, name))
         if found is None:
             message = f"AutoScalingGroup name not found - AutoScalingGroup '{name}' not found"

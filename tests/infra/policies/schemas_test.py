@@ -6,13 +6,9 @@ AWS::CodeBuild::Project is not in the registry: no schema says what its handlers
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -20,6 +16,7 @@ import pytest
 from sm_proxy.infra import policies
 from sm_proxy.infra.policies import Scope
 from tests.infra import plans
+from tests.infra.schemas import schemas
 
 WITHOUT_HANDLERS: Final = {"AWS::CodeBuild::Project"}
 FEATURES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
@@ -144,26 +141,12 @@ def ours() -> dict[str, Found]:
 OURS: Final = ours()
 
 
-def schemas() -> Iterator[dict[str, Any]]:
-    """Those of our types. `import cfnlint.schema` would take seconds."""
-    spec = importlib.util.find_spec("cfnlint")
-    assert spec
-    assert spec.origin
-    named = re.compile(rb'"typeName": "([^"]+)"')
-    for path in (Path(spec.origin).parent / "data/schemas/resources").glob("*.json"):
-        text = path.read_bytes()
-        if (match := named.search(text)) and match[1].decode() in OURS:
-            yield json.loads(text)
-
-
 @pytest.fixture(scope="module")
 def handlers() -> dict[str, dict[str, set[str]]]:
     """Type -> handler -> permissions."""
     return {
-        schema["typeName"]: {
-            name: set(handler["permissions"]) for name, handler in schema["handlers"].items()
-        }
-        for schema in schemas()
+        kind: {name: set(handler["permissions"]) for name, handler in schema["handlers"].items()}
+        for kind, schema in schemas(OURS).items()
         if "handlers" in schema
     }
 

@@ -171,6 +171,8 @@ class VpcEndpoint(ResourceType):
             given |= {key: items for key, items in ((add, more), (remove, less)) if items}
         if old.get("PolicyDocument") != new.get("PolicyDocument"):
             given |= _as_text(new)
+        if old.get("PrivateDnsEnabled") != new.get("PrivateDnsEnabled"):
+            given["PrivateDnsEnabled"] = new.get("PrivateDnsEnabled", False)
         if given:
             context.client("ec2").modify_vpc_endpoint(VpcEndpointId=made.id, **given)
         return made

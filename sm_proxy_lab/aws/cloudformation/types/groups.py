@@ -75,25 +75,13 @@ class SecurityGroup(ResourceType):
 class SecurityGroupRule(ResourceType):
     """AWS::EC2::SecurityGroupIngress, or Egress."""
 
-    fixed = frozenset(
-        {
-            "CidrIp",
-            "CidrIpv6",
-            "Description",
-            "DestinationPrefixListId",
-            "DestinationSecurityGroupId",
-            "FromPort",
-            "GroupId",
-            "IpProtocol",
-            "SourcePrefixListId",
-            "SourceSecurityGroupId",
-            "ToPort",
-        }
-    )
     required = frozenset({"GroupId", "IpProtocol"})
 
     def __init__(self, direction: str) -> None:
         self._direction = direction
+        peer = "Source" if direction == "Ingress" else "Destination"
+        peers = (f"{peer}PrefixListId", f"{peer}SecurityGroupId", "CidrIp", "CidrIpv6")
+        self.fixed = frozenset({*self.required, "Description", "FromPort", "ToPort", *peers})
 
     def create(self, context: Context, properties: Properties) -> Made:
         """Add the rule."""

@@ -16,7 +16,7 @@ class Role(ResourceType):
     in_place = frozenset(
         {
             *("AssumeRolePolicyDocument", "Description", "ManagedPolicyArns"),
-            *("MaxSessionDuration", "Policies", "Tags"),
+            *("MaxSessionDuration", "Policies"),
         }
     )
 

@@ -21,7 +21,7 @@ _NUMBERS: Final = (*_SIZES, "HealthCheckGracePeriod")
 class LaunchTemplate(ResourceType):
     """AWS::EC2::LaunchTemplate. A change makes a new version of it."""
 
-    in_place = frozenset({"LaunchTemplateData", "VersionDescription"})
+    in_place = frozenset({"LaunchTemplateData"})
 
     fixed = frozenset({"LaunchTemplateName", "TagSpecifications"})
     required = frozenset({"LaunchTemplateData"})
@@ -65,9 +65,8 @@ class AutoScalingGroup(ResourceType):
 
     in_place = frozenset(
         {
-            *(*_NUMBERS, "AvailabilityZones", "Cooldown", "HealthCheckType", "LaunchTemplate"),
-            *("NewInstancesProtectedFromScaleIn", "Tags", "TerminationPolicies"),
-            "VPCZoneIdentifier",
+            *(*_NUMBERS, "HealthCheckType", "LaunchTemplate", "NewInstancesProtectedFromScaleIn"),
+            *("Tags", "TerminationPolicies", "VPCZoneIdentifier"),
         }
     )
 
@@ -93,9 +92,14 @@ class AutoScalingGroup(ResourceType):
         scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])
         return found
 
-    def update(self, context: Context, made: Made, _old: Properties, new: Properties) -> Made:
-        """Change its size and its template."""
+    def update(self, context: Context, made: Made, old: Properties, new: Properties) -> Made:
+        """Change its size, its template and its tags."""
         scaling = context.client("autoscaling")
+        before, after = _tags(made.id, old), _tags(made.id, new)
+        if gone := [tag for key, tag in before.items() if key not in after]:
+            scaling.delete_tags(Tags=gone)
+        if more := [tag for key, tag in after.items() if before.get(key) != tag]:
+            scaling.create_or_update_tags(Tags=more)
         scaling.update_auto_scaling_group(AutoScalingGroupName=made.id, **_request(new))
         return made
 
@@ -126,10 +130,16 @@ class AutoScalingGroup(ResourceType):
         return read
 
 
+def _tags(group: str, properties: Properties) -> dict[str, dict[str, Any]]:
+    """The tags of a group by key, as Auto Scaling's API takes them."""
+    place = {"ResourceId": group, "ResourceType": "auto-scaling-group"}
+    return {tag["Key"]: {**tag, **place} for tag in properties.get("Tags", [])}
+
+
 def _request(properties: Properties) -> dict[str, Any]:
     """The properties as Auto Scaling's API takes them."""
-    names = {"AvailabilityZones", "Cooldown", "HealthCheckType", "LaunchTemplate"}
-    names |= {"NewInstancesProtectedFromScaleIn", "TerminationPolicies"}
+    names = {"HealthCheckType", "LaunchTemplate", "NewInstancesProtectedFromScaleIn"}
+    names |= {"TerminationPolicies"}
     request = {name: properties[name] for name in properties if name in names}
     request |= {name: int(properties[name]) for name in _NUMBERS if name in properties}
     if "VPCZoneIdentifier" in properties:

@@ -15,7 +15,7 @@ class Bucket(ResourceType):
     in_place = frozenset(
         {
             *("BucketEncryption", "LifecycleConfiguration", "OwnershipControls"),
-            *("PublicAccessBlockConfiguration", "Tags", "VersioningConfiguration"),
+            *("PublicAccessBlockConfiguration", "VersioningConfiguration"),
         }
     )
 
@@ -147,7 +147,7 @@ class BucketPolicy(ResourceType):
 class LogGroup(ResourceType):
     """AWS::Logs::LogGroup."""
 
-    in_place = frozenset({"RetentionInDays", "Tags"})
+    in_place = frozenset({"RetentionInDays"})
 
     fixed = frozenset({"LogGroupName"})
 

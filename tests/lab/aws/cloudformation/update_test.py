@@ -168,3 +168,40 @@ def test_a_network_grows_and_shrinks(lab: Lab) -> None:
     made = stack.describe()["StackId"]
     assert stack.delete(made)["StackStatus"] == "DELETE_COMPLETE", stack.reasons(made)
     assert account(lab, region) == before
+
+
+def test_the_tags_of_a_group_change_in_place(lab: Lab, stack: Stack) -> None:
+    def tagged(**tags: str) -> dict[str, Any]:
+        rows = [{"Key": k, "Value": v, "PropagateAtLaunch": True} for k, v in tags.items()]
+        resources = {
+            "Vpc": {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": "10.8.0.0/24"}},
+            "Subnet": {
+                "Type": "AWS::EC2::Subnet",
+                "Properties": {"VpcId": {"Ref": "Vpc"}, "CidrBlock": "10.8.0.0/24"},
+            },
+            "Template": {
+                "Type": "AWS::EC2::LaunchTemplate",
+                "Properties": {"LaunchTemplateData": {"ImageId": "ami-1"}},
+            },
+            "Group": {
+                "Type": "AWS::AutoScaling::AutoScalingGroup",
+                "Properties": {
+                    "MinSize": "0",
+                    "MaxSize": "0",
+                    "VPCZoneIdentifier": [{"Ref": "Subnet"}],
+                    "LaunchTemplate": {"LaunchTemplateId": {"Ref": "Template"}, "Version": "1"},
+                    "Tags": rows,
+                },
+            },
+        }
+        return {"Resources": resources}
+
+    stack.create(tagged(a="1", b="2"))
+    assert stack.ended()["StackStatus"] == "CREATE_COMPLETE", stack.reasons()
+    name = stack.physical("Group")
+    assert stack.update(tagged(b="3", c="4"))["StackStatus"] == "UPDATE_COMPLETE", stack.reasons()
+    assert stack.physical("Group") == name
+    found = lab.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[name])
+    tags = {tag["Key"]: tag["Value"] for tag in found["AutoScalingGroups"][0]["Tags"]}
+    assert {key: value for key, value in tags.items() if len(key) == 1} == {"b": "3", "c": "4"}
+    stack.delete()
