@@ -1,4 +1,4 @@
-"""The examples in CONTRIBUTING.md work: they are applied to a copy of the package, which is run."""
+"""The examples in CONTRIBUTING.md work: they are applied to a copy of both packages, and run."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from sm_proxy.jobs import hostname, log_formats
 from sm_proxy.routes import table
 from sm_proxy.settings import route_names, sources
 from sm_proxy.ssm import channel, message
+from sm_proxy_lab.aws.cloudformation import types
 
 assert table.route("nothing").verdict(None, None, None).usable is False
 assert "nothing" in route_names.ROUTE_NAMES
@@ -38,6 +39,7 @@ plan = Plan("eu-west-1", ("eu-west-1a", "eu-west-1b"))
 assert template.render(plan)["Resources"]["Alerts"] == {"Type": "AWS::SNS::Topic"}
 assert policies.WHO["auditor"] == "who reviews the stack"
 assert partition.service_names("eu-west-1", ["secretsmanager"])
+assert types.TYPES["AWS::EC2::NetworkAcl"].fixed == {"VpcId"}
 print("all examples work")
 """
 
@@ -58,10 +60,11 @@ def apply(diff: str, folder: Path) -> None:
 
 
 def test_the_examples_work_as_written(tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "sm_proxy", tmp_path / "sm_proxy")
+    for package in ("sm_proxy", "sm_proxy_lab"):
+        shutil.copytree(ROOT / package, tmp_path / package)
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```(python|diff)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 16
+    assert len(blocks) == 18
     for language, body in blocks:
         if language == "diff":
             apply(body, tmp_path)
