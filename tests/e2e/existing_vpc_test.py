@@ -15,8 +15,8 @@ from tests.lab.conftest import needs_root
 
 pytestmark = [pytest.mark.e2e, needs_root]
 
-_VPC = "describe(os.environ['SM_PROXY_LAB_JOB'])['VpcConfig']['Subnets'][:1]"
-_IT = f"client('ec2').describe_subnets(SubnetIds={_VPC})['Subnets'][0]['VpcId']"
+_SUBNETS = "describe(os.environ['SM_PROXY_LAB_JOB'])['VpcConfig']['Subnets'][:1]"
+_VPC = f"client('ec2').describe_subnets(SubnetIds={_SUBNETS})['Subnets'][0]['VpcId']"
 
 _CLOSE = """
 client('ec2').revoke_security_group_ingress(
@@ -29,7 +29,7 @@ answer = client('ec2').describe_subnets(SubnetIds=[{subnet!r}])['Subnets'][0]['C
 
 
 def test_the_command_of_a_hint_opens_an_endpoint_for_a_new_bastion(lab: Lab) -> None:
-    vpc: str = lab.python(f"answer = {_IT}")
+    vpc: str = lab.python(f"answer = {_VPC}")
 
     def template() -> subprocess.CompletedProcess[bytes]:
         return lab.warm("infra", "template", "--vpc", vpc)

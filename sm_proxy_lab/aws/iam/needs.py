@@ -7,8 +7,8 @@ Authorization Reference, the tables "Actions, resources, and condition keys" of 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
 
 from sm_proxy_lab.aws import resources
 from sm_proxy_lab.aws.http.call import ACCOUNT
@@ -59,8 +59,8 @@ def of(call: Call) -> Iterator[Need]:
 
 
 def _pass_role(role: str, service: str) -> Need:
-    suffix = "amazonaws.com"
-    return Need("iam:PassRole", role, {"iam:passedtoservice": (f"{service}.{suffix}",)})
+    """The permission to give a role to a service, whose name is the same in each partition."""
+    return Need("iam:PassRole", role, {"iam:passedtoservice": (f"{service}.amazonaws.com",)})
 
 
 def _start_session(call: Call) -> Iterator[Need]:
@@ -101,16 +101,10 @@ def _of_each(member: str) -> Callable[[Call], Iterator[Need]]:
 
     def rule(call: Call) -> Iterator[Need]:
         for name in call.params.get(member) or [None]:
-            one: Any = _with(call, {member: [name]} if name else {})
+            one = replace(call, params={member: [name]} if name else {})
             yield Need(call.action, resources.of(one))
 
     return rule
-
-
-def _with(call: Call, params: dict[str, Any]) -> Call:
-    from dataclasses import replace  # noqa: PLC0415
-
-    return replace(call, params=params)
 
 
 def _create_repository(call: Call) -> Iterator[Need]:

@@ -20,7 +20,6 @@ class Project(ResourceType):
             *("Tags", "TimeoutInMinutes", "VpcConfig"),
         }
     )
-
     fixed = frozenset({"Name"})
     required = frozenset({"Artifacts", "Environment", "ServiceRole", "Source"})
 

@@ -1,10 +1,10 @@
-"""Tags of EC2's resources."""
+"""Tags of EC2's resources, and the types of which nothing else changes in place."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sm_proxy_lab.aws.cloudformation.resource_type import Context, Made, Properties
+from sm_proxy_lab.aws.cloudformation.resource_type import Context, Made, Properties, ResourceType
 
 
 def specification(context: Context, kind: str, properties: Properties) -> list[dict[str, Any]]:
@@ -24,3 +24,14 @@ def update(context: Context, made: Made, old: Properties, new: Properties) -> No
         ec2.delete_tags(Resources=[made.id], Tags=gone)
     if after:
         ec2.create_tags(Resources=[made.id], Tags=after)
+
+
+class OnlyTagsChange(ResourceType):
+    """A type of which only tags change in place."""
+
+    in_place = frozenset({"Tags"})
+
+    def update(self, context: Context, made: Made, old: Properties, new: Properties) -> Made:
+        """Change tags."""
+        update(context, made, old, new)
+        return made

@@ -9,10 +9,8 @@ from sm_proxy_lab.aws.cloudformation.resource_type import Context, Made, Propert
 from sm_proxy_lab.aws.cloudformation.types import ec2_tags
 
 
-class InternetGateway(ResourceType):
+class InternetGateway(ec2_tags.OnlyTagsChange):
     """AWS::EC2::InternetGateway."""
-
-    in_place = frozenset({"Tags"})
 
     def create(self, context: Context, properties: Properties) -> Made:
         """Make it."""
@@ -24,11 +22,6 @@ class InternetGateway(ResourceType):
         context.begun(found)
         ec2.describe_internet_gateways(InternetGatewayIds=[name])
         return found
-
-    def update(self, context: Context, made: Made, old: Properties, new: Properties) -> Made:
-        """Change tags."""
-        ec2_tags.update(context, made, old, new)
-        return made
 
     def delete(self, context: Context, made: Made, _properties: Properties) -> None:
         """Delete it."""
@@ -67,7 +60,6 @@ class Eip(ResourceType):
     """AWS::EC2::EIP."""
 
     in_place = frozenset({"Tags"})
-
     fixed = frozenset({"Domain"})
 
     def create(self, context: Context, properties: Properties) -> Made:
@@ -97,10 +89,8 @@ class Eip(ResourceType):
         return {}
 
 
-class NatGateway(ResourceType):
+class NatGateway(ec2_tags.OnlyTagsChange):
     """AWS::EC2::NatGateway."""
-
-    in_place = frozenset({"Tags"})
 
     fixed = frozenset({"AllocationId", "ConnectivityType", "SubnetId"})
     required = frozenset({"SubnetId"})
@@ -119,11 +109,6 @@ class NatGateway(ResourceType):
         context.begun(found)
         ec2.describe_nat_gateways(NatGatewayIds=[found.id])
         return found
-
-    def update(self, context: Context, made: Made, old: Properties, new: Properties) -> Made:
-        """Change tags."""
-        ec2_tags.update(context, made, old, new)
-        return made
 
     def delete(self, context: Context, made: Made, _properties: Properties) -> None:
         """Delete it."""
@@ -144,7 +129,6 @@ class VpcEndpoint(ResourceType):
     """AWS::EC2::VPCEndpoint, of either type."""
 
     in_place = frozenset({"Tags", "PolicyDocument", "PrivateDnsEnabled", *_LISTS})
-
     fixed = frozenset({"ServiceName", "VpcEndpointType", "VpcId"})
     required = frozenset({"ServiceName", "VpcId"})
 

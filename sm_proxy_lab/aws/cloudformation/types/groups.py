@@ -17,7 +17,6 @@ class SecurityGroup(ResourceType):
     """AWS::EC2::SecurityGroup."""
 
     in_place = frozenset({"Tags", *_DIRECTIONS.values()})
-
     fixed = frozenset({"GroupDescription", "GroupName", "VpcId"})
     required = frozenset({"GroupDescription"})
 

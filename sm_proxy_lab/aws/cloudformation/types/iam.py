@@ -19,7 +19,6 @@ class Role(ResourceType):
             *("MaxSessionDuration", "Policies"),
         }
     )
-
     fixed = frozenset({"Path", "PermissionsBoundary", "RoleName"})
     required = frozenset({"AssumeRolePolicyDocument"})
 
@@ -112,7 +111,6 @@ class InstanceProfile(ResourceType):
     """AWS::IAM::InstanceProfile."""
 
     in_place = frozenset({"Roles"})
-
     fixed = frozenset({"InstanceProfileName", "Path"})
     required = frozenset({"Roles"})
 
@@ -158,7 +156,6 @@ class ManagedPolicy(ResourceType):
     """AWS::IAM::ManagedPolicy."""
 
     in_place = frozenset({"PolicyDocument", "Roles"})
-
     fixed = frozenset({"Description", "ManagedPolicyName", "Path"})
     required = frozenset({"PolicyDocument"})
 

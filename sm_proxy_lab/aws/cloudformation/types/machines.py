@@ -22,7 +22,6 @@ class LaunchTemplate(ResourceType):
     """AWS::EC2::LaunchTemplate. A change makes a new version of it."""
 
     in_place = frozenset({"LaunchTemplateData"})
-
     fixed = frozenset({"LaunchTemplateName", "TagSpecifications"})
     required = frozenset({"LaunchTemplateData"})
 
@@ -69,7 +68,6 @@ class AutoScalingGroup(ResourceType):
             *("Tags", "TerminationPolicies", "VPCZoneIdentifier"),
         }
     )
-
     fixed = frozenset({"AutoScalingGroupName"})
     required = frozenset({"MaxSize", "MinSize"})
 

@@ -14,7 +14,6 @@ class Vpc(ResourceType):
     """AWS::EC2::VPC."""
 
     in_place = frozenset({"Tags", *_SWITCHES})
-
     fixed = frozenset({"CidrBlock"})
     required = frozenset({"CidrBlock"})
 
@@ -67,7 +66,6 @@ class Subnet(ResourceType):
     """AWS::EC2::Subnet."""
 
     in_place = frozenset({"Tags", "MapPublicIpOnLaunch"})
-
     fixed = frozenset({"AvailabilityZone", "CidrBlock", "VpcId"})
     required = frozenset({"CidrBlock", "VpcId"})
 
@@ -111,10 +109,8 @@ def _map_public(ec2: Any, subnet: str, properties: Properties) -> None:
         ec2.modify_subnet_attribute(SubnetId=subnet, MapPublicIpOnLaunch={"Value": value})
 
 
-class RouteTable(ResourceType):
+class RouteTable(ec2_tags.OnlyTagsChange):
     """AWS::EC2::RouteTable."""
-
-    in_place = frozenset({"Tags"})
 
     fixed = frozenset({"VpcId"})
     required = frozenset({"VpcId"})
@@ -130,11 +126,6 @@ class RouteTable(ResourceType):
         ec2.describe_route_tables(RouteTableIds=[name])
         return found
 
-    def update(self, context: Context, made: Made, old: Properties, new: Properties) -> Made:
-        """Change tags."""
-        ec2_tags.update(context, made, old, new)
-        return made
-
     def delete(self, context: Context, made: Made, _properties: Properties) -> None:
         """Delete it."""
         context.client("ec2").delete_route_table(RouteTableId=made.id)
@@ -149,7 +140,6 @@ class Route(ResourceType):
     """AWS::EC2::Route."""
 
     in_place = frozenset({"GatewayId", "NatGatewayId", "NetworkInterfaceId", "InstanceId"})
-
     fixed = frozenset({"DestinationCidrBlock", "RouteTableId"})
     required = frozenset({"DestinationCidrBlock", "RouteTableId"})
 
@@ -193,7 +183,6 @@ class RouteTableAssociation(ResourceType):
     """
 
     in_place = frozenset({"RouteTableId"})
-
     fixed = frozenset({"SubnetId"})
     required = frozenset({"RouteTableId", "SubnetId"})
 

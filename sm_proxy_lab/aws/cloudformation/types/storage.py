@@ -18,7 +18,6 @@ class Bucket(ResourceType):
             *("PublicAccessBlockConfiguration", "VersioningConfiguration"),
         }
     )
-
     fixed = frozenset({"BucketName"})
 
     def create(self, context: Context, properties: Properties) -> Made:
@@ -115,7 +114,6 @@ class BucketPolicy(ResourceType):
     """AWS::S3::BucketPolicy."""
 
     in_place = frozenset({"PolicyDocument"})
-
     fixed = frozenset({"Bucket"})
     required = frozenset({"Bucket", "PolicyDocument"})
 
@@ -148,7 +146,6 @@ class LogGroup(ResourceType):
     """AWS::Logs::LogGroup."""
 
     in_place = frozenset({"RetentionInDays"})
-
     fixed = frozenset({"LogGroupName"})
 
     def create(self, context: Context, properties: Properties) -> Made:
