@@ -26,7 +26,7 @@ from sm_proxy.local import container_files
 from sm_proxy_lab import account
 from sm_proxy_lab.aws.control_client import ControlClient
 from sm_proxy_lab.machines import role_credentials
-from tests.lab.aws.harness import FakeGateway, start
+from tests.lab.aws.harness import running
 from tests.soak import cases
 from tests.waits import await_true, listens
 
@@ -98,16 +98,8 @@ class Store:
 
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("aws")
-    with FakeGateway(folder / "gateway.sock") as gateway:
-        threading.Thread(target=gateway.serve_forever, args=(0.05,), daemon=True).start()
-        process, where, _ = start(folder)
-        yield where
-        process.terminate()
-        process.wait(60)
-        assert process.stdout is not None
-        process.stdout.close()
-        gateway.shutdown()
+    with running(tmp_path_factory.mktemp("aws")) as lab:
+        yield lab.endpoint
 
 
 @pytest.fixture(scope="module")

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import threading
 import uuid
-from queue import Queue
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sm_proxy_lab.aws.control_client import ControlClient
-from tests.lab.aws.harness import REGION, FakeGateway, Lab, job_request, start
+from tests.lab.aws.harness import REGION, Lab, job_request, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,34 +16,8 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def lab_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """The AWS endpoint of the whole session."""
-    folder = tmp_path_factory.mktemp("aws")
-    with FakeGateway(folder / "gateway.sock") as gateway:
-        threading.Thread(target=gateway.serve_forever, args=(0.05,), daemon=True).start()
-        process, endpoint, ready = start(folder)
-        events: Queue[dict[str, Any]] = Queue()
-
-        def read() -> None:
-            assert process.stdout is not None
-            for line in process.stdout:
-                events.put(json.loads(line))
-
-        reader = threading.Thread(target=read, daemon=True)
-        reader.start()
-        yield Lab(
-            endpoint=endpoint,
-            control=ControlClient(endpoint),
-            gateway=gateway,
-            calls_file=folder / "calls",
-            events=events,
-            pid=process.pid,
-            ready_seconds=ready["seconds"],
-        )
-        process.terminate()
-        process.wait(60)
-        reader.join(60)
-        assert process.stdout is not None
-        process.stdout.close()
-        gateway.shutdown()
+    with running(tmp_path_factory.mktemp("aws")) as found:
+        yield found
 
 
 @pytest.fixture

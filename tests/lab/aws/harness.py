@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
 import socketserver
 import subprocess
 import sys
+import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Queue
@@ -158,6 +160,38 @@ def start(
     ready = json.loads(process.stdout.readline())
     assert ready["event"] == "ready"
     return process, f"http://127.0.0.1:{port}", ready
+
+
+@contextlib.contextmanager
+def running(folder: Path, *words: str, gateway: type[FakeGateway] = FakeGateway) -> Iterator[Lab]:
+    """An AWS endpoint with a fake gateway; it ends with the body."""
+    with gateway(folder / "gateway.sock") as behind:
+        threading.Thread(target=behind.serve_forever, args=(0.05,), daemon=True).start()
+        process, endpoint, ready = start(folder, *words)
+        events: Queue[dict[str, Any]] = Queue()
+
+        def read() -> None:
+            assert process.stdout is not None
+            for line in process.stdout:
+                events.put(json.loads(line))
+
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
+        yield Lab(
+            endpoint=endpoint,
+            control=ControlClient(endpoint),
+            gateway=behind,
+            calls_file=folder / "calls",
+            events=events,
+            pid=process.pid,
+            ready_seconds=ready["seconds"],
+        )
+        process.terminate()
+        process.wait(60)
+        reader.join(60)
+        assert process.stdout is not None
+        process.stdout.close()
+        behind.shutdown()
 
 
 def job_request(name: str) -> dict[str, Any]:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import botocore.session
 import pytest
 
-from tests.lab.aws.harness import REGION, FakeGateway, start
+from tests.lab.aws.harness import REGION, running
 from tests.waits import await_true
 
 _ALL = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
@@ -103,19 +100,8 @@ class Account:
 
 @pytest.fixture(scope="module")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    folder = tmp_path_factory.mktemp("aws")
-    with FakeGateway(folder / "gateway.sock") as gateway:
-        threading.Thread(target=gateway.serve_forever, args=(0.05,), daemon=True).start()
-        process, endpoint, _ = start(folder, "--empty")
-        session = botocore.session.Session()
-        session.set_credentials("AKIALABLABLABLABLAB1", "secret")
-        make = functools.partial(session.create_client, region_name=REGION, endpoint_url=endpoint)
-        yield Account(make("ec2"), make("ssm"), make("iam"))
-        process.terminate()
-        process.wait(60)
-        assert process.stdout is not None
-        process.stdout.close()
-        gateway.shutdown()
+    with running(tmp_path_factory.mktemp("aws"), "--empty") as lab:
+        yield Account(*(lab.client(service) for service in ("ec2", "ssm", "iam")))
 
 
 def test_an_agent_is_known_once_it_has_started_and_found_a_way_out(account: Account) -> None:
