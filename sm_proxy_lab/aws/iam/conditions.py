@@ -12,31 +12,34 @@ from typing import Any, Final
 
 from sm_proxy_lab.aws.iam.patterns import Values, expand, matches
 
-Test = Callable[[str, str, Values], bool]
-"""Whether a value of the context fits a value of the policy."""
+Test = Callable[[str, str, "Values | None"], bool]
+"""Whether a value of the context fits a value of the policy, given the values of variables."""
 _ALL: Final = "ForAllValues:"
 _ANY: Final = "ForAnyValue:"
 _IF_EXISTS: Final = "IfExists"
 
 
-def hold(block: dict[str, dict[str, Any]], context: Values) -> bool:
+def hold(block: dict[str, dict[str, Any]], context: Values, *, variables: bool = True) -> bool:
     """Whether all conditions of a statement hold.
 
     Args:
         block: the statement's `Condition`.
         context: the request's context.
+        variables: whether the version of the document has policy variables.
 
     Raises:
         ValueError: an operator that the lab does not have.
     """
     return all(
-        _holds(name, _texts(wanted), key.lower(), context)
+        _holds(name, _texts(wanted), key.lower(), context, context if variables else None)
         for name, test in block.items()
         for key, wanted in test.items()
     )
 
 
-def _holds(name: str, wanted: list[str], key: str, context: Values) -> bool:
+def _holds(
+    name: str, wanted: list[str], key: str, context: Values, variables: Values | None
+) -> bool:
     quantifier = next((word for word in (_ALL, _ANY) if name.startswith(word)), "")
     plain = name.removeprefix(quantifier)
     optional = plain.endswith(_IF_EXISTS)
@@ -49,7 +52,7 @@ def _holds(name: str, wanted: list[str], key: str, context: Values) -> bool:
     negated = "Not" in plain
     if not values:
         return optional or quantifier == _ALL or (negated and quantifier != _ANY)
-    fits = [any(_TESTS[plain](value, one, context) for one in wanted) for value in values]
+    fits = [any(_TESTS[plain](value, one, variables) for one in wanted) for value in values]
     results = [fit is not negated for fit in fits]
     # Without a quantifier, a negated operator fails as soon as one value fits.
     return all(results) if quantifier == _ALL or (negated and not quantifier) else any(results)
@@ -60,20 +63,20 @@ def _texts(wanted: Any) -> list[str]:
     return [str(one).lower() if isinstance(one, bool) else str(one) for one in given]
 
 
-def _equal(value: str, wanted: str, context: Values) -> bool:
+def _equal(value: str, wanted: str, context: Values | None) -> bool:
     return value == expand(wanted, context)
 
 
-def _equal_ignoring_case(value: str, wanted: str, context: Values) -> bool:
+def _equal_ignoring_case(value: str, wanted: str, context: Values | None) -> bool:
     text = expand(wanted, context)
     return text is not None and value.lower() == text.lower()
 
 
-def _like(value: str, wanted: str, context: Values) -> bool:
+def _like(value: str, wanted: str, context: Values | None) -> bool:
     return matches(wanted, value, context)
 
 
-def _arn_like(value: str, wanted: str, context: Values) -> bool:
+def _arn_like(value: str, wanted: str, context: Values | None) -> bool:
     """Each of the six parts of the ARN has to fit: a `*` does not go over a colon."""
     text = wanted.split(":", 5)
     parts = value.split(":", 5)
@@ -82,12 +85,12 @@ def _arn_like(value: str, wanted: str, context: Values) -> bool:
     )
 
 
-def _boolean(value: str, wanted: str, _context: Values) -> bool:
+def _boolean(value: str, wanted: str, _context: Values | None) -> bool:
     return value.lower() == wanted.lower()
 
 
 def _numeric(compare: Callable[[float, float], bool]) -> Test:
-    def test(value: str, wanted: str, _context: Values) -> bool:
+    def test(value: str, wanted: str, _context: Values | None) -> bool:
         return compare(float(value), float(wanted))
 
     return test

@@ -53,7 +53,7 @@ def resources(call: Call) -> Iterator[str]:
     if call.operation.startswith("Describe"):
         yield "*"
         return
-    found = list(_named(call))
+    found = [*_named(call), *_of_launch(call)]
     if call.operation in _MADE:
         yield call.arn("ec2", f"{_MADE[call.operation]}/*")
     elif not found:
@@ -84,6 +84,21 @@ def roles(call: Call) -> Iterator[str]:
     for profile in profiles:
         if named & {profile.name, profile.arn}:
             yield from (role.arn for role in profile.roles)
+
+
+def _of_launch(call: Call) -> Iterator[str]:
+    """What RunInstances needs beside the instance and what has an id in the request.
+
+    Source: Service Authorization Reference, Amazon EC2, RunInstances. An image has no account.
+    """
+    if call.operation != "RunInstances":
+        return
+    if image := call.params.get("ImageId"):
+        yield f"arn:{call.partition}:ec2:{call.region}::image/{image}"
+    yield call.arn("ec2", "network-interface/*")
+    yield call.arn("ec2", "volume/*")
+    if key := call.params.get("KeyName"):
+        yield call.arn("ec2", f"key-pair/{key}")
 
 
 def _named(call: Call) -> Iterator[str]:

@@ -29,8 +29,13 @@ def matches(pattern: str, value: str, context: Values | None = None) -> bool:
     return _compiled(pattern).fullmatch(value) is not None
 
 
-def expand(text: str, context: Values) -> str | None:
-    """A text with the values of its policy variables; None if one has no value."""
+def expand(text: str, context: Values | None) -> str | None:
+    """A text with the values of its policy variables; None if one has no value.
+
+    Without a context, `${...}` is plain text.
+    """
+    if context is None:
+        return text
     parts = [_value(part, context) if part.startswith("${") else part for part in _split(text)]
     return None if None in parts else "".join(part or "" for part in parts)
 

@@ -53,12 +53,15 @@ def decide(
     effects: dict[str, list[str]] = {"Allow": [], "Deny": []}
     missing: set[str] = set()
     for name, document in documents.items():
-        variables = context if document.get("Version") == VARIABLES_SINCE else None
+        has_variables = document.get("Version") == VARIABLES_SINCE
+        variables = context if has_variables else None
         for statement in statements(document):
             if not _fits(statement, action, resource, variables):
                 continue
             block = statement.get("Condition", {})
-            if not block or (context is not None and conditions.hold(block, context)):
+            if not block or (
+                context is not None and conditions.hold(block, context, variables=has_variables)
+            ):
                 effects[statement["Effect"]].append(name)
             elif context is None:
                 missing |= {key for test in block.values() for key in test}
@@ -89,12 +92,13 @@ def trusts(
         ALLOWED, EXPLICIT_DENY or IMPLICIT_DENY.
     """
     outcome = IMPLICIT_DENY
+    has_variables = document.get("Version") == VARIABLES_SINCE
     for statement in statements(document):
         if not is_about(statement.get("Principal", {}), kind, names):
             continue
         if not _among(statement, "Action", action.lower()):
             continue
-        if not conditions.hold(statement.get("Condition", {}), context):
+        if not conditions.hold(statement.get("Condition", {}), context, variables=has_variables):
             continue
         if statement["Effect"] == "Deny":
             return EXPLICIT_DENY

@@ -153,3 +153,13 @@ def test_buckets_and_objects_are_different_resources(lab: Lab) -> None:
 def test_a_denied_call_of_the_administrator_is_not_noted(lab: Lab) -> None:
     lab.client("ec2").describe_vpcs()
     assert "needed" not in lab.calls()[-1]
+
+
+@pytest.mark.parametrize("missing", ["instance", "network-interface", "volume", "image"])
+def test_a_launch_needs_all_that_it_makes_and_its_image(lab: Lab, missing: str) -> None:
+    launch = {"ImageId": "ami-12345678", "MinCount": 1, "MaxCount": 1}
+    rest = {"instance", "network-interface", "volume", "image"} - {missing}
+    role = make_role(lab, *(allow("ec2:RunInstances", f"arn:aws:ec2:*:*:{it}/*") for it in rest))
+    run = client(lab, "ec2", session(lab, role)).run_instances
+    _, words, _ = refusal(run, **launch)
+    assert f":{missing}/" in words

@@ -99,6 +99,17 @@ def test_a_policy_variable_in_a_resource_is_plain_text(
     assert decided.outcome == outcome
 
 
+@pytest.mark.parametrize(
+    ("version", "outcome"), [("2012-10-17", "allowed"), ("2008-10-17", "implicitDeny")]
+)
+def test_conditions_have_variables_as_their_document_has(version: str, outcome: str) -> None:
+    owner = {"StringEquals": {"aws:ResourceTag/owner": "${aws:username}"}}
+    allow = {"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": owner}
+    context = {"aws:username": ("ann",), "aws:resourcetag/owner": ("ann",)}
+    documents = {"p": {"Version": version, "Statement": allow}}
+    assert policies.decide(documents, "ec2:RunInstances", "*", context).outcome == outcome
+
+
 def test_with_a_context_a_condition_decides() -> None:
     for team, outcome in (("a", "allowed"), ("b", "implicitDeny")):
         context = {"aws:resourcetag/team": (team,)}
