@@ -12,6 +12,7 @@ from tests.lab.aws.cloudformation.helpers import Stack, account, body, log_group
 from tests.lab.aws.harness import Lab, refusal
 
 SIZE = {"Type": "String", "Default": "30"}
+AMI = "resolve:ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64"
 
 
 def template(*names: str) -> dict[str, Any]:
@@ -181,7 +182,7 @@ def test_the_tags_of_a_group_change_in_place(lab: Lab, stack: Stack) -> None:
             },
             "Template": {
                 "Type": "AWS::EC2::LaunchTemplate",
-                "Properties": {"LaunchTemplateData": {"ImageId": "ami-1"}},
+                "Properties": {"LaunchTemplateData": {"ImageId": AMI, "InstanceType": "t4g.nano"}},
             },
             "Group": {
                 "Type": "AWS::AutoScaling::AutoScalingGroup",
