@@ -10,6 +10,7 @@ import argparse
 import importlib
 from typing import Any, Final
 
+from sm_proxy.errors import SmProxyError
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
 
@@ -54,8 +55,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, settings: Settings) -> Result | int:
-    """Run the action."""
-    result: Result | int = _module(args.action).run(args, settings)
+    """Run the action.
+
+    Raises:
+        SmProxyError: as the action; `access-denied` also names the policy to ask for.
+    """
+    try:
+        result: Result | int = _module(args.action).run(args, settings)
+    except SmProxyError as error:
+        if error.code == "access-denied":
+            error.hint = f"{error.hint} `sm-proxy infra policy admin` prints all that it needs."
+        raise
     return result
 
 

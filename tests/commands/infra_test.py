@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import subprocess
 import sys
@@ -9,7 +10,10 @@ import sys
 import pytest
 
 from sm_proxy import cli
+from sm_proxy.commands import infra
 from sm_proxy.commands.infra import ACTIONS
+from sm_proxy.errors import SmProxyError
+from sm_proxy.settings import Settings
 
 LOADED = """
 import sys
@@ -56,3 +60,13 @@ def test_no_action_is_a_usage_error(
         cli.main(["infra", *words])
     assert ended.value.code == 2
     assert "sm-proxy: usage: " in capsys.readouterr().err
+
+
+def test_a_denied_action_names_the_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: object) -> None:
+        raise SmProxyError("access-denied", "cloudformation:DescribeStacks is denied", "Allow it.")
+
+    monkeypatch.setattr("sm_proxy.commands.infra_status.run", denied)
+    with pytest.raises(SmProxyError) as caught:
+        infra.run(argparse.Namespace(action="status"), Settings())
+    assert caught.value.hint == "Allow it. `sm-proxy infra policy admin` prints all that it needs."
