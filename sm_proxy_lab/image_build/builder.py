@@ -89,7 +89,8 @@ class Builder:
                 if not words[0] or not (len(words) == 1 or is_named):
                     message = f"base name ({each.text}) should not be blank"
                     raise DockerError(message, each.line)
-                name = words[2].lower() if is_named else ""
+                names = [section.name for section in sections]
+                name = dockerfile.stage_name(words[2], names, each.line) if is_named else ""
                 sections.append(_Section(each, words[0], name, []))
             elif sections:
                 sections[-1].instructions.append(each)
@@ -124,6 +125,8 @@ class Builder:
             self._before,
             self.progress,
             self._folder / "stand-ins",
+            # What the stage below has declared counts here, too ("Scope" in the reference).
+            arguments=dict(self._stage(below).arguments) if below >= 0 else {},
             shell=tuple(image.config.get("Shell") or ("/bin/sh", "-c")),
         )
         count = len(section.instructions)

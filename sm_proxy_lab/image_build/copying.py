@@ -133,6 +133,9 @@ class Copying:
         """Make a folder and those above it; new ones belong to the owner of the copy."""
         if folder.is_dir():
             return
+        if os.path.lexists(folder):
+            where = os.path.relpath(folder, self.root)
+            raise DockerError(f"cannot copy to non-directory: /{where}")
         self._make(folder.parent)
         folder.mkdir()
         folder.chmod(0o755)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -22,6 +22,16 @@ KEYWORDS: Final = frozenset(
 )
 _DIRECTIVE = re.compile(r"#\s*([A-Za-z][\w-]*)\s*=\s*(.+?)\s*")
 _HEREDOC = re.compile(r"<<(-?)\s*([\"']?)([A-Za-z_]\w*)\2(?!<)")
+_BLANK = re.compile(r"[ \t\v\f\r]+")
+_STAGE = re.compile(r"[a-z][a-z0-9_.-]*")
+_FLAGS = {
+    "ADD": {"chown", "chmod", "link"},
+    "COPY": {"chown", "chmod", "from", "link"},
+    "FROM": {"platform"},
+    "HEALTHCHECK": {"interval", "timeout", "start-period", "start-interval", "retries"},
+    "RUN": {"mount", "network", "security"},
+}
+"""Instruction -> its flags, those that the lab has."""
 _FLAG = re.compile(r"--([a-z-]+)(?:=(\S+))?(?:\s+|$)")
 
 
@@ -84,6 +94,10 @@ def _escape(lines: list[str]) -> str:
         if directive is None:
             break
         if directive[1].lower() == "escape":
+            if directive[2] not in {"\\", "`"}:
+                raise DockerError(
+                    f"dockerfile parse error: invalid ESCAPE {directive[2]!r}. Must be ` or \\"
+                )
             return directive[2]
     return "\\"
 
@@ -100,7 +114,7 @@ def _instructions(lines: list[str], escape: str) -> Iterator[Instruction]:
             if more is None:
                 break
             logical += more[1].rstrip()
-        keyword, _, text = logical.strip().partition(" ")
+        keyword, _, text = _BLANK.sub(" ", logical.strip(), count=1).partition(" ")
         heredocs: tuple[Heredoc, ...] = ()
         if keyword.upper() in {"RUN", "COPY", "ADD"}:
             heredocs = tuple(_heredocs(text, rest, number))
@@ -132,6 +146,9 @@ def _instruction(line: int, keyword: str, text: str, heredocs: tuple[Heredoc, ..
         raise DockerError(message, line)
     flags: dict[str, str] = {}
     while name not in {"ENV", "LABEL"} and (flag := _FLAG.match(text)):
+        if flag[1] not in _FLAGS.get(name, set()):
+            message = f"dockerfile parse error on line {line}: unknown flag: --{flag[1]}"
+            raise DockerError(message, line)
         flags[flag[1]] = flag[2] or ""
         text = text[flag.end() :]
     if not text:
@@ -153,6 +170,24 @@ def _json(text: str) -> tuple[str, ...] | None:
     return None
 
 
+def stage_name(text: str, taken: Collection[str], line: int) -> str:
+    """The name of a stage; case does not count.
+
+    Raises:
+        DockerError: it is none, or another stage has it.
+    """
+    name = text.lower()
+    if not _STAGE.fullmatch(name):
+        message = (
+            f"invalid name for build stage: {text!r}, name can't start with a number or contain "
+            "symbols"
+        )
+        raise DockerError(message, line)
+    if name in taken:
+        raise DockerError(f"duplicate name {name}", line)
+    return name
+
+
 def pairs(instruction: Instruction) -> list[tuple[str, str]]:
     """The names and values of ENV, LABEL or ARG, with their quotes.
 
@@ -163,6 +198,11 @@ def pairs(instruction: Instruction) -> list[tuple[str, str]]:
     words = split(text, instruction.line)
     if instruction.keyword == "ENV" and "=" not in words[0]:  # the old form: `ENV NAME the value`
         name, _, value = text.partition(" ")
+        if not value.strip():
+            message = (
+                f"dockerfile parse error on line {instruction.line}: ENV must have two arguments"
+            )
+            raise DockerError(message, instruction.line)
         return [(name, value.strip())]
     return [(name, value) for name, _, value in (word.partition("=") for word in words)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,13 @@ from sm_proxy_lab.image_build.tree import Tree
 from sm_proxy_lab.image_build.variables import expand
 
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_PORT: Final = re.compile(r"\d+(-\d+)?(/(tcp|udp|sctp))?", re.IGNORECASE)
+_PLATFORM: Final = {
+    f"{side}{part}": value
+    for side in ("BUILD", "TARGET")
+    for part, value in (("PLATFORM", "linux/amd64"), ("OS", "linux"), ("ARCH", "amd64"))
+}
+"""ARGs that BuildKit sets: see "Automatic platform ARGs" in the reference."""
 _SHELL: Final = ("/bin/sh", "-c")
 
 
@@ -101,11 +109,16 @@ class Stage:
 
     def arg(self, instruction: Instruction) -> None:
         """ARG: variables of the build."""
-        for name, default in dockerfile.pairs(instruction):
+        for word in dockerfile.split(instruction.text, instruction.line):
+            name, has_default, default = word.partition("=")
             value = self.given.get(name)
             if value is None:
-                value = self._expand(instruction, default) or self.before.get(name, "")
+                value = self._expand(instruction, default) if has_default else self._known(name)
             self.arguments[name] = value
+
+    def _known(self, name: str) -> str:
+        """The value of an ARG that has no default here."""
+        return self.before.get(name, _PLATFORM.get(name, ""))
 
     def label(self, instruction: Instruction) -> None:
         """LABEL."""
@@ -155,6 +168,8 @@ class Stage:
         """EXPOSE: noted, as docker does; nothing is opened."""
         ports = self.image.config.setdefault("ExposedPorts", {})
         for word in self._words(instruction):
+            if not _PORT.fullmatch(word):
+                raise DockerError(f"invalid containerPort: {word}", instruction.line)
             ports[word if "/" in word else f"{word}/tcp"] = {}
 
     def volume(self, instruction: Instruction) -> None:

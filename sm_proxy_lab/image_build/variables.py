@@ -68,6 +68,9 @@ def _modified(text: str, values: Mapping[str, str], line: int) -> str:
     if found is None:
         raise DockerError(f"failed to process ${{{text}}}: invalid substitution", line)
     name, modifier, rest = found[1], found[2] or "", found[3]
+    if rest and not modifier:
+        message = f"failed to process ${{{text}}}: unsupported modifier ({rest[0]}) in substitution"
+        raise DockerError(message, line)
     value = values.get(name)
     absent = value is None or (modifier.startswith(":") and value == "")
     if modifier.endswith("-"):

@@ -174,6 +174,13 @@ def test_the_same_files_give_the_same_image(store: LayerStore, context: Path) ->
         ("FROM 123456789012.dkr.ecr.us-east-1.amazonaws.com/x", 2, "no basic auth credentials"),
         ("FROM Upper", 0, "repository name must be lowercase"),
         ("COPY --from=0 /none /x", 2, '"/none": not found'),
+        ("COPY a.txt /x\nCOPY dir /x", 3, "cannot copy to non-directory: /x"),
+        ("COPY --nope=1 a.txt /x", 2, "unknown flag: --nope"),
+        ("FROM scratch AS a\nFROM scratch AS A", 3, "duplicate name a"),
+        ("FROM scratch AS 1a", 2, "invalid name for build stage: '1a'"),
+        ("ENV A", 2, "ENV must have two arguments"),
+        ("ENV A=${B#x}", 2, "unsupported modifier (#) in substitution"),
+        ("EXPOSE http", 2, "invalid containerPort: http"),
     ],
 )
 def test_an_instruction_that_fails_is_named(
@@ -183,6 +190,27 @@ def test_an_instruction_that_fails_is_named(
         build(store, context, f"FROM scratch\n{text}\n")
     assert caught.value.line == line
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("ARG X=own\nFROM scratch\nENV Y=[$X]", "[]"),
+        ("ARG X=global\nFROM scratch\nARG X\nENV Y=[$X]", "[global]"),
+        ("ARG X=global\nFROM scratch\nARG X=\nENV Y=[$X]", "[]"),
+        ("FROM scratch AS a\nARG X=below\nFROM a\nENV Y=[$X]", "[below]"),
+        ("FROM scratch AS a\nARG X=other\nFROM scratch\nENV Y=[$X]", "[]"),
+        ("FROM scratch\nARG TARGETARCH\nENV Y=[$TARGETARCH]", "[amd64]"),
+        ("FROM scratch\nENV Y=[$GIVEN]\nARG GIVEN", "[]"),
+        ("FROM scratch\nARG GIVEN=default\nENV Y=[$GIVEN]", "[given]"),
+        ("FROM scratch\nENV GIVEN=env\nARG GIVEN\nENV Y=[$GIVEN]", "[env]"),
+    ],
+)
+def test_an_arg_counts_where_docker_lets_it(
+    store: LayerStore, context: Path, text: str, value: str
+) -> None:
+    image = build(store, context, text, GIVEN="given")
+    assert image.config["Env"][-1] == f"Y={value}"
 
 
 def test_an_ignored_file_is_not_there(store: LayerStore, context: Path) -> None:

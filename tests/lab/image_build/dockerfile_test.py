@@ -52,6 +52,8 @@ def test_instructions_are_read_as_docker_reads_them() -> None:
         ("FROM a\nRNU x", 2, "dockerfile parse error on line 2: unknown instruction: RNU"),
         ("FROM a\nWORKDIR", 2, "line 2: WORKDIR requires at least one argument"),
         ("FROM a\nRUN <<EOF\nx", 2, "unterminated heredoc EOF"),
+        ("# escape=x\nFROM a", 0, "invalid ESCAPE 'x'"),
+        ("FROM a\nRNU\tx", 2, "line 2: unknown instruction: RNU"),
     ],
 )
 def test_a_wrong_line_is_named(text: str, line: int, words: str) -> None:
