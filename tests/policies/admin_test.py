@@ -71,12 +71,13 @@ def _running(place: Place) -> None:
 
 
 def _in_use(place: Place) -> None:
-    """The bucket has an object, and there is an image."""
+    """The bucket has an object, and the stack has a repository."""
     place.ensure_stack()
     s3 = client(place.lab, "s3", ADMINISTRATOR, ELSEWHERE)
     s3.put_object(Bucket=SCOPE.bucket, Key="build/x.zip", Body=b"x")
     name = place.next_name("image")
-    tags = [{"Key": "sm-proxy:role", "Value": "image"}]
+    named = {"sm-proxy:role": "image", "sm-proxy:stack": SCOPE.stack}
+    tags = [{"Key": key, "Value": value} for key, value in named.items()]
     place.client("ecr").create_repository(repositoryName=name, tags=tags)
 
 
