@@ -5,7 +5,7 @@ CloudFormation makes its calls with the caller's permissions, as on AWS.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +16,7 @@ from sm_proxy_lab.machines import role_credentials
 from tests.lab.aws.harness import job_request
 from tests.lab.aws.iam.identities import ADMINISTRATOR, client
 from tests.policies.place import ACCOUNT, ELSEWHERE, Outcome, Place
+from tests.policies.without import names, works_or_names
 from tests.soak import only_in_soak
 
 pytestmark = pytest.mark.xdist_group("policies")
@@ -88,7 +89,7 @@ class Step:
     words: tuple[str, ...]
     prepare: Callable[[Place], None]
 
-    def run(self, place: Place, without: str = "") -> Outcome:
+    def run(self, place: Place, without: Collection[str] = ()) -> Outcome:
         self.prepare(place)
         place.allow(STATEMENTS, without)
         return place.run(*_words(*self.words))
@@ -129,27 +130,55 @@ def test_no_action_of_an_administrator_is_spare(account: Place) -> None:
     assert [action for action in OURS if action not in needed] == sorted(UNUSED)
 
 
-def check_without(account: Place, step: Step, action: str) -> None:
-    less = step.run(account, without=action)
-    assert less.code != "bug", less.shown
-    if less.status != worked(account, step).status:
-        # What CloudFormation cannot do is said in the words of its events, with the policy's name.
-        assert action in less.shown or "infra policy admin" in less.shown, less.shown
+def check_without(account: Place, step: Step, actions: Iterable[str]) -> None:
+    works_or_names(set(actions), lambda without: step.run(account, without), worked(account, step))
 
 
-@pytest.mark.parametrize("step", STEPS[1:3], ids=lambda step: step.words[0])
-def test_without_an_action_status_and_pause_work_or_name_it(account: Place, step: Step) -> None:
-    """They are the cheapest; the soak has all commands."""
-    earlier = STEPS[1 : STEPS.index(step)]
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.words[0])
+def test_without_its_actions_a_step_works_or_names_them(account: Place, step: Step) -> None:
+    """Each action with the first step that needs it; the soak takes each from all, alone."""
+    earlier = STEPS[: STEPS.index(step)]
     tried = {action for other in earlier for action in worked(account, other).needed}
-    for action in OURS:
-        if action in worked(account, step).needed - tried:
-            check_without(account, step, action)
+    check_without(account, step, worked(account, step).needed - tried)
+
+
+def check_repair(account: Place, step: Step, action: str) -> None:
+    """The step names what CloudFormation lacks; once it is allowed, the same words do the work."""
+    less = step.run(account, [action])
+    assert less.code != "bug", less.shown
+    assert less.status == 0 or names(less, action), (action, less.shown)
+    account.allow(STATEMENTS)
+    again = account.run(*_words(*step.words))
+    assert again.status == 0 or again.code == "no-stack", (action, again.shown)
+
+
+@pytest.mark.parametrize(
+    ("step", "action"),
+    [
+        (STEPS[0], "ec2:CreateVpc"),
+        (STEPS[2], "autoscaling:UpdateAutoScalingGroup"),
+        (STEPS[4], "ec2:DeleteVpc"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.words[0],
+)
+def test_without_an_action_of_cloudformation_it_is_named_and_can_be_repaired(
+    account: Place, step: Step, action: str
+) -> None:
+    assert action in worked(account, step).through
+    check_repair(account, step, action)
 
 
 @only_in_soak
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.words[0])
 def test_without_any_action_infra_works_or_names_it(account: Place, step: Step) -> None:
-    """Not those of CloudFormation: a stack that it cannot roll back leaves resources behind."""
     for action in sorted(worked(account, step).needed):
-        check_without(account, step, action)
+        check_without(account, step, [action])
+
+
+@only_in_soak
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.words[0])
+def test_without_any_action_of_cloudformation_it_can_be_repaired(
+    account: Place, step: Step
+) -> None:
+    for action in sorted(worked(account, step).through):
+        check_repair(account, step, action)

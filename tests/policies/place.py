@@ -6,8 +6,9 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Final
 
@@ -121,14 +122,22 @@ class Place:
         assert made.status == 0, made.shown
         (self.folder / "config" / "config.toml").unlink()  # the jobs have a network of their own
 
-    def allow(self, statements: Iterable[policies.Statement], without: str = "") -> None:
-        """Give the role these statements as its only policy, without one action."""
-        rows = []
+    def allow(
+        self, statements: Iterable[policies.Statement], without: Collection[str] = ()
+    ) -> None:
+        """Give the role these statements as its only policy, without some actions.
+
+        An action that a pattern allows is denied.
+        """
+        rows: list[dict[str, Any]] = []
         for statement in statements:
             row = statement.as_json()
-            row["Action"] = [action for action in statement.actions if action != without]
+            row["Action"] = [action for action in statement.actions if action not in without]
             if row["Action"]:
                 rows.append(row)
+        patterns = [word for row in rows for word in row["Action"] if "*" in word]
+        if refused := [name for name in without if any(fnmatch(name, word) for word in patterns)]:
+            rows.append({"Effect": "Deny", "Action": refused, "Resource": "*"})
         document = json.dumps({"Version": "2012-10-17", "Statement": rows})
         name = self.role.rpartition("/")[2]
         self.lab.client("iam").put_role_policy(
