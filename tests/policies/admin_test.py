@@ -5,8 +5,9 @@ CloudFormation makes its calls with the caller's permissions, as on AWS.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -16,7 +17,7 @@ from sm_proxy_lab.machines import role_credentials
 from tests.lab.aws.harness import job_request
 from tests.lab.aws.iam.identities import ADMINISTRATOR, client
 from tests.policies.place import ACCOUNT, ELSEWHERE, Outcome, Place
-from tests.policies.without import names, works_or_names
+from tests.policies.without import works_or_names
 from tests.soak import only_in_soak
 
 pytestmark = pytest.mark.xdist_group("policies")
@@ -24,18 +25,22 @@ SCOPE: Final = policies.Scope("aws", ELSEWHERE, ACCOUNT)
 STATEMENTS: Final = policies.statements("admin", SCOPE)
 OURS: Final = sorted({action for row in STATEMENTS for action in row.actions} - policies.OWN.keys())
 """The actions of the calls that we make ourselves."""
+EXISTING: Final = "an existing VPC: tests/infra/existing_test.py"
+ENDPOINT: Final = "an endpoint in the network: tests/jobs/kinds/endpoint_test.py"
 UNUSED: Final = {
-    "autoscaling:DescribeScalingActivities": "a bastion that does not start",
-    "ec2:DescribeRouteTables": "an existing VPC",
-    "ec2:DescribeVpcAttribute": "an existing VPC",
-    "ec2:DescribeVpcEndpoints": "an existing VPC",
-    "s3:DeleteObjectVersion": "a bucket that keeps versions",
-    "sagemaker:DescribeEndpoint": "an endpoint in the network",
-    "sagemaker:DescribeEndpointConfig": "an endpoint in the network",
-    "sagemaker:DescribeModel": "an endpoint in the network",
-    "sagemaker:DescribeTransformJob": "a transform job in the network",
+    "autoscaling:DescribeScalingActivities": "a bastion that does not start:"
+    " tests/infra/bastion_test.py",
+    "ec2:DescribeRouteTables": EXISTING,
+    "ec2:DescribeVpcAttribute": EXISTING,
+    "ec2:DescribeVpcEndpoints": EXISTING,
+    "s3:DeleteObjectVersion": "a bucket that keeps versions: tests/infra/bucket_test.py",
+    "sagemaker:DescribeEndpoint": ENDPOINT,
+    "sagemaker:DescribeEndpointConfig": ENDPOINT,
+    "sagemaker:DescribeModel": ENDPOINT,
+    "sagemaker:DescribeTransformJob": "a transform job in the network:"
+    " tests/jobs/kinds/transform_test.py",
 }
-"""Actions of commands that are not run here, and when they call them."""
+"""Actions of commands that are not run here: when they call them, and which test does."""
 
 
 def _gone(place: Place) -> None:
@@ -90,7 +95,6 @@ class Step:
     prepare: Callable[[Place], None]
 
     def run(self, place: Place, without: Collection[str] = ()) -> Outcome:
-        self.prepare(place)
         place.allow(STATEMENTS, without)
         return place.run(*_words(*self.words))
 
@@ -106,12 +110,19 @@ STEPS: Final = (
     Step(("resume",), _there),
     Step(("delete", "--yes", "--images"), _in_use),
 )
+THROUGH: Final = {
+    "deploy": ["ec2:CreateVpc"],
+    "pause": ["autoscaling:UpdateAutoScalingGroup"],
+    "delete": ["ec2:DeleteVpc"],
+}
+"""For each step an action that CloudFormation needs: without it, the stack is left half done."""
 _worked: dict[Step, Outcome] = {}
 
 
 def worked(account: Place, step: Step) -> Outcome:
     """How a step ends with all that the policy allows."""
     if step not in _worked:
+        step.prepare(account)
         _worked[step] = step.run(account)
     return _worked[step]
 
@@ -128,57 +139,35 @@ def test_no_action_of_an_administrator_is_spare(account: Place) -> None:
     for step in STEPS:
         needed |= worked(account, step).needed
     assert [action for action in OURS if action not in needed] == sorted(UNUSED)
+    for why in UNUSED.values():
+        assert (Path(__file__).parents[2] / why.rpartition(": ")[2]).is_file()
 
 
-def check_without(account: Place, step: Step, actions: Iterable[str]) -> None:
-    works_or_names(set(actions), lambda without: step.run(account, without), worked(account, step))
+def check_without(account: Place, step: Step, actions: Collection[str]) -> None:
+    """A step works without the actions or names them; and works once those are allowed."""
+    whole = worked(account, step)
+    step.prepare(account)
+    if not works_or_names(actions, lambda without: step.run(account, without), whole):
+        done = step.run(account)
+        assert done.status == 0, done.shown
 
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.words[0])
 def test_without_its_actions_a_step_works_or_names_them(account: Place, step: Step) -> None:
-    """Each action with the first step that needs it; the soak takes each from all, alone."""
+    """Each action with the first step that needs it, and one that CloudFormation needs.
+
+    The soak takes each action from all steps, alone.
+    """
     earlier = STEPS[: STEPS.index(step)]
     tried = {action for other in earlier for action in worked(account, other).needed}
-    check_without(account, step, worked(account, step).needed - tried)
-
-
-def check_repair(account: Place, step: Step, action: str) -> None:
-    """The step names what CloudFormation lacks; once it is allowed, the same words do the work."""
-    less = step.run(account, [action])
-    assert less.code != "bug", less.shown
-    assert less.status == 0 or names(less, action), (action, less.shown)
-    account.allow(STATEMENTS)
-    again = account.run(*_words(*step.words))
-    assert again.status == 0 or again.code == "no-stack", (action, again.shown)
-
-
-@pytest.mark.parametrize(
-    ("step", "action"),
-    [
-        (STEPS[0], "ec2:CreateVpc"),
-        (STEPS[2], "autoscaling:UpdateAutoScalingGroup"),
-        (STEPS[4], "ec2:DeleteVpc"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else value.words[0],
-)
-def test_without_an_action_of_cloudformation_it_is_named_and_can_be_repaired(
-    account: Place, step: Step, action: str
-) -> None:
-    assert action in worked(account, step).through
-    check_repair(account, step, action)
+    own = worked(account, step)
+    through = set(THROUGH.get(step.words[0], ()))
+    assert through <= own.through
+    check_without(account, step, (own.needed - tried) | through)
 
 
 @only_in_soak
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.words[0])
 def test_without_any_action_infra_works_or_names_it(account: Place, step: Step) -> None:
-    for action in sorted(worked(account, step).needed):
+    for action in sorted(worked(account, step).needed | worked(account, step).through):
         check_without(account, step, [action])
-
-
-@only_in_soak
-@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.words[0])
-def test_without_any_action_of_cloudformation_it_can_be_repaired(
-    account: Place, step: Step
-) -> None:
-    for action in sorted(worked(account, step).through):
-        check_repair(account, step, action)
