@@ -18,7 +18,7 @@ from sm_proxy_lab.aws.faults import Faults
 from sm_proxy_lab.aws.http import query_signature
 from sm_proxy_lab.aws.http.errors import AwsError, Reply, json_reply, render
 from sm_proxy_lab.aws.http.request import read_json
-from sm_proxy_lab.aws.iam import resource_tags
+from sm_proxy_lab.aws.iam import resource_tags, sizes
 from sm_proxy_lab.aws.iam.authorization import Authorization
 from sm_proxy_lab.aws.iam.principals import Principals
 from sm_proxy_lab.aws.iam.roles import Roles
@@ -193,6 +193,7 @@ class AwsApp:
             self._authorization.check(call)
         if call.service == "iam":
             self.roles.prepare(call.partition)
+            sizes.check(call, self.roles)
         if call.service in self._operations and call.protocol == "json":
             validation.check(call)
         operation = self._operations.get(call.service, {}).get(call.operation)

@@ -164,6 +164,11 @@ class Roles:
                 found |= _documents(group)
         return found
 
+    def inline(self, partition: str, name: str) -> dict[str, str]:
+        """Name -> text of the inline policies of a role; none if it does not exist."""
+        roles = self._entities(partition, "roles")
+        return next((dict(role.policies) for role in roles if role.name == name), {})
+
     def user_id(self, identity: Identity) -> str:
         """The value of `aws:userid`: the user's id, or the role's id and the session's name."""
         if not identity.entity:

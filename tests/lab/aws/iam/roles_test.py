@@ -104,3 +104,29 @@ def test_the_simulation_itself_can_be_denied(lab: Lab) -> None:
     )
     assert code == "AccessDenied"
     assert "iam:SimulatePrincipalPolicy" in words
+
+
+@pytest.mark.parametrize(
+    ("operation", "member", "most"),
+    [
+        ("create_policy", "PolicyDocument", 6144),
+        ("create_role", "AssumeRolePolicyDocument", 2048),
+        ("put_role_policy", "PolicyDocument", 10_240),
+    ],
+)
+def test_a_policy_has_a_longest_size(
+    lab: Lab, role: tuple[str, str], operation: str, member: str, most: int
+) -> None:
+    iam, name = lab.client("iam"), f"size-{uuid.uuid4().hex[:8]}"
+    names = {
+        "create_policy": {"PolicyName": name},
+        "create_role": {"RoleName": name},
+        "put_role_policy": {"RoleName": role[0], "PolicyName": name},
+    }[operation]
+    is_trust = operation == "create_role"
+    statement: dict[str, Any] = {"Effect": "Allow", "Action": "sts:AssumeRole"}
+    statement |= {"Principal": {"AWS": "*"}} if is_trust else {"Resource": ["x"]}
+    document = {"Version": "2012-10-17", "Statement": [statement | {"Sid": "s" * most}]}
+    refused = refusal(getattr(iam, operation), **names, **{member: json.dumps(document)})
+    assert (refused[0], refused[2]) == ("LimitExceeded", 409)
+    assert str(most) in refused[1]
