@@ -113,11 +113,15 @@ class Roles:
             for member, value in more.items():
                 form[member] = value if isinstance(value, str) else json.dumps(value)
             form["Version"] = "2010-05-08"
-            kind = {"content-type": "application/x-www-form-urlencoded"}
-            body = urlencode(form).encode()
             region = _REGIONS[partition]
+            headers = {
+                "content-type": "application/x-www-form-urlencoded",
+                # Moto finds the partition there: IAM's host name has no region.
+                "authorization": f"AWS4-HMAC-SHA256 Credential=lab/20260101/{region}/iam/",
+            }
+            body = urlencode(form).encode()
             self._moto(
-                Call("POST", "/", "", kind, body, "iam", operation, region, protocol="query")
+                Call("POST", "/", "", headers, body, "iam", operation, region, protocol="query")
             )
 
     def trusts_sagemaker(self, call: Call, arn: str) -> bool:

@@ -55,6 +55,19 @@ def test_the_role_of_the_labs_jobs_may_read_data_and_be_in_a_vpc(lab: Lab) -> No
     assert set(simulated(lab, role["Arn"], list(NETWORK_ACTIONS))) == {"allowed"}
 
 
+@pytest.mark.parametrize(
+    ("region", "partition"),
+    [("us-gov-west-1", "aws-us-gov"), ("cn-north-1", "aws-cn"), ("us-east-1", "aws")],
+)
+def test_each_partition_has_roles_of_its_own(lab: Lab, region: str, partition: str) -> None:
+    iam = lab.client("iam", region)
+    role = iam.get_role(RoleName="sm-proxy-lab")["Role"]
+    assert role["Arn"] == role_credentials.ARN.replace("arn:aws:", f"arn:{partition}:")
+    policy = iam.get_role_policy(RoleName="sm-proxy-lab", PolicyName="sm-proxy-lab")
+    data = policy["PolicyDocument"]["Statement"][0]
+    assert data["Resource"] == f"arn:{partition}:s3:::*"
+
+
 def test_a_simulation_follows_inline_and_attached_policies(lab: Lab, role: tuple[str, str]) -> None:
     name, arn = role
     iam = lab.client("iam")
