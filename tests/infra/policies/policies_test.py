@@ -19,6 +19,7 @@ from sm_proxy.infra.parts import resource
 from sm_proxy.infra.policies import Scope
 from sm_proxy.launch import permissions
 from sm_proxy.routes import bastion_lookup
+from sm_proxy_lab.aws.iam import roles
 from tests.infra.plans import plan
 
 LARGEST: Final = {"managed": 6144, "inline": 10_240}
@@ -46,6 +47,7 @@ S3: Final = {
     "UploadPartCopy": {"s3:GetObject", "s3:PutObject"},
 }
 """The actions of S3's operations (Amazon S3 User Guide, Required permissions for S3 API)."""
+CONTAINER: Final = Path(__file__).parents[3] / "container"
 KMS: Final = {"kms:GenerateDataKey"}
 ON_INSTANCES: Final = {"ssm", "ec2-instance-connect"}
 """Services whose actions concern instances of EC2."""
@@ -145,6 +147,23 @@ def test_other_rooms_know_the_same_of_the_jobs_role() -> None:
     assert needed <= actions("job")
     conditions = [item.conditions for item in policies.statements("user", SCOPES[0])]
     assert {"StringEquals": {f"ssm:resourceTag/{bastion_lookup.TAG}": "bastion"}} in conditions
+
+
+def test_agents_are_allowed_what_they_call_and_nothing_else() -> None:
+    """The lab's agents ask for what the guides say; it has a list of its own."""
+    of_bastions = {"ssm:UpdateInstanceInformation", *roles.AGENT_ACTIONS}
+    assert actions("bastion") == of_bastions
+    optional = [row for row in policies.statements("job", SCOPES[0]) if row.optional]
+    assert [set(row.actions) for row in optional] == [set(roles.AGENT_ACTIONS)]
+    assert set(roles.NETWORK_ACTIONS) <= actions("job", minimal=True)
+
+
+def test_the_files_of_a_container_may_be_read_and_written() -> None:
+    """Our programs in an image call S3 with the role of the job."""
+    called_there = set(re.findall(r"\bs3\.([a-z0-9_]+)\(", (CONTAINER / "s3.py").read_text()))
+    operations = {"".join(map(str.capitalize, name.split("_"))) for name in called_there}
+    assert operations == {"GetObject", "ListObjectsV2", "PutObject"}
+    assert set().union(*(S3[name] for name in operations)) <= actions("job", minimal=True)
 
 
 def policies_in(node: Any) -> Iterator[dict[str, Any]]:
