@@ -32,8 +32,9 @@ _ASSUME: Final = """
 iam, trust = client("iam"), {"AWS": "arn:aws:iam::123456789012:root"}
 trust = {"Effect": "Allow", "Principal": trust, "Action": "sts:AssumeRole"}
 document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-role = iam.create_role(RoleName="Wrong", AssumeRolePolicyDocument=document)["Role"]["Arn"]
-iam.put_role_policy(RoleName="Wrong", PolicyName="wrong", PolicyDocument=POLICY)
+role = iam.create_role(RoleName=NAME, AssumeRolePolicyDocument=document)["Role"]["Arn"]
+for name, text in POLICIES.items():
+    iam.put_role_policy(RoleName=NAME, PolicyName=name, PolicyDocument=text)
 keys = client("sts").assume_role(RoleArn=role, RoleSessionName="somebody")["Credentials"]
 answer = {
     "AWS_ACCESS_KEY_ID": keys["AccessKeyId"],
@@ -44,11 +45,18 @@ answer = {
 
 
 @contextlib.contextmanager
-def role_with(lab: Lab, policy: str) -> Iterator[dict[str, str]]:
-    """The variables of somebody whose role has only one of our policies: see `infra policy`."""
-    document = lab.sm_proxy("infra", "policy", policy, "--account", "123456789012").stdout.decode()
-    yield lab.python(f"POLICY = {document!r}\n{_ASSUME}")
+def role_with(lab: Lab, *policies: str, minimal: bool = False) -> Iterator[dict[str, str]]:
+    """The variables of somebody whose role has only these policies of ours: see `infra policy`."""
+    words = ("--account", "123456789012", *(["--minimal"] if minimal else []))
+    documents = {
+        policy: lab.sm_proxy("infra", "policy", policy, *words).stdout.decode()
+        for policy in policies
+    }
+    name = "-".join(policies)
+    yield lab.python(f"NAME, POLICIES = {name!r}, {documents!r}\n{_ASSUME}")
     lab.python(
-        "iam.delete_role_policy(RoleName='Wrong', PolicyName='wrong')\n"
-        "answer = iam.delete_role(RoleName='Wrong') and None"
+        f"NAME, POLICIES = {name!r}, {documents!r}\n"
+        "for name in POLICIES:\n"
+        "    iam.delete_role_policy(RoleName=NAME, PolicyName=name)\n"
+        "answer = iam.delete_role(RoleName=NAME) and None"
     )

@@ -67,9 +67,9 @@ def request(lab: Lab, file: Path, image: str, name: str) -> Path:
     return file
 
 
-def training(lab: Lab, file: Path) -> Job:
+def training(lab: Lab, file: Path, **options: Any) -> Job:
     """Launch the job of a request; return once it trains."""
-    host = ours(lab, "launch", str(file)).splitlines()[-1].removeprefix("ssh ")
+    host = ours(lab, "launch", str(file), **options).splitlines()[-1].removeprefix("ssh ")
     job = Job(lab, host.removeprefix("sm-"))
     job.until("Training")
     return job
@@ -83,11 +83,15 @@ def end(lab: Lab, job: Job) -> None:
 
 
 def test_three_commands_lead_from_an_empty_account_to_ssh(account: Lab, tmp_path: Path) -> None:
-    ours(account, "infra", "deploy", "--yes", "--zones", "3")
+    """The administrator deploys, others build and launch, and a user has ssh and no more."""
+    with accounts.role_with(account, "admin") as keys:
+        ours(account, "infra", "deploy", "--yes", "--zones", "3", env=keys)
     build = ("image", "build", str(context(tmp_path / "c")), "--repository", "byoc-debug:latest")
-    image = ours(account, *build, "--init").splitlines()[-1]
-    assert image.partition("@")[0].endswith("/byoc-debug")
-    file = request(account, tmp_path / "job.json", image, "byoc")
+    with accounts.role_with(account, "user", "launcher") as keys:
+        image = ours(account, *build, "--init", env=keys).splitlines()[-1]
+        assert image.partition("@")[0].endswith("/byoc-debug")
+        file = request(account, tmp_path / "job.json", image, "byoc")
+        job = training(account, file, env=keys)
     with accounts.role_with(account, "user") as keys:
         for words, action in (
             (("infra", "deploy", "--yes"), "cloudformation:DescribeStacks"),
@@ -97,8 +101,10 @@ def test_three_commands_lead_from_an_empty_account_to_ssh(account: Lab, tmp_path
             done = account.sm_proxy(*words, env=keys, **_SLOW)
             assert done.returncode == 1
             assert action in last_line(done)
-    job = training(account, file)
-    assert account.ok(job.host, "true") == b""
+        account.forget()
+        assert account.ok(job.host, "true", env=keys) == b""
+        started = [call for call in account.calls() if call["operation"] == "StartSession"]
+        assert started[-1]["caller"].endswith(":role/user")
     assert account.ok(job.host, "cat /opt/program/built").strip().isdigit()
     assert code_of(account.sm_proxy("infra", "delete", "--yes")) == "in-use"
 
