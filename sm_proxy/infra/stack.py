@@ -252,4 +252,5 @@ def _parsed(item: Mapping[str, Any]) -> Stack:
 
 
 def _pairs(items: Any, key: str, value: str) -> dict[str, str]:
-    return {str(item[key]): str(item.get(value, "")) for item in items or []}
+    """Printable: whoever made a stack of our name may have written them."""
+    return {printable(str(item[key])): printable(str(item.get(value, ""))) for item in items or []}

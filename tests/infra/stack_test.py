@@ -81,3 +81,11 @@ def test_a_stack_that_is_not_ours_is_refused() -> None:
 def test_an_output_that_is_missing_is_named() -> None:
     with pytest.raises(SmProxyError, match="has no output Subnets"):
         Stack("a", "arn", "ROLLBACK_COMPLETE").output("Subnets")
+
+
+def test_what_a_stack_tells_of_itself_is_printable() -> None:
+    cloud = with_stack()
+    answer = cloud.aws().call("cloudformation", "DescribeStacks", StackName="sm-proxy")
+    answer["Stacks"][0]["Outputs"] = [{"OutputKey": "Bastion", "OutputValue": "a\x9b31m\u202eb"}]
+    found = stacks.existing(FakeAws(DescribeStacks=answer), "sm-proxy")
+    assert found.outputs == {"Bastion": "a\N{REPLACEMENT CHARACTER}31m\N{REPLACEMENT CHARACTER}b"}
