@@ -75,3 +75,10 @@ def test_a_builder_pushes_to_repositories_for_images_only(account: Place) -> Non
     account.lab.client("ecr").create_repository(repositoryName="theirs-too")
     push = caller(account, "ecr", "build").initiate_layer_upload
     assert "ecr:InitiateLayerUpload" in refusal(push, repositoryName="theirs-too")[1]
+
+
+def test_an_administrator_deletes_images_of_the_stack_only(account: Place) -> None:
+    tags = [{"Key": "sm-proxy:role", "Value": "image"}]
+    account.lab.client("ecr").create_repository(repositoryName="of-nobody", tags=tags)
+    delete = caller(account, "ecr", "admin").delete_repository
+    assert "ecr:DeleteRepository" in refusal(delete, repositoryName="of-nobody")[1]

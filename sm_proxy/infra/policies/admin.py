@@ -169,7 +169,8 @@ def _for_deletion(scope: Scope) -> tuple[Statement, ...]:
             ("ecr:DeleteRepository",),
             repositories,
             "`infra delete --images`",
-            stack_names.has_image_tag("aws:ResourceTag"),
+            # Of repositories, only those have it that `image build` made for the stack.
+            {"StringEquals": {f"aws:ResourceTag/{stack_names.STACK_TAG}": scope.stack}},
             optional=True,
         ),
     )
