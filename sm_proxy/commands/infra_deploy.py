@@ -90,6 +90,8 @@ class _Deployment:
             output.status(f"the last attempt failed: {why.message}")
             output.status(why.hint)
         output.status(f"what it makes in {self._run.place}: {wanted.summary}")
+        if wanted.over_quota:
+            output.status(wanted.over_quota)
         self._tell_cost(_cost(wanted.plan, self._args))
         first = f"Delete what is left of {found.name}, and make it again?" if found else "Make it?"
         if not self._run.confirmed(first):

@@ -59,6 +59,8 @@ _LABELS: Final = {
     "AWS::Logs::LogGroup": "log group",
 }
 """What a user may want to know of; the rest belongs to these."""
+_ADDRESSES: Final = 5
+"""Elastic IP addresses of a region (Amazon VPC User Guide, quotas)."""
 _PLURALS: Final = {
     "Elastic IP address": "Elastic IP addresses",
     "IAM policy": "IAM policies",
@@ -85,9 +87,23 @@ class Request:
         return Deployed(self.template, self.parameters)
 
     @property
+    def over_quota(self) -> str:
+        """A line if it takes more Elastic IP addresses than a new account may have; else empty."""
+        if (count := self._types["AWS::EC2::EIP"]) <= _ADDRESSES:
+            return ""
+        return (
+            f"a region has a quota of {_ADDRESSES} Elastic IP addresses unless yours was raised,"
+            f" and this takes {count}: see Service Quotas, or use `--nat one`"
+        )
+
+    @property
+    def _types(self) -> Counter[str]:
+        return Counter(item["Type"] for item in self.template["Resources"].values())
+
+    @property
     def summary(self) -> str:
         """What it makes, for people: `1 VPC, 6 subnets, ...`."""
-        types = Counter(item["Type"] for item in self.template["Resources"].values())
+        types = self._types
         parts = []
         for kind, label in _LABELS.items():
             if count := types.pop(kind, 0):

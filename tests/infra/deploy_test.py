@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -79,6 +80,13 @@ def test_the_summary_counts_what_a_user_may_want_to_know() -> None:
     summary = deploy.request(PLAN).summary
     assert summary.startswith("1 VPC, 4 subnets, 1 internet gateway, 1 NAT gateway, 1 Elastic IP")
     assert "2 IAM policies" in summary
+
+
+def test_more_addresses_than_a_new_account_may_have_are_told() -> None:
+    zones = tuple(f"eu-west-1{letter}" for letter in "abcdef")
+    six = replace(PLAN, zones=zones, nat="per-zone")
+    assert "quota of 5 Elastic IP addresses" in deploy.request(six).over_quota
+    assert not deploy.request(replace(six, zones=zones[:5])).over_quota
 
 
 def test_only_parameters_of_the_template_are_sent() -> None:
