@@ -82,10 +82,19 @@ def end(lab: Lab, job: Job) -> None:
     await_true(lambda: not interfaces(lab), 60)
 
 
+_REASON = "The maximum number of addresses has been reached. (Service: Ec2, Status Code: 400)"
+
+
 def test_three_commands_lead_from_an_empty_account_to_ssh(account: Lab, tmp_path: Path) -> None:
     """The administrator deploys, others build and launch, and a user has ssh and no more."""
+    deploy = ("infra", "deploy", "--yes", "--zones", "3")
     with accounts.role_with(account, "admin") as keys:
-        ours(account, "infra", "deploy", "--yes", "--zones", "3", env=keys)
+        with account.faults(stack={"NatAddress": _REASON}):
+            failed = account.sm_proxy(*deploy, env=keys, **_SLOW)
+        assert code_of(failed) == "stack-failed"
+        assert "NatAddress" in last_line(failed)
+        assert _REASON in last_line(failed)
+        ours(account, *deploy, env=keys)
     build = ("image", "build", str(context(tmp_path / "c")), "--repository", "byoc-debug:latest")
     with accounts.role_with(account, "user", "launcher") as keys:
         image = ours(account, *build, "--init", env=keys).splitlines()[-1]
@@ -134,19 +143,6 @@ def test_the_three_commands_work_in_each_partition(region: str, tmp_path: Path) 
         end(lab, job)
         ours(lab, "infra", "delete", "--yes", "--images")
         assert accounts.listed(lab) == before
-
-
-_REASON = "The maximum number of addresses has been reached. (Service: Ec2, Status Code: 400)"
-
-
-def test_a_deployment_that_failed_in_the_middle_is_made_again(account: Lab) -> None:
-    with account.faults(stack={"NatAddress": _REASON}):
-        done = account.sm_proxy("infra", "deploy", "--yes", "--zones", "2", **_SLOW)
-    assert code_of(done) == "stack-failed"
-    assert "NatAddress" in last_line(done)
-    assert _REASON in last_line(done)
-    ours(account, "infra", "deploy", "--yes", "--zones", "2")
-    ours(account, "infra", "delete", "--yes")
 
 
 @only_in_soak

@@ -51,6 +51,7 @@ def test_the_lab_works_if_sigchld_is_ignored(lab: Runner) -> None:
     assert lab.run("--status", "Starting", "--", "sh", "-c", "exit 6")[0] == 6
 
 
+@only_in_soak
 def test_the_lab_works_without_stdin_stdout_and_stderr(lab: Runner) -> None:
     words = [sys.executable, "-m", "sm_proxy", "lab", "run", "--network", NETWORKS[0]]
     words += ["--status", "Starting", "--", "sh", "-c", "exit 4"]

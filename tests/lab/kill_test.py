@@ -14,7 +14,7 @@ import pytest
 
 from sm_proxy_lab.machines import reap
 from tests.lab.conftest import ISOLATED
-from tests.soak import cases
+from tests.soak import cases, only_in_soak
 
 if TYPE_CHECKING:
     from tests.lab.conftest import Runner
@@ -239,6 +239,7 @@ def _content(path: Path) -> bytes:
         return b""
 
 
+@only_in_soak
 @pytest.mark.parametrize("machine", ON_EACH_MACHINE, indirect=True)
 def test_nothing_is_left_after_a_normal_end(lab: Runner, machine: str) -> None:
     command = COMMAND.replace("exec sleep 998", "read x; exit 7")

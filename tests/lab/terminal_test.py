@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tests.lab.conftest import NETWORKS, Runner
+from tests.soak import only_in_soak
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,6 +109,7 @@ def test_a_shell_stops_and_resumes_the_lab(lab: Runner, tmp_path: Path) -> None:
     assert lab.left() == []
 
 
+@only_in_soak
 def test_script_reads_the_terminal_after_an_interactive_shell_in_the_lab(lab: Runner) -> None:
     script = f"{LAB} bash --norc -i; echo status-$?; read word; echo got-$word"
     with _shell(lab, "-c", script) as terminal:
