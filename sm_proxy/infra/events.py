@@ -26,10 +26,14 @@ _FOLLOWS: Final = ("cancelled", "The following resource(s) failed")
 """Parts of reasons that only follow from another resource's failure."""
 _PAGES: Final = 50
 """Pages that are read at most; a page has 100 events."""
-_DENIED: Final = re.compile(
-    r"not authorized to perform|AccessDenied|UnauthorizedOperation", re.IGNORECASE
-)
+_DENIED: Final = re.compile(r"not authorized to|AccessDenied|UnauthorizedOperation", re.IGNORECASE)
 _ACTION: Final = re.compile(r"not authorized to perform:? ([\w-]+:\w+)")
+_LAUNCH: Final = "not authorized to use launch template"
+_LAUNCHING: Final = (
+    "ec2:RunInstances, ec2:CreateTags, ec2:DescribeLaunchTemplateVersions, ssm:GetParameters and"
+    " iam:PassRole"
+)
+"""What Auto Scaling checks of its caller, whose refusal names none (Auto Scaling User Guide)."""
 _QUOTA: Final = re.compile(
     r"limit ?exceeded|maximum number of|quota|\blimit has been reached", re.IGNORECASE
 )
@@ -144,7 +148,8 @@ def remedy(event: Event) -> str:
     """What to do about a resource's failure, judged by the service's words."""
     if _DENIED.search(event.reason):
         action = _ACTION.search(event.reason)
-        named = action[1] if action else f"what {event.type} needs"
+        missing = _LAUNCHING if _LAUNCH in event.reason else f"what {event.type} needs"
+        named = action[1] if action else missing
         return (
             f"{denials.remedy(event.reason, named)} `sm-proxy infra policy admin` prints what"
             " `sm-proxy infra` needs."

@@ -82,6 +82,7 @@ def test_the_first_failure_is_the_one_that_others_follow_from() -> None:
             "Allow ec2:CreateVpc",
         ),
         ("The maximum number of addresses has been reached. (AddressLimitExceeded)", "quota"),
+        ("You are not authorized to use launch template: lt-1 (AccessDenied)", "ec2:RunInstances,"),
         ("sm-proxy-1-eu-west-1 already exists", "--stack NAME"),
         (
             (
