@@ -58,15 +58,16 @@ install_packages() {
     rm -f "$log"
 }
 
-# install_into FOLDER PACKAGE...: by uv, which takes a fifth of pip's time; by pip if uv cannot be had or fails,
-# for instance behind an index that only pip's settings name.
+# install_into FOLDER PACKAGE...: by uv, which is faster; by pip if uv cannot be had or fails, or if pip's
+# settings name an index: uv does not read them, and would ask another one.
 install_into() {
     python=$1/bin/python
     shift
     quiet='--quiet --disable-pip-version-check --no-compile'
     # shellcheck disable=SC2086 # a list of options
     {
-        "$python" -m pip install $quiet uv && "$python" -m uv pip install --quiet --python "$python" "$@"
+        ! "$python" -m pip config list | grep -q '[.]index-url=' && "$python" -m pip install $quiet uv &&
+            "$python" -m uv pip install --quiet --python "$python" "$@"
     } >/dev/null 2>&1 || "$python" -m pip install $quiet "$@" >&2
 }
 
