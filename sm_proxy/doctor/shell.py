@@ -11,6 +11,8 @@ from sm_proxy.tunnel.blocking_socket import import_paramiko
 
 _OPEN_S: Final = 10.0
 _RUN_S: Final = 15.0
+_DRAIN_S: Final = 5.0
+"""How long to wait for output after the exit status, which sshd may send first."""
 _TICK_S: Final = 0.05
 _WORD: Final = "sm-proxy-is-here"
 _SHOWN: Final = 160
@@ -65,13 +67,19 @@ def _failure(message: str, hint: str) -> SmProxyError:
 def _outcome(channel: Any) -> tuple[str, int | None]:
     """The command's output on both streams, and its exit status; None if it did not end in time."""
     until = time.monotonic() + _RUN_S
-    out = b""
+    out, ended = b"", False
     while time.monotonic() < until:
+        over = channel.eof_received or channel.closed
         if channel.recv_ready() and len(out) < _OUTPUT_LIMIT:
             out += channel.recv(_OUTPUT_LIMIT)
-        elif channel.status_event.wait(_TICK_S) and not channel.recv_ready():
+        elif not channel.status_event.wait(_TICK_S):
+            continue
+        elif over or _WORD.encode() in out:
             break
-    ended = channel.status_event.is_set()
-    status = channel.recv_exit_status() if ended else None
+        elif not ended:
+            ended, until = True, min(until, time.monotonic() + _DRAIN_S)
+        else:
+            time.sleep(_TICK_S)
+    status = channel.recv_exit_status() if channel.status_event.is_set() else None
     errors = channel.recv_stderr(_OUTPUT_LIMIT) if channel.recv_stderr_ready() else b""
     return (out if status == 0 else out + errors).decode(errors="replace"), status
