@@ -61,7 +61,7 @@ def test_a_bastion_is_found_by_its_tag(lab: Lab, bastion: str) -> None:
     )
     instances = [i["InstanceId"] for r in found["Reservations"] for i in r["Instances"]]
     assert instances == [bastion]
-    assert lab.client("ec2", "eu-west-1").describe_instances()["Reservations"] == []
+    assert lab.client("ec2", "sa-east-1").describe_instances()["Reservations"] == []
 
 
 def test_an_unknown_operation_is_refused(lab: Lab) -> None:
