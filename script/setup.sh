@@ -32,8 +32,10 @@ missing_packages() {
     if [ "$(id -u)" = 0 ] && ! unshare -m true 2>/dev/null && ! id sshd >/dev/null 2>&1; then
         printf ' openssh-server'
     fi
-    # The container's tests use these; without root they are skipped.
+    # Tests use these; without root they are skipped.
     if [ "$(id -u)" = 0 ]; then
+        command -v pdsh >/dev/null 2>&1 || printf ' pdsh'
+        command -v parallel-ssh >/dev/null 2>&1 || printf ' pssh'
         command -v busybox >/dev/null 2>&1 || printf ' busybox-static'
         [ -x /usr/sbin/dropbear ] || printf ' dropbear-bin'
         /usr/bin/python3 -c 'import asyncssh' 2>/dev/null || printf ' python3-asyncssh'

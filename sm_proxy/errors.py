@@ -91,6 +91,9 @@ Code = Literal[
     "stack-failed",
     "in-use",
     "build-failed",
+    "copy-failed",
+    "source-changed",
+    "not-verified",
 ]
 
 EXIT_OK = 0

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from sm_proxy import error_handler, housekeeping, proxy, resolver
+from sm_proxy.dialler import Dialler
 from sm_proxy.errors import Code, SmProxyError
 from sm_proxy.host_keys import known_hosts, trust_on_first_use
 from sm_proxy.jobs.hostname import parse
@@ -162,10 +163,10 @@ def test_22_stands_for_the_port_of_the_marker(world: World, port: int, dialled: 
 
 def test_a_port_given_to_ssh_does_not_look_like_another_container(world: World) -> None:
     aws: Any = SimpleNamespace(scope="here")
-    dialler = proxy._Dialler(parse("sm-my-job", "sm-"), 2022, "root", world.settings, aws)
-    found = dialler.find()
+    caller = Dialler(parse("sm-my-job", "sm-"), 2022, "root", world.settings, aws)
+    found = caller.find()
     assert found.port == 2022
-    assert dialler._resolve_afresh().same_place(found)
+    assert caller._resolve_afresh().same_place(found)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Final
 
 from sm_proxy import proxy
 from sm_proxy.commands import options
+from sm_proxy.dialler import SSH_PORT
 from sm_proxy.errors import Code, SmProxyError
 from sm_proxy.settings import Settings, sources
 
@@ -24,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PORT",
         nargs="?",
         type=_port,
-        default=proxy.SSH_PORT,
+        default=SSH_PORT,
         help="the port (%%p); 22 means the one that the container's log names",
     )
 
