@@ -167,6 +167,22 @@ def test_version_imports_next_to_nothing() -> None:
     assert modules.isdisjoint({*UNUSED, "botocore", "ssl", "websockets", "sm_proxy.ssm"})
 
 
+def test_the_package_imports_nothing_before_a_name_is_used() -> None:
+    program = (
+        "import sys\nbefore = set(sys.modules)\nimport sm_proxy\n"
+        "assert {'open', 'SmProxyError'} <= set(dir(sm_proxy))\n"
+        "print(sorted(set(sys.modules) - before))\n"
+        "print(sm_proxy.SmProxyError.__name__, sm_proxy.open.__module__)\n"
+        "try:\n    sm_proxy.opne\n"
+        "except AttributeError as error:\n    print(error)\n"
+    )
+    assert run(program).stdout.splitlines() == [
+        "['sm_proxy']",
+        "SmProxyError sm_proxy.ssh_client",
+        "module 'sm_proxy' has no attribute 'opne'",
+    ]
+
+
 def test_every_module_of_the_client_can_be_imported_on_windows() -> None:
     found = pkgutil.walk_packages(sm_proxy.__path__, "sm_proxy.")
     names = [module.name for module in found if not module.name.endswith("__main__")]
