@@ -7,7 +7,9 @@ again, and dialled where it is now.
 from __future__ import annotations
 
 import contextlib
+import socket
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -46,13 +48,23 @@ class Dialler:
         user: the user ssh will log in as, None to skip the check.
         settings: of this run.
         aws: for the calls.
+        on_status: takes a line for the user while a starting job is waited for.
+        on_refusal: takes the error for a host key that is refused, before ssh gets the key.
 
     Attributes:
         container: found or dialled last, with the port that is dialled; None at first.
     """
 
     def __init__(
-        self, target: Target, port: int, user: str | None, settings: Settings, aws: Aws
+        self,
+        target: Target,
+        port: int,
+        user: str | None,
+        settings: Settings,
+        aws: Aws,
+        *,
+        on_status: Callable[[str], None] = output.status,
+        on_refusal: Callable[[SmProxyError], None] = error_handler.report_now,
     ) -> None:
         self.container: Container | None = None
         self._keys: HostKeyPolicy | None = None
@@ -61,6 +73,8 @@ class Dialler:
         self._user = user
         self._settings = settings
         self._aws = aws
+        self._on_status = on_status
+        self._on_refusal = on_refusal
 
     def find(self) -> Container:
         """The container from the cache or from AWS; waits for a starting job.
@@ -100,7 +114,7 @@ class Dialler:
 
     def _refused(self, error: SmProxyError) -> None:
         """Tell that a host key is refused; the route that leads to it is not to be preferred."""
-        error_handler.report_now(error)
+        self._on_refusal(error)
         if self.container is not None:
             memory.forget(self.container, self._aws)
 
@@ -110,17 +124,29 @@ class Dialler:
         Raises:
             Hangup: ssh has gone.
         """
-        container, keys = self.container, self._keys
-        if not isinstance(ssh, PassingStdio) or container is None or keys is None:
+        if not isinstance(ssh, PassingStdio):
             return False
+        found = self.socket_for_ssh(stream)
+        return found is not None and ssh.pass_socket(found)
+
+    def socket_for_ssh(self, stream: Stream) -> socket.socket | None:
+        """The TCP connection to the container itself; None if the bytes must go through us.
+
+        It stays the stream's: close the stream once ssh has it. Blocks for two seconds.
+
+        Args:
+            stream: from `open_stream`; nothing has been read from it.
+        """
+        container, keys = self.container, self._keys
+        if container is None or keys is None:
+            return None
         from sm_proxy.tunnel.checked_socket import (  # noqa: PLC0415 - without a session
             checked_socket,
         )
 
         types = [key.split()[0] for key in container.host_keys]
         place = (container.address or "", container.port)
-        found = threads.run(checked_socket, stream, *place, types, keys.accepts)
-        return found is not None and ssh.pass_socket(found)
+        return threads.run(checked_socket, stream, *place, types, keys.accepts)
 
     def learn(self, stream: Stream) -> None:
         """Find out whether the next connection from this network can go directly."""
@@ -133,7 +159,7 @@ class Dialler:
     def _resolve(self) -> Container:
         settings, aws = self._settings, self._aws
         found = resolver.resolve(
-            self._target, settings, aws, wait=settings.wait, on_status=output.status
+            self._target, settings, aws, wait=settings.wait, on_status=self._on_status
         )
         if found.cached and not found.host_keys and not self._is_trusted(found):
             # Without a key it is refused. Its marker may have reached the log since it was cached.

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,19 +29,6 @@ def fake_ssh(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> None
 
 
 needs_sh = pytest.mark.skipif(sys.platform == "win32", reason="a shell script plays ssh")
-
-
-def test_the_ssh_command_needs_no_config(settings: Settings) -> None:
-    words = run.ssh_command(
-        container(host="sm-x", user="ubuntu"), replace(settings, control_master=True)
-    )
-    assert words[1:3] == ["-F", "none"]
-    assert words[-3:] == ["--", "sm-x", "sh"]
-    assert words[words.index("-l") + 1] == "ubuntu"
-    options = [value for word, value in itertools.pairwise(words) if word == "-o"]
-    assert {"BatchMode yes", "StrictHostKeyChecking yes"} <= set(options)
-    assert any(option.startswith("ProxyCommand ") for option in options)
-    assert not any(option.startswith("Control") for option in options)
 
 
 @needs_sh
