@@ -1,0 +1,100 @@
+"""The host names of all nodes of a job, for programs that run a command on many hosts.
+
+A host name may say that all nodes are meant: `sm-myjob.*`, or `sm-myjob.*.processing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from sm_proxy.aws.clients import Aws
+from sm_proxy.errors import SmProxyError, printable
+from sm_proxy.jobs import hostname, kinds, lookup
+from sm_proxy.jobs.hostname import Target
+from sm_proxy.jobs.job import Job
+from sm_proxy.settings import Settings
+
+_ALL: Final = ".*"
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """The nodes that a host name means.
+
+    Attributes:
+        job: as the service describes it.
+        hosts: their host names, by number; a job with one node has no number in its host name.
+    """
+
+    job: Job
+    hosts: tuple[str, ...]
+
+
+def means_all(host: str) -> bool:
+    """Whether a host name says that all nodes are meant."""
+    return host.endswith(_ALL) or f"{_ALL}." in host
+
+
+def parse(host: str, prefix: str) -> Target:
+    """Read a host name that may say `.*` where a node could stand.
+
+    Returns:
+        The target without `.*`: its `names_node` is False.
+
+    Raises:
+        SmProxyError: `bad-name`.
+    """
+    if not means_all(host):
+        return hostname.parse(host, prefix)
+    target = hostname.parse(host.replace(_ALL, "", 1), prefix)
+    if target.names_node:
+        raise SmProxyError(
+            "bad-name",
+            f"{printable(host, 100)!r} names one node and asks for all",
+            f"Write {prefix}<job>.* for all nodes of a job.",
+        )
+    return target
+
+
+def find(
+    target: Target,
+    settings: Settings,
+    aws: Aws,
+    on_status: Callable[[str], None] = lambda _: None,
+) -> Nodes:
+    """The nodes that a host name means: the one that it names, else all nodes of its job.
+
+    Args:
+        target: from `parse`.
+        settings: of this run.
+        aws: for the calls.
+        on_status: takes a line if the job's name is not the one that was typed.
+
+    Raises:
+        SmProxyError: `job-ended` or `job-failed`, it has no nodes any more; `bad-name`, it has no
+            such node; or as `lookup.find`.
+    """
+    job = lookup.find(aws, target, on_status)
+    job.refuse_if_over()
+    kinds.refuse_missing_node(job, target.node)
+    names = [target.node] if target.names_node else _names(job)
+    # Without a kind, the job's whole name leads to the job that was found: `lookup` tries it first.
+    hosts = (hostname.compose(settings.prefix, job.name, node, target.kind).host for node in names)
+    return Nodes(job, tuple(hosts))
+
+
+def hosts_of(target: Target, settings: Settings, aws: Aws) -> tuple[str, ...]:
+    """The host names of the nodes that a host name means: see `find`.
+
+    Raises:
+        SmProxyError: as `find`.
+    """
+    return find(target, settings, aws).hosts
+
+
+def _names(job: Job) -> list[str | None]:
+    if job.nodes == 1:
+        return [None]  # settings and known host keys are those of the plain name
+    return [f"algo-{number}" for number in range(1, job.nodes + 1)]
