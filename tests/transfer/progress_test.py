@@ -1,4 +1,4 @@
-"""The count of a copy: complete, bounded, and told by one thread at a time."""
+"""The count of a copy: complete, bounded, and told by one thread."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from sm_proxy.transfer.progress import Meter, Progress
+from tests import waits
 
 
 class Clock:
@@ -22,9 +23,10 @@ def test_it_counts_what_an_earlier_run_copied_but_not_in_the_rate() -> None:
     meter = Meter(None, clock)
     meter.expect(2, 1000)
     meter.had(400)
-    meter.moved(0, "a")
+    clock.now += 60
+    meter.moved(100, "a")
     clock.now += 2
-    meter.moved(200, "b")
+    meter.moved(100, "b")
     meter.finished()
     assert meter.now() == Progress(600, 1000, 1, 2, 100.0, "b")
 
@@ -33,17 +35,26 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
     clock = Clock()
     meter = Meter(None, clock)
     meter.expect(1, 10**9)
-    for _ in range(100):
-        clock.now += 0.2
-        meter.moved(1_000)
-    for _ in range(100):
-        clock.now += 0.2
-        meter.moved(2_000)
+    for size in (1_000, 2_000):
+        for _ in range(100):
+            clock.now += 0.2
+            meter.moved(size)
+            meter.now()
     assert meter.now().rate == pytest.approx(10_000, rel=0.05)
 
 
+def test_the_rate_falls_to_zero_while_nothing_moves() -> None:
+    clock = Clock()
+    meter = Meter(None, clock)
+    meter.moved(1_000)
+    for _ in range(100):
+        clock.now += 0.2
+        meter.now()
+    assert meter.now().rate == 0
+
+
 def test_bytes_that_come_again_never_exceed_the_total() -> None:
-    meter = Meter(None)
+    meter = Meter()
     meter.expect(1, 10)
     meter.moved(15)
     assert meter.now().bytes_done == 10
@@ -51,29 +62,46 @@ def test_bytes_that_come_again_never_exceed_the_total() -> None:
     assert meter.now().bytes_done == 0
 
 
-def test_it_tells_at_most_ten_times_a_second_and_at_the_end() -> None:
-    clock = Clock()
+def test_it_tells_while_nothing_moves_and_once_more_at_the_end() -> None:
     told: list[Progress] = []
-    meter = Meter(told.append, clock)
-    meter.expect(1, 10_000)
-    for _ in range(1000):
-        clock.now += 0.001
-        meter.moved(10)
-    assert len(told) in {10, 11}
-    meter.end()
-    assert told[-1].bytes_done == 10_000
+    with Meter(told.append) as meter:
+        meter.expect(1, 10)
+        waits.await_true(lambda: len(told) > 1, 20)
+        meter.moved(10, "x")
+        meter.finished()
+    assert told[-1].bytes_done == 10
+    assert told[-1].files_done == 1
+
+
+def test_what_the_callback_raises_is_raised_at_the_end() -> None:
+    failed = threading.Event()
+
+    def tell(_: Progress) -> None:
+        failed.set()
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"), Meter(tell):
+        assert failed.wait(20)
+
+
+def test_an_error_of_the_copy_comes_before_one_of_the_callback() -> None:
+    failed = threading.Event()
+
+    def tell(_: Progress) -> None:
+        failed.set()
+        raise ValueError("mine")
+
+    def copy() -> None:
+        with Meter(tell):
+            assert failed.wait(20)
+            raise KeyError("yours")
+
+    with pytest.raises(KeyError):
+        copy()
 
 
 def test_no_byte_is_lost_between_threads() -> None:
-    inside = threading.Lock()
-    together = False
-
-    def tell(_: Progress) -> None:
-        nonlocal together
-        together |= not inside.acquire(blocking=False)
-        inside.release()
-
-    meter = Meter(tell)
+    meter = Meter()
     meter.expect(8, 8000)
 
     def copy() -> None:
@@ -87,4 +115,3 @@ def test_no_byte_is_lost_between_threads() -> None:
     for thread in threads:
         thread.join()
     assert (meter.now().bytes_done, meter.now().files_done) == (8000, 8)
-    assert not together

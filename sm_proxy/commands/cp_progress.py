@@ -1,0 +1,125 @@
+"""The progress of `sm-proxy cp` on stderr: a bar on a terminal, else a line every 10 s."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from sm_proxy.errors import printable
+from sm_proxy.local import output, sizes
+from sm_proxy.transfer.progress import Progress
+
+LINE_S: Final = 10.0
+_WIDE: Final = 90
+"""With fewer columns, a bar leaves no room for the numbers."""
+_BAR: Final = 20
+_LEAST_NAME: Final = 8
+_LONGEST_S: Final = 100 * 3600
+
+
+@contextlib.contextmanager
+def display(*, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
+    """While entered, shows each `Progress` as fits the place that stderr leads to.
+
+    Yields:
+        what to call with it; None if nothing is to be shown.
+    """
+    if quiet or sys.stderr is None:
+        yield None
+    elif sys.stderr.isatty() and os.environ.get("TERM", "") not in {"dumb", "unknown"}:
+        with _bar() as show:
+            yield show
+    else:
+        yield Lines(output.status).show
+
+
+class Lines:
+    """A line every 10 s, for logs and for terminals that only print.
+
+    Args:
+        say: prints one line.
+        clock: in seconds.
+    """
+
+    def __init__(
+        self, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._say = say
+        self._clock = clock
+        self._next = clock() + LINE_S
+
+    def show(self, progress: Progress) -> None:
+        """Print a line if it is time."""
+        if self._clock() >= self._next and progress.bytes_total:
+            self._next = self._clock() + LINE_S
+            self._say(in_words(progress))
+
+
+@contextlib.contextmanager
+def _bar() -> Iterator[Callable[[Progress], None]]:
+    """A bar that is redrawn in place, below what else is printed on stderr, and then removed."""
+    # Imported here, because only a copy on a terminal needs it.
+    from rich import progress as bars  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Column  # noqa: PLC0415
+
+    console = Console(file=sys.stderr, markup=False, highlight=False, emoji=False)
+    wide = console.width >= _WIDE
+    room = console.width - (_BAR + 1 if wide else 0)
+    # No markup: the name of a file may look like rich's.
+    column = Column(no_wrap=True, overflow="ellipsis")
+    text = bars.TextColumn("{task.description}", markup=False, table_column=column)
+    columns = (bars.BarColumn(_BAR), text) if wide else (text,)
+    with bars.Progress(
+        *columns, console=console, auto_refresh=False, transient=True, redirect_stdout=False
+    ) as shown:
+        task = shown.add_task("", total=None, visible=False)
+
+        def show(progress: Progress) -> None:
+            shown.update(
+                task,
+                total=progress.bytes_total,
+                completed=progress.bytes_done,
+                visible=progress.bytes_total > 0,
+                description=_in_line(progress, room),
+                refresh=True,
+            )
+
+        yield show
+
+
+def in_words(progress: Progress) -> str:
+    """`1.2 GB of 3.0 GB (40 %), 5.4 MB/s, 5m33s left, 3 of 10 files`."""
+    done, total = progress.bytes_done, progress.bytes_total
+    percent = 100 * done // total if total else 0
+    words = [f"{sizes.in_words(done)} of {sizes.in_words(total)} ({percent} %)"]
+    words.append(f"{sizes.in_words(progress.rate)}/s")
+    if progress.rate >= 1 and (left := (total - done) / progress.rate) < _LONGEST_S:
+        words.append(f"{_clock_words(round(left))} left")
+    if progress.files_total > 1:
+        words.append(f"{progress.files_done} of {progress.files_total} files")
+    return ", ".join(words)
+
+
+def _in_line(progress: Progress, room: int) -> str:
+    """The numbers, and as much of the end of the file's name as there is room for."""
+    numbers = in_words(progress)
+    name = printable(progress.name.rpartition("/")[2])
+    room -= len(numbers) + 2
+    if not name or room < min(_LEAST_NAME, len(name)):
+        return numbers
+    shown = name if len(name) <= room else "\N{HORIZONTAL ELLIPSIS}" + name[1 - room :]
+    return f"{numbers}  {shown}"
+
+
+def _clock_words(seconds: int) -> str:
+    """`33s`, `5m33s`, `2h05m`."""
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes:02}m"
+    return f"{minutes}m{rest:02}s" if minutes else f"{rest}s"
