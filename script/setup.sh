@@ -84,7 +84,7 @@ make_venv() {
     install_into "$folder" "$@" || stop "pip could not install $*"
     # pip would compile on one core. Some packages hold files for other Pythons, which do not compile. Those
     # left out are large, and most of their modules are never imported.
-    "$folder/bin/python" -m compileall -q -j 0 -x '/(mypy|networkx|pip|pygments|sympy)/' \
+    "$folder/bin/python" -m compileall -q -j 0 -x '/(ansible_test|mpmath|mypyc?|networkx|pip|pygments|setuptools|sympy)/' \
         "$folder"/lib/python*/site-packages >/dev/null 2>&1
     printf '%s\n' "$wanted" >"$folder/.made-for"
 }

@@ -63,8 +63,11 @@ _SIGNALS = [
 ]
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Reset ignored signals: nohup and a shell's `&` ignore some, and children inherit that."""
+    patch = pytest.MonkeyPatch()
+    config.add_cleanup(patch.undo)
+    _let_botocore_repeat_no_work(patch)
     for number in _SIGNALS:
         if signal.getsignal(number) == signal.SIG_IGN:
             default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
@@ -101,10 +104,10 @@ def _home_is_left_alone() -> Iterator[None]:
     assert not _HOME.offences(), "tests have written to the home folder"
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _botocore_repeats_no_work() -> Iterator[None]:
-    """Each new client would parse up to 2 MB of JSON again, a quarter of a second.
+def _let_botocore_repeat_no_work(patch: pytest.MonkeyPatch) -> None:
+    """Keep what botocore reads: test modules already use it when they are imported.
 
+    Each new client would parse up to 2 MB of JSON again, a quarter of a second.
     Each new session would look again at the names and the signatures of 130 event handlers.
     """
     read = JSONFileLoader.load_file
@@ -128,11 +131,9 @@ def _botocore_repeats_no_work() -> Iterator[None]:
         # Keeping a bound method would keep its client.
         return look(getattr(handler, "__func__", handler))
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(aliaser, "_alias_event_name", alias)
-        patch.setattr(hooks, "accepts_kwargs", accepts)
-        patch.setattr(JSONFileLoader, "load_file", load)
-        yield
+    patch.setattr(aliaser, "_alias_event_name", alias)
+    patch.setattr(hooks, "accepts_kwargs", accepts)
+    patch.setattr(JSONFileLoader, "load_file", load)
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from cfnlint.api import lint
 
 from sm_proxy.infra import partition, template
 from tests.infra.plans import REGIONS, VARIED, ZONES, plan
@@ -14,6 +13,9 @@ QUICK = [name for name in VARIED if name != "one NAT gateway"]
 
 
 def findings(text: str, region: str) -> list[str]:
+    # Imported here: it takes a second, and every worker imports all test modules.
+    from cfnlint.api import lint
+
     return [f"{item.rule.id} {item.message}" for item in lint(text, regions=[region])]
 
 
