@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from sm_proxy.errors import SmProxyError
 
 Direction: TypeAlias = Literal["down", "up"]
 """`down`: from a container to this machine."""
 EntryKind: TypeAlias = Literal["file", "folder"]
+SMALL: Final = 256 << 10
+"""Files of more bytes are copied in ranges, over several sessions; the others in batches."""
 Via: TypeAlias = Literal["ssh", "s3", "auto"]
 
 
