@@ -83,8 +83,8 @@ OURS_UNUSED = {
 WINDOWS = """
 import sys
 import asyncio, cryptography.hazmat.primitives.asymmetric.ed25519, multiprocessing, subprocess
-import argparse, botocore.session, concurrent.futures, difflib, platform, platformdirs, secrets
-import socket, ssl, tempfile, types, uuid, urllib.request, websockets.client
+import argparse, botocore.session, concurrent.futures, difflib, paramiko, platform
+import platformdirs, secrets, socket, ssl, tempfile, types, uuid, urllib.request, websockets.client
 import cryptography.hazmat.primitives.ciphers.aead, cryptography.hazmat.primitives.kdf.hkdf
 import os, select, signal
 for name in ("fcntl", "pwd", "grp", "termios", "resource"):

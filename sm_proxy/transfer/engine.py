@@ -1,0 +1,360 @@
+"""A thread for each connection, and the works that they share.
+
+The first connection starts at once, while the others open. A lost connection gives its work back
+and is replaced. A failure that is about one file becomes a `Problem`, and the rest goes on. What
+cannot go on ends with the code that tells why: a job's end, not a lost session.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, Protocol, runtime_checkable
+
+import paramiko
+
+from sm_proxy.errors import SmProxyError
+from sm_proxy.transfer.connection import Connection
+from sm_proxy.transfer.model import Problem
+
+GIVE_UP_S: Final = 60.0
+"""Without a byte in so many seconds, although connections were replaced, the copy ends."""
+REPLACEMENTS: Final = 24
+"""Nor after so many lost connections without a byte."""
+_PAUSE_S: Final = (0.2, 5.0)
+_TICK_S: Final = 0.25
+_JOIN_S: Final = 5.0
+_TRIAL_S: Final = 2.0
+_GAIN: Final = 1.2
+_TRANSIENT: Final = frozenset(
+    {"network", "throttled", "session-lost", "sshd-silent", "connect-refused", "bastion-offline"}
+)
+
+
+class Connections(Protocol):
+    """What the engine needs to open more of them: see `connections.Connections`."""
+
+    @property
+    def most(self) -> int:
+        """How many may be open at once."""
+
+    def first(self) -> Connection:
+        """The first one, opened if it is not yet."""
+
+    def open(self, *, compress: bool) -> Connection:
+        """One more."""
+
+
+class Work(Protocol):
+    """What one connection does at a time: a batch of small files, or a share of a large one."""
+
+    @property
+    def path(self) -> str:
+        """What it copies, for messages: the source."""
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it moves."""
+
+    def run(self, connection: Connection, moved: Callable[[int], None]) -> None:
+        """Do it, or what is left of it: after a lost connection it is run again, over another.
+
+        `moved(n)`: n more bytes came over the link; below 0 if they have to come again.
+
+        Raises:
+            SmProxyError: its file cannot be copied; a `Problem` of it.
+            Exception: of `connection.sftp`; `connection.failure` tells what it is about.
+        """
+
+
+@runtime_checkable
+class SharedWork(Work, Protocol):
+    """A share of a large file: idle connections may take over what a slow one has in hand."""
+
+    def help(self) -> Work | None:
+        """Work for one more connection, or None if it would find nothing to do now."""
+
+    @property
+    def over(self) -> bool:
+        """Whether its file is complete or given up: who still runs it may be cut off."""
+
+    def close(self) -> None:
+        """No thread runs it any more: release what it holds; called once or more."""
+
+
+class Engine:
+    """Runs works over several connections.
+
+    Args:
+        connections: opens them; it stays open, the caller closes it.
+        compress: whether connections after the first compress; may be set before `run`.
+        on_moved: called with the bytes that each step moved, in any thread.
+        gently: begin with one connection, and add others only as long as that makes it faster: for
+            uploads, which one session carries at full speed.
+    """
+
+    def __init__(
+        self,
+        connections: Connections,
+        compress: bool = False,
+        on_moved: Callable[[int], None] = lambda _: None,
+        *,
+        gently: bool = False,
+    ) -> None:
+        self.compress = compress
+        self.sessions = 0
+        """The most connections that were open at once."""
+        self._connections = connections
+        self._on_moved = on_moved
+        self._gently = gently
+        self._changed = threading.Condition()
+        self._queue: deque[Work] = deque()
+        self._shared: list[SharedWork] = []
+        self._running: dict[int, tuple[Work, Connection]] = {}
+        self._problems: list[Problem] = []
+        self._threads: list[threading.Thread] = []
+        self._open = 0
+        self._able = 0
+        self._stopped = False
+        self._fatal: BaseException | None = None
+        self._moved = 0
+        self._lost = 0
+        self._lost_since: float | None = None
+
+    def run(self, works: Iterable[Work]) -> tuple[Problem, ...]:
+        """Run all of `works`, in about their order; once for each engine.
+
+        Returns:
+            what could not be copied.
+
+        Raises:
+            SmProxyError: it cannot go on: the code of the last connection, such as `job-ended`, or
+                `session-lost` if no byte moved for a minute.
+            KeyboardInterrupt: the calling thread was interrupted; no thread is left.
+        """
+        self._queue.extend(works)
+        self._shared = [work for work in self._queue if isinstance(work, SharedWork)]
+        try:
+            if self._queue:
+                first = self._connections.first()
+                self._count_open(1)
+                self._start(first)
+                self._supervise()
+        finally:
+            self._stop()
+        if self._fatal is not None:
+            raise self._fatal
+        return tuple(self._problems)
+
+    # The calling thread.
+
+    def _supervise(self) -> None:
+        """Start threads, and wait until nothing is left to do."""
+        grow = self._grow_gently() if self._gently else self._grow()
+        while not self._finished():
+            next(grow)
+            with self._changed:
+                self._changed.wait(_TICK_S)
+
+    def _finished(self) -> bool:
+        with self._changed:
+            # A connection that stalls in a file that is complete keeps nobody waiting.
+            busy = any(
+                not (isinstance(work, SharedWork) and work.over)
+                for work, _ in self._running.values()
+            )
+            return self._fatal is not None or (not busy and not self._queue)
+
+    def _grow(self) -> Iterator[None]:
+        for _ in range(min(self._connections.most, len(self._queue) + len(self._running)) - 1):
+            self._start(None)
+        while True:
+            yield
+
+    def _grow_gently(self) -> Iterator[None]:
+        best = 0.0
+        while len(self._threads) < self._connections.most:
+            began, before = time.monotonic(), self._moved
+            while time.monotonic() - began < _TRIAL_S:
+                yield
+            rate = (self._moved - before) / (time.monotonic() - began)
+            if rate < best * _GAIN or not self._queue:
+                break
+            best = rate
+            self._start(None)
+        while True:
+            yield
+
+    def _start(self, connection: Connection | None) -> None:
+        with self._changed:
+            self._able += 1
+        thread = threading.Thread(target=self._serve, args=(connection,), daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _stop(self) -> None:
+        """End every thread: one that waits for its connection sees it closed."""
+        with self._changed:
+            self._stopped = True
+            busy = [connection for _, connection in self._running.values()]
+            self._changed.notify_all()
+        for connection in busy:
+            connection.close()
+        deadline = time.monotonic() + _JOIN_S
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        for work in self._shared:
+            work.close()
+
+    # The threads of the connections.
+
+    def _serve(self, connection: Connection | None) -> None:
+        """Open a connection where there is none, and run works over it."""
+        refused: SmProxyError | None = None
+        replaced = connection is not None
+        try:
+            while not self._stopped:
+                if connection is None:
+                    connection = self._opened(patient=replaced)
+                    replaced = True
+                work = self._take(connection)
+                if work is None:
+                    return
+                if not self._done(work, connection):
+                    connection.close()
+                    connection = None
+                    self._count_open(-1)
+        except SmProxyError as failure:
+            refused = failure
+        except BaseException as failure:  # noqa: BLE001 - raised again in the calling thread
+            self._end_with(failure)
+        finally:
+            if connection is not None:
+                self._count_open(-1)
+            self._retire(refused)
+
+    def _opened(self, *, patient: bool) -> Connection:
+        """One more connection.
+
+        Args:
+            patient: whether it replaces one: then a network that is away for a while may come back.
+
+        Raises:
+            SmProxyError: it cannot be opened.
+        """
+        pause, longest = _PAUSE_S
+        while True:
+            try:
+                connection = self._connections.open(compress=self.compress)
+            except SmProxyError as error:  # noqa: PERF203 - it waits for the network
+                lasting = error.code not in _TRANSIENT and not error.passing
+                if lasting or not patient or self._stopped or self._hopeless():
+                    raise
+                with self._changed:
+                    self._changed.wait_for(lambda: self._stopped, pause)
+                pause = min(2 * pause, longest)
+            else:
+                self._count_open(1)
+                return connection
+
+    def _take(self, connection: Connection) -> Work | None:
+        """The next work; None if there will be none."""
+        with self._changed:
+            while not self._stopped and self._fatal is None:
+                work = self._queue.popleft() if self._queue else self._help()
+                if work is not None:
+                    self._running[threading.get_ident()] = (work, connection)
+                    return work
+                if not self._running:
+                    break
+                self._changed.wait(_TICK_S)
+            self._changed.notify_all()
+            return None
+
+    def _help(self) -> Work | None:
+        running = (work for work, _ in self._running.values() if isinstance(work, SharedWork))
+        return next((found for work in running if (found := work.help()) is not None), None)
+
+    def _done(self, work: Work, connection: Connection) -> bool:
+        """Run `work`; False if the connection is lost."""
+        try:
+            work.run(connection, self._count)
+        except SmProxyError as error:
+            self._put_aside(Problem(work.path, error))
+        except Exception as error:
+            lost = connection.failure(error)
+            if lost is None and isinstance(error, (paramiko.SSHException, paramiko.SFTPError)):
+                lost = SmProxyError("session-lost", f"the SFTP server broke off: {error}")
+            if lost is not None:
+                self._give_back(work, lost)
+                return False
+            if not isinstance(error, (OSError, EOFError)):
+                raise
+            self._put_aside(Problem(work.path, copy_failed(work.path, error)))
+        finally:
+            with self._changed:
+                self._running.pop(threading.get_ident(), None)
+                self._changed.notify_all()
+        return True
+
+    def _give_back(self, work: Work, lost: SmProxyError) -> None:
+        with self._changed:
+            if not (isinstance(work, SharedWork) and work.over):
+                self._queue.appendleft(work)
+            self._lost += 1
+            if self._lost_since is None:
+                self._lost_since = time.monotonic()
+        if self._lost > REPLACEMENTS or self._hopeless():
+            seconds = time.monotonic() - (self._lost_since or 0)
+            self._end_with(
+                SmProxyError(
+                    "session-lost",
+                    f"{self._lost} connections were lost within {seconds:.0f} s, and no byte came "
+                    f"over any of them; the last one: {lost.message}",
+                    "Run it again later: it goes on where it stopped.",
+                )
+            )
+
+    def _hopeless(self) -> bool:
+        """Whether nothing has moved for too long since the first connection was lost."""
+        since = self._lost_since
+        return since is not None and time.monotonic() - since > GIVE_UP_S
+
+    def _count(self, moved: int) -> None:
+        with self._changed:
+            if moved > 0:
+                self._moved += moved
+                self._lost, self._lost_since = 0, None
+        self._on_moved(moved)
+
+    def _count_open(self, more: int) -> None:
+        with self._changed:
+            self._open += more
+            self.sessions = max(self.sessions, self._open)
+
+    def _put_aside(self, problem: Problem) -> None:
+        with self._changed:
+            if not self._stopped and problem not in self._problems:
+                self._problems.append(problem)
+
+    def _end_with(self, error: BaseException) -> None:
+        with self._changed:
+            self._fatal = self._fatal or error
+            self._changed.notify_all()
+
+    def _retire(self, error: SmProxyError | None) -> None:
+        """A thread ends; the last one ends the copy if something is left to do."""
+        with self._changed:
+            self._able -= 1
+            left = bool(self._queue) or bool(self._running)
+            if error is not None and self._able == 0 and left:
+                self._fatal = self._fatal or error
+            self._changed.notify_all()
+
+
+def copy_failed(path: str, error: BaseException) -> SmProxyError:
+    """`copy-failed` for what an SFTP server or this machine's disk said about `path`."""
+    why = getattr(error, "strerror", None) or str(error) or "its end came too early"
+    return SmProxyError("copy-failed", f"{path}: {why}")
