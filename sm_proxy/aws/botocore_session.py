@@ -28,6 +28,8 @@ _ATTEMPTS: Final = 3
 _READ_S: Final = 10
 # S3 answers when it has copied a large object, or has all of one that the kernel is still sending.
 _READ_LONGER_S: Final = {"s3": 60}
+# Presigned URLs of some regions would otherwise have a signature of version 2, which KMS refuses.
+_SIGNATURES: Final = {"s3": "s3v4"}
 
 
 _prepared: list[Session] = []
@@ -119,4 +121,5 @@ def config_for(service: str) -> Config:
         read_timeout=_READ_LONGER_S.get(service, _READ_S),
         retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
         user_agent_extra=f"sm-proxy/{__version__}",
+        signature_version=_SIGNATURES.get(service),
     )

@@ -272,6 +272,23 @@ class Aws:
                 return None
             raise
 
+    @contextlib.contextmanager
+    def client(self, service: str, endpoint: str | None = None) -> Iterator[BaseClient]:
+        """A client for a library that makes the calls itself; throttling is left to botocore.
+
+        botocore's exceptions that leave the body become ours, as in `call`.
+
+        Args:
+            service: botocore's name, such as `s3`.
+            endpoint: URL to use instead of the configured one.
+
+        Raises:
+            SmProxyError: as `call`.
+            ServiceError: as `call`.
+        """
+        with self._translated(service):
+            yield self._client(service, endpoint)
+
     def _call(self, service: str, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
         from botocore import xform_name  # noqa: PLC0415 - see above
 
@@ -285,7 +302,11 @@ class Aws:
 
     @contextlib.contextmanager
     def _translated(self, action: str) -> Iterator[None]:
-        """Translate botocore's exceptions into ours."""
+        """Translate botocore's exceptions into ours.
+
+        Args:
+            action: the call, or the service of several calls.
+        """
         from botocore.exceptions import ClientError  # noqa: PLC0415 - see above
 
         self._vetting.forget()
@@ -293,6 +314,8 @@ class Aws:
             yield
         except ClientError as error:
             self._note_clock(error.response)
+            if ":" not in action:
+                action = f"{action}:{error.operation_name}"
             found = errors.from_response(error.response, action, self.profile)
             if isinstance(found, SmProxyError) and found.hint == renewal.hint("", self.profile):
                 found.hint = renewal.hint(self.credential_source, self.profile)
@@ -306,22 +329,24 @@ class Aws:
         if (offset := clock.offset_s(response)) is not None:
             self.clock_offset_s = offset
 
-    def _client(self, service: str) -> BaseClient:
+    def _client(self, service: str, endpoint: str | None = None) -> BaseClient:
         from sm_proxy.aws import models  # noqa: PLC0415 - see above
 
+        name = f"{service} {endpoint}" if endpoint else service
         # Making a client is not thread-safe in botocore; using one is.
         with self._lock:
-            if service not in self._clients:
+            if name not in self._clients:
                 self._refuse_damaged_region()
                 models.ensure_trimmed(service)
                 self._prepare_session()
-                self._clients[service] = self._session.create_client(
+                self._clients[name] = self._session.create_client(
                     service,
                     region_name=self._region or None,
+                    endpoint_url=endpoint,
                     config=config_for(service),
                 )
                 debug_log.write(f"client {service} ready")
-            return self._clients[service]
+            return self._clients[name]
 
     def _prepare_session(self) -> None:
         """Apply settings that botocore's own clients, which fetch credentials, need as well."""
