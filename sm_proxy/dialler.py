@@ -118,6 +118,10 @@ class Dialler:
         if self.container is not None:
             memory.forget(self.container, self._aws)
 
+    def accepts(self, blob: bytes) -> bool:
+        """Whether the container that was dialled may have this host key, in wire form."""
+        return self._keys is not None and self._keys.accepts(blob)
+
     def passes_socket(self, stream: Stream, ssh: Stdio) -> bool:
         """Pass ssh the TCP connection itself if that is possible, and return whether it is done.
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sm_proxy import public_key
 from sm_proxy.aws.errors import ServiceError
-from sm_proxy.doctor import login_transport, refusal
+from sm_proxy.doctor import refusal
 from sm_proxy.doctor.check import Context, SkipCheck, needed
 from sm_proxy.errors import SmProxyError
 from sm_proxy.host_keys import trust_on_first_use
@@ -20,6 +20,7 @@ from sm_proxy.local import private_files
 from sm_proxy.local.threads import Background
 from sm_proxy.routes import sessions
 from sm_proxy.routes import table as routes
+from sm_proxy.tunnel import login_transport
 from sm_proxy.tunnel.blocking_socket import BlockingSocket, import_paramiko, prefer_kinds
 
 _STEP_S: Final = 15.0

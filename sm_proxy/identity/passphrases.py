@@ -64,10 +64,16 @@ def find_or_ask(key: Identity) -> str:
     Raises:
         SmProxyError: `bad-passphrase`, there is no way to ask the user.
     """
+    known = find(key)
+    return known if known is not None else _ask(f"Passphrase of {key.path}:")
+
+
+def find(key: Identity) -> str | None:
+    """The passphrase of `key` in the keyring; None if it is not there."""
     ring = secret_store.find()
     known = ring.load(_item_name(key.public_key)) if ring else None
     secret_values.keep(known)
-    return known if known is not None else _ask(f"Passphrase of {key.path}:")
+    return known
 
 
 def forget(key: Identity) -> None:

@@ -38,8 +38,8 @@ def load(key: Identity, passphrase: str | None, lifetime: int, socket: str | Non
         SmProxyError: `bad-passphrase`, the passphrase is wrong; `unsupported`, there is no agent,
             or it accepts no keys; `missing-dependency`, there is no ssh-add.
     """
-    decrypted = _decrypted(key, passphrase)
-    done = _ssh_add(["-q", *(["-t", str(lifetime)] if lifetime else []), "-"], socket, decrypted)
+    opened = decrypted(key, passphrase)
+    done = _ssh_add(["-q", *(["-t", str(lifetime)] if lifetime else []), "-"], socket, opened)
     if done.returncode == _NO_AGENT:
         raise _no_agent()
     if done.returncode:
@@ -77,8 +77,13 @@ def environment_of(socket: str | None) -> dict[str, str]:
     return {FROM_ENVIRONMENT: str(Path(socket).expanduser())}
 
 
-def _decrypted(key: Identity, passphrase: str | None) -> bytes:
-    """The private key without its passphrase, for ssh-add's stdin."""
+def decrypted(key: Identity, passphrase: str | None) -> bytes:
+    """The private half of `key` without its passphrase.
+
+    Raises:
+        OSError: it cannot be read.
+        SmProxyError: `bad-passphrase`, the passphrase is wrong.
+    """
     from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415 - seldom
         Encoding,
         NoEncryption,

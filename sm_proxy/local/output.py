@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import json
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.local import secret_values
 from sm_proxy.local.redaction import redact
 
 ENVELOPE_VERSION = 1
+_logged: Final = contextvars.ContextVar("logged", default=False)
+"""Whether status lines go to a log, from this thread and the `Background` threads it starts."""
+_LOG: Final = "sm_proxy"
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,19 @@ def takes_colours(stream: TextIO | None = None) -> bool:
     return (stream or sys.stdout).isatty()
 
 
+@contextlib.contextmanager
+def status_to_log() -> Iterator[None]:
+    """Log the status lines of what runs inside, as `sm_proxy`: stderr belongs to another program.
+
+    Python prints them only if that program asks for this log's level INFO.
+    """
+    token = _logged.set(True)
+    try:
+        yield
+    finally:
+        _logged.reset(token)
+
+
 def status(message: str, *, dim: bool = False) -> None:
     """Print a status line on stderr, for example during a wait of more than a second.
 
@@ -87,7 +105,13 @@ def status(message: str, *, dim: bool = False) -> None:
         message: one line.
         dim: whether it adds nothing new, and so may be faint.
     """
-    line = f"sm-proxy: {printable(redact(message))}"
+    words = printable(redact(message))
+    if _logged.get():
+        import logging  # noqa: PLC0415 - ssh does without
+
+        logging.getLogger(_LOG).info("%s", words)
+        return
+    line = f"sm-proxy: {words}"
     faint = dim and sys.stderr is not None and takes_colours(sys.stderr)
     write_to_stderr(f"\033[2m{line}\033[0m" if faint else line)
 

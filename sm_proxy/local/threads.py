@@ -6,6 +6,7 @@ in short slices. The threads are daemons: they do not keep the process alive aft
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -43,7 +44,8 @@ class Background(Generic[T]):
     def begin(self) -> None:
         """Start the work."""
         self._begun = True
-        thread = threading.Thread(target=self._run, daemon=True)
+        run = contextvars.copy_context().run  # a thread would begin with an empty context
+        thread = threading.Thread(target=run, args=(self._run,), daemon=True)
         try:
             thread.start()
         except RuntimeError:

@@ -107,8 +107,12 @@ class Options:
 def terminate_within_bound(api: Api, session_id: str) -> None:
     """Call TerminateSession, but wait for it at most two seconds."""
     thread = threading.Thread(target=_terminate, args=(api, session_id), daemon=True)
-    thread.start()
-    thread.join(TERMINATE_DEADLINE_S)
+    try:
+        thread.start()
+    except RuntimeError:  # from Python 3.12 on, no thread starts while the interpreter exits
+        _terminate(api, session_id)
+    else:
+        thread.join(TERMINATE_DEADLINE_S)
 
 
 def _terminate(api: Api, session_id: str) -> None:

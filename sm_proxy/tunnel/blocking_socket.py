@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import logging
 import socket
 import threading
@@ -23,19 +24,22 @@ _OPEN_S: Final = 32.0
 _CHUNK: Final = 1 << 15
 
 
-def import_paramiko() -> Any:
+def import_paramiko(log: str = "paramiko") -> Any:
     """Import paramiko, which takes 180 ms, and silence it.
 
     Its threads log tracebacks, which Python prints on stderr unless there is a handler. Its old
     releases use ciphers that new releases of cryptography warn about.
+
+    Args:
+        log: the name of the log to silence.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import paramiko  # noqa: PLC0415
-    log = logging.getLogger("paramiko")
-    log.propagate = False
-    if not log.handlers:
-        log.addHandler(logging.NullHandler())
+    silenced = logging.getLogger(log)
+    silenced.propagate = False
+    if not silenced.handlers:
+        silenced.addHandler(logging.NullHandler())
     return paramiko
 
 
@@ -68,7 +72,8 @@ class BlockingSocket:
         self._listening = True
         self._talking = True
         self._backlog = memoryview(b"")
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        run = contextvars.copy_context().run  # a thread would begin with an empty context
+        self._thread = threading.Thread(target=run, args=(self._run,), daemon=True)
         self._thread.start()
 
     def wait_open(self) -> None:
@@ -127,6 +132,26 @@ class BlockingSocket:
             return True
         waiting = poll.wait([self._near.fileno()], [], [], 0).readable
         return not waiting and self._stream.delivered
+
+    @property
+    def failure(self) -> SmProxyError | None:
+        """Why the stream has failed, if that was expected."""
+        found = self._stream.failure
+        return found if isinstance(found, SmProxyError) else None
+
+    @property
+    def over(self) -> bool:
+        """Whether no more bytes pass."""
+        return self._over.is_set()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session has ended, too."""
+        return not self._thread.is_alive()
+
+    def let_go(self) -> None:
+        """End the session soon, in the thread of this object; never blocks."""
+        self._leave.set()
 
     def close(self, *, farewell: bool = True) -> None:
         """End the session and close everything.

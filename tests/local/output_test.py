@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import sys
 
 import pytest
@@ -10,6 +11,7 @@ from sm_proxy.commands import doctor
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
+from sm_proxy.local.threads import Background
 
 
 def test_the_frozen_envelope_of_a_result() -> None:
@@ -120,3 +122,16 @@ def test_a_dim_line_is_faint_on_a_terminal_only(
     faint, plain = stream.getvalue().splitlines()
     assert faint == ("\x1b[2msm-proxy: again\x1b[0m" if terminal else "sm-proxy: again")
     assert plain == "sm-proxy: new"
+
+
+def test_status_lines_go_to_a_log_for_another_program(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "sm_proxy")
+    with output.status_to_log():
+        output.status("waiting\x1b")
+        Background(lambda: output.status("from a thread")).result()
+    assert caplog.messages == ["waiting\N{REPLACEMENT CHARACTER}", "from a thread"]
+    assert capfd.readouterr() == ("", "")
+    output.status("printed")
+    assert capfd.readouterr().err == "sm-proxy: printed\n"

@@ -33,6 +33,7 @@ class ForwardingSshd(paramiko.ServerInterface):  # type: ignore[name-defined,mis
     Args:
         connected: the socket to the client.
         answer: to a request for a channel.
+        key: its host key; None for a new one.
 
     Attributes:
         key: its host key.
@@ -41,8 +42,10 @@ class ForwardingSshd(paramiko.ServerInterface):  # type: ignore[name-defined,mis
         asked: host and port of each channel that was asked for.
     """
 
-    def __init__(self, connected: socket.socket, answer: int = paramiko.OPEN_SUCCEEDED) -> None:
-        self.key = paramiko.ECDSAKey.generate()
+    def __init__(
+        self, connected: socket.socket, answer: int = paramiko.OPEN_SUCCEEDED, key: Any = None
+    ) -> None:
+        self.key = key or paramiko.ECDSAKey.generate()
         self.accepts = True
         self.logins: list[tuple[str, str]] = []
         self.asked: list[tuple[str, int]] = []

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from sm_proxy.doctor import login_transport
+from sm_proxy.tunnel import login_transport
 from sm_proxy.tunnel.blocking_socket import import_paramiko
 
 
