@@ -58,7 +58,9 @@ def launched(folder: Path, *options: str, **jobs: int) -> Iterator[Lab]:
     with running(folder, *image, *options, "--train", str(train)) as lab:
         lab.python(_BUCKET)
         for name, count in jobs.items():
-            lab.launch(name, nodes=count, environment=_KEYS_FROM_S3)
+            # Only the files of `two` change while its job runs.
+            refresh = {} if name == "two" else {"SM_PROXY_REFRESH": "5"}
+            lab.launch(name, nodes=count, environment={**_KEYS_FROM_S3, **refresh})
         for name in jobs:
             _await_admitted(lab, name)
         yield lab
