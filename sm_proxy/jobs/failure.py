@@ -26,7 +26,14 @@ _SHOWN: Final = 300
 """Characters of a log line on the terminal; the search for causes uses more."""
 
 
-def explain(aws: Aws, job: Job, prefix: str, on_status: Callable[[str], None]) -> SmProxyError:
+def explain(
+    aws: Aws,
+    job: Job,
+    prefix: str,
+    on_status: Callable[[str], None],
+    *,
+    show_log: bool = True,
+) -> SmProxyError:
     """Print the end of the job's log, and return the error for the ended job.
 
     Two calls or more, DescribeLogStreams and GetLogEvents, and another one if the container could
@@ -37,10 +44,11 @@ def explain(aws: Aws, job: Job, prefix: str, on_status: Callable[[str], None]) -
         job: an ended job.
         prefix: of host names, for the command that runs the job again.
         on_status: takes one line at a time.
+        show_log: whether to print the end of the log; it is searched for a cause anyway.
     """
     stream = _stream(aws, job)
     tail = _last_lines(aws, job, stream) if stream else []
-    if tail:
+    if tail and show_log:
         on_status(f"the end of the log of {job.name}:")
         for line in tail:
             on_status(f"| {printable(line, _SHOWN)}")

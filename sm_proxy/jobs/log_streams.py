@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sm_proxy.aws.clients import Aws
@@ -22,6 +22,8 @@ from sm_proxy.aws.errors import ServiceError
 
 INSTANCE: Final = r"i-[0-9a-f]{8,17}"
 _PAGES: Final = 4
+_PAGES_OF_ALL: Final = 40
+"""Of 50 streams each: enough for a job with hundreds of nodes that has restarted."""
 _EPOCH: Final = re.compile(r"-([0-9]{9,13})$")
 _MILLISECONDS_FROM: Final = 10**11
 """Epochs in names are seconds; numbers from here on are milliseconds."""
@@ -48,22 +50,35 @@ class Streams:
 
     def choose(self, streams: Iterable[Mapping[str, Any]]) -> str | None:
         """The newest stream of the node, from results of DescribeLogStreams."""
+        newest = self._newest(streams)
+        node = self._node_among(newest)
+        return newest[node][1] if node in newest else None
+
+    def choose_all(self, streams: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+        """The newest stream of each node that matches the pattern, in the order of nodes."""
+        newest = self._newest(streams)
+        nodes = self._alive(newest) if self.instances else sorted(newest, key=_number)
+        return {node: newest[node][1] for node in nodes}
+
+    def _newest(self, streams: Iterable[Mapping[str, Any]]) -> dict[str, tuple[int, str]]:
         newest: dict[str, tuple[int, str]] = {}
         for stream in streams:
             name = str(stream.get("logStreamName", ""))
             if match := self.pattern.fullmatch(name):
                 age = (started_ms(name) or int(stream.get("creationTime") or 0), name)
                 newest[match["node"]] = max(age, newest.get(match["node"], age))
-        node = self._node_among(newest)
-        return newest[node][1] if node in newest else None
+        return newest
 
     def _node_among(self, newest: Mapping[str, tuple[int, str]]) -> str:
         if not self.instances or not self.node.startswith("algo-"):
             return self.node
+        ids = dict(enumerate(self._alive(newest), 1))
+        return ids.get(int(self.node.removeprefix("algo-")), "")
+
+    def _alive(self, newest: Mapping[str, tuple[int, str]]) -> list[str]:
         # After an update or scaling, an endpoint still has the streams of its former instances.
         alive = sorted(newest, key=lambda instance: newest[instance], reverse=True)
-        ids = dict(enumerate(sorted(alive[: self.instances]), 1))
-        return ids.get(int(self.node.removeprefix("algo-")), "")
+        return sorted(alive[: self.instances])
 
 
 def find_newest(aws: Aws, wanted: Streams) -> str | None:
@@ -85,6 +100,33 @@ def find_newest(aws: Aws, wanted: Streams) -> str | None:
     return wanted.choose(seen)
 
 
+def find_all(aws: Aws, wanted: Streams, job: str) -> dict[str, str]:
+    """The newest stream of each node of a job: node -> stream, in the order of nodes.
+
+    One call for each 50 streams. Nodes that have no stream yet are not among them.
+
+    Args:
+        aws: for the calls.
+        wanted: how to find the stream of one of its nodes.
+        job: its name.
+
+    Raises:
+        SmProxyError: a call failed.
+    """
+    if not wanted.instances:
+        pattern = re.compile(rf"{re.escape(job)}/(?P<node>algo-[1-9][0-9]{{0,3}})-[0-9]+")
+        wanted = replace(wanted, prefix=f"{job}/", pattern=pattern)
+    parameters = _parameters(wanted)
+    seen: list[Mapping[str, Any]] = []
+    for _ in range(_PAGES_OF_ALL):
+        page = _page(aws, parameters)
+        seen += page.get("logStreams", [])
+        if not page.get("nextToken"):
+            break
+        parameters["nextToken"] = page["nextToken"]
+    return wanted.choose_all(seen)
+
+
 def _parameters(wanted: Streams) -> dict[str, Any]:
     order: dict[str, Any] = {"logGroupName": wanted.group, "descending": True}
     if not wanted.prefix:  # not both: "Cannot order by LastEventTime with a logStreamNamePrefix."
@@ -99,6 +141,10 @@ def _page(aws: Aws, parameters: dict[str, Any]) -> dict[str, Any]:
         if error.error == "ResourceNotFoundException":
             return {}  # the first job of an account creates the group
         raise error.as_failure() from None
+
+
+def _number(node: str) -> int:
+    return int(node.removeprefix("algo-"))
 
 
 def started_ms(name: str) -> int | None:

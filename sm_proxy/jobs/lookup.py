@@ -46,6 +46,8 @@ def find(
     target: Target,
     on_status: Callable[[str], None] = lambda _: None,
     phases: Sequence[Phase] = ALIVE,
+    *,
+    else_newest: bool = False,
 ) -> Job:
     """The job that a name means.
 
@@ -57,11 +59,12 @@ def find(
         target: the name.
         on_status: takes a line if the job's name is not the one that was typed.
         phases: to look for, in place of running and starting.
+        else_newest: whether the newest job will do if none is in one of the phases.
 
     Raises:
         SmProxyError: `job-not-found`, `job-ambiguous`, or a call failed.
     """
-    return _Search(aws, target, tuple(phases)).run(on_status)
+    return _Search(aws, target, tuple(phases), else_newest).run(on_status)
 
 
 @dataclass
@@ -72,6 +75,7 @@ class _Search:
         aws: for the calls.
         target: the name.
         phases: of the jobs to prefer, the best first.
+        else_newest: whether the newest job will do if none is in one of the phases.
         unseen: what is denied, such as "endpoints (sagemaker:DescribeEndpoint)", for the message.
         near: names to suggest if none matches.
     """
@@ -79,6 +83,7 @@ class _Search:
     aws: Aws
     target: Target
     phases: tuple[Phase, ...] = ALIVE
+    else_newest: bool = False
     unseen: list[str] = field(default_factory=list)
     near: list[Summary] = field(default_factory=list)
 
@@ -148,7 +153,7 @@ class _Search:
 
     @property
     def _wants_live(self) -> bool:
-        return self.phases == ALIVE
+        return self.phases == ALIVE and not self.else_newest
 
     def _meant(self, listed: list[Summary]) -> list[Summary]:
         typed = self.target.job.lower()
@@ -161,6 +166,8 @@ class _Search:
             if same := [item for item in found if item.phase == phase]:
                 others = f", the newest of {len(same)} {phase}" if len(same) > 1 else ""
                 return same[0], others
+        if self.else_newest and found:
+            return found[0], f", the newest of {len(found)}" if len(found) > 1 else ""
         if self.target.job == LATEST or not found:
             return None, ""
         if len(found) == 1:

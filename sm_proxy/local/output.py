@@ -54,6 +54,16 @@ def render_error(command: str, error: SmProxyError, *, as_json: bool) -> None:
         _write(envelope(command, data=None, error=error) + "\n")
 
 
+def write_part(text: str) -> None:
+    """Print a part of a result that comes bit by bit, as it is.
+
+    Raises:
+        BrokenPipeError: the reader of stdout has gone.
+        SmProxyError: `output-failed`, for example on a full disk.
+    """
+    _write(text)
+
+
 def envelope(
     command: str, *, data: dict[str, Any] | None, error: SmProxyError | None, ok: bool = True
 ) -> str:

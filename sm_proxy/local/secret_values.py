@@ -72,11 +72,12 @@ def strike(text: str, *, in_data: bool = False) -> str:
     forms, words, pieces = _index(frozenset({*_kept, *_of_environment()}))
     if not forms and not words:
         return text
-    squeezed, places = _squeeze(text)
+    squeezed = _IGNORED.sub("", text)
     found = [match for form in forms for match in _occurrences(form, squeezed)]
     if pieces and not in_data:
         ends = range(_PIECE, len(squeezed) + 1)
         found += [(end - _PIECE, end) for end in ends if squeezed[end - _PIECE : end] in pieces]
+    places = _places(text) if found else []  # takes long for a long text
     spans = [(places[start], places[end - 1] + 1) for start, end in found]
     if not in_data:
         spans += [match for word in words for match in _alone(word, text)]
@@ -157,11 +158,10 @@ def _alone(word: str, text: str) -> Iterator[tuple[int, int]]:
     return (match.span() for match in found)
 
 
-def _squeeze(text: str) -> tuple[str, list[int]]:
-    """The text without ignored characters, and the original position of each character."""
+def _places(text: str) -> list[int]:
+    """The positions of the characters that are not ignored."""
     ignored = {at for match in _IGNORED.finditer(text) for at in range(*match.span())}
-    places = [at for at in range(len(text)) if at not in ignored]
-    return "".join(text[at] for at in places), places
+    return [at for at in range(len(text)) if at not in ignored]
 
 
 def _without(text: str, marked: bytes) -> str:

@@ -102,3 +102,25 @@ def test_other_errors_are_reported() -> None:
     failing = FakeAws(DescribeLogStreams=ServiceError("InternalFailure", "oops", "x"))
     with pytest.raises(SmProxyError, match="oops"):
         log_streams.find_newest(failing, NAMED)
+
+
+def test_all_nodes_of_a_job_are_found() -> None:
+    first = page("job/algo-10-1", "job/algo-2-2", "job/algo-2-1", "job/algo-2-3/ssm")
+    second = page("job/algo-1-1", "job/x", "job-2/algo-3-1", "job/algo-0-1")
+    aws = FakeAws(DescribeLogStreams=[{**first, "nextToken": "t"}, second])
+    assert list(log_streams.find_all(aws, NAMED, "job").items()) == [
+        ("algo-1", "job/algo-1-1"),
+        ("algo-2", "job/algo-2-2"),
+        ("algo-10", "job/algo-10-1"),
+    ]
+    assert aws.calls[0][1]["logStreamNamePrefix"] == "job/"
+    assert aws.calls[1][1]["nextToken"] == "t"
+
+
+def test_all_instances_of_an_endpoint_are_those_that_it_has_now() -> None:
+    streams = made(i_11111111=1, i_33333333=3, i_22222222=2)
+    aws = FakeAws(DescribeLogStreams={"logStreams": streams})
+    assert list(log_streams.find_all(aws, instances("algo-1", 2), "job")) == [
+        "i-22222222",
+        "i-33333333",
+    ]

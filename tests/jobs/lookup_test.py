@@ -205,6 +205,24 @@ def test_latest_is_the_newest_running_training_job() -> None:
     assert found(Account({"a": "Starting"}), "sm-latest.training")[0].name == "a"
 
 
+@pytest.mark.parametrize("host", ["sm-latest", "sm-bert"])
+@pytest.mark.parametrize(
+    ("jobs", "expected", "words"),
+    [
+        (("Completed", "Failed"), "bert-0", ", the newest of 2"),
+        (("Completed", "Failed", "Training"), "bert-2", ""),
+        (("Stopped",), "bert-0", ""),
+    ],
+)
+def test_the_newest_ended_job_will_do_where_none_runs(
+    host: str, jobs: tuple[str, ...], expected: str, words: str
+) -> None:
+    aws = Account({f"bert-{number}": status for number, status in enumerate(jobs)})
+    messages: list[str] = []
+    job = lookup.find(aws, parse(host, "sm-"), messages.append, else_newest=True)
+    assert (job.name, messages) == (expected, [f"{host} is {expected}{words}"])
+
+
 def test_a_job_named_latest_wins() -> None:
     aws = Account({"new": "Training", "latest": "Completed"})
     assert found(aws, "sm-latest")[0].name == "latest"
