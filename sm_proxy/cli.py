@@ -30,6 +30,7 @@ COMMANDS = {
     "relaunch": "run a job again, with ssh on",
     "enable-remote-debug": "let Session Manager reach a training job, without VPC and bastion",
     "list": "show running and recent jobs, and whether ssh can reach them",
+    "cp": "copy files from and to containers, over several sessions at once",
     "vscode": "open a folder of a container in VS Code or an editor of its family",
     "config": "write, show, check or remove the ssh config block",
     "sync": "list running jobs in our ssh config, for editors and tab completion",

@@ -18,6 +18,7 @@ _WIDE: Final = 90
 """With fewer columns, a bar leaves no room for the numbers."""
 _BAR: Final = 20
 _LEAST_NAME: Final = 8
+_SHORT_S: Final = 10
 _LONGEST_S: Final = 100 * 3600
 
 
@@ -99,7 +100,7 @@ def in_words(progress: Progress) -> str:
     words = [f"{sizes.in_words(done)} of {sizes.in_words(total)} ({percent} %)"]
     words.append(f"{sizes.in_words(progress.rate)}/s")
     if progress.rate >= 1 and (left := (total - done) / progress.rate) < _LONGEST_S:
-        words.append(f"{_clock_words(round(left))} left")
+        words.append(f"{clock_words(left)} left")
     if progress.files_total > 1:
         words.append(f"{progress.files_done} of {progress.files_total} files")
     return ", ".join(words)
@@ -116,9 +117,11 @@ def _in_line(progress: Progress, room: int) -> str:
     return f"{numbers}  {shown}"
 
 
-def _clock_words(seconds: int) -> str:
-    """`33s`, `5m33s`, `2h05m`."""
-    minutes, rest = divmod(seconds, 60)
+def clock_words(seconds: float) -> str:
+    """`3.4s`, `33s`, `5m33s`, `2h05m`."""
+    if seconds < _SHORT_S:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
         return f"{hours}h{minutes:02}m"

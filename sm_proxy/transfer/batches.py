@@ -9,26 +9,12 @@ while works:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from sm_proxy.transfer.connection import Connection
 from sm_proxy.transfer.connections import Connections
+from sm_proxy.transfer.engine import Work
 from sm_proxy.transfer.model import Direction, Entry, Problem
-
-
-class Work(Protocol):
-    """What the engine gives to a connection.
-
-    Attributes:
-        size: in bytes.
-    """
-
-    size: int
-
-    def run(self, connection: Connection, moved: Callable[[int], None]) -> None:
-        """Do it; again after the connection was lost."""
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,13 @@ container more CPU time than the link saves.
 
 from __future__ import annotations
 
+import contextlib
 import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
+
+from sm_proxy.transfer.model import Entry
 
 PIECE: Final = 16 << 10
 """Bytes that one place of a file contributes to a sample."""
@@ -31,3 +36,58 @@ def places(size: int) -> tuple[int, ...]:
     count = max(1, min(PIECES, size // PIECE))
     step = size // count
     return tuple(number * step for number in range(count))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Whether to compress, and why.
+
+    Attributes:
+        compress: whether ssh compresses.
+        reason: a clause for the user.
+    """
+
+    compress: bool
+    reason: str
+
+    @property
+    def words(self) -> str:
+        """`not compressed: the data do not shrink`."""
+        return f"{'' if self.compress else 'not '}compressed: {self.reason}"
+
+
+def choose(
+    asked: bool | None, files: Sequence[Entry], read: Callable[[str, Sequence[int]], bytes]
+) -> Choice:
+    """Whether the copy of these files is compressed.
+
+    Args:
+        asked: what the user said; None to look at the data.
+        files: to copy.
+        read: returns PIECE bytes of a file (or fewer at its end) from each of these offsets.
+
+    Raises:
+        Exception: of `read`, unless it is about the file: `OSError`.
+    """
+    if asked is not None:
+        return Choice(asked, "as you asked")
+    if sum(file.size for file in files) < LEAST:
+        return Choice(False, "few bytes")
+    sample = b""
+    for file, offsets in _spread(files):
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            sample += read(file.source, offsets)
+    if worthwhile(sample):
+        return Choice(True, "a sample shrinks")
+    return Choice(False, "a sample does not shrink")
+
+
+def _spread(files: Sequence[Entry]) -> Sequence[tuple[Entry, Sequence[int]]]:
+    """The places of a sample: of one file, if it has most of the bytes; else of several."""
+    largest = max(files, key=lambda file: file.size)
+    if 2 * largest.size >= sum(file.size for file in files):
+        return [(largest, places(largest.size))]
+    by_size = sorted(files, key=lambda file: file.size, reverse=True)
+    heavy = by_size[: max(1, len(by_size) // 2)]
+    step = max(1, len(heavy) // PIECES)
+    return [(file, places(file.size)[-1:]) for file in heavy[::step][:PIECES]]

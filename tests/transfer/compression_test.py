@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import random
 import struct
+from collections.abc import Sequence
 
 import pytest
 
 from sm_proxy.transfer import compression
+from sm_proxy.transfer.compression import PIECE, PIECES, Choice
+from sm_proxy.transfer.model import Entry
 
 
 def normal(count: int) -> list[float]:
@@ -56,3 +59,63 @@ def test_a_sample_is_spread_and_does_not_overlap(size: int) -> None:
         ends = [*found[1:], size]
         pairs = zip(found, ends, strict=True)
         assert all(end - start >= compression.PIECE for start, end in pairs)
+
+
+def entry(name: str, size: int) -> Entry:
+    return Entry("file", name, f"here/{name}", size, 0o644, 1, 1)
+
+
+class Reader:
+    """Files whose content is chosen by their names."""
+
+    def __init__(self, **contents: bytes) -> None:
+        self.contents = contents
+        self.read_bytes = 0
+
+    def __call__(self, path: str, offsets: Sequence[int]) -> bytes:
+        if path not in self.contents:
+            raise FileNotFoundError(path)
+        content = self.contents[path]
+        found = b"".join(
+            content[place : place + PIECE] for place in range(0, len(offsets) * PIECE, PIECE)
+        )
+        self.read_bytes += len(found)
+        return found
+
+
+NOISE = os.urandom(PIECES * PIECE)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_what_the_user_says_is_done_without_a_look(asked: bool) -> None:
+    reader = Reader()
+    assert compression.choose(asked, [entry("a", 10**9)], reader) == Choice(asked, "as you asked")
+    assert reader.read_bytes == 0
+
+
+def test_few_bytes_are_not_looked_at() -> None:
+    reader = Reader(a=bytes(PIECE))
+    assert not compression.choose(None, [entry("a", 100_000)], reader).compress
+    assert reader.read_bytes == 0
+
+
+def test_the_file_with_most_bytes_decides() -> None:
+    reader = Reader(log=log(1000), model=NOISE)
+    files = [entry("log", 10**6), entry("model", 10**9)]
+    choice = compression.choose(None, files, reader)
+    assert choice.words == "not compressed: a sample does not shrink"
+    files = [entry("log", 10**9), entry("model", 10**6)]
+    assert compression.choose(None, files, reader).words == "compressed: a sample shrinks"
+    assert reader.read_bytes <= 2 * PIECES * PIECE
+
+
+def test_of_many_files_several_decide() -> None:
+    names = [f"n{number}" for number in range(1000)]
+    files = [entry(name, 100_000) for name in names]
+    reader = Reader(**dict.fromkeys(names, log(1000)))
+    assert compression.choose(None, files, reader).compress
+    assert 0 < reader.read_bytes <= PIECES * PIECE
+
+
+def test_a_file_that_is_gone_tells_nothing() -> None:
+    assert not compression.choose(None, [entry("gone", 10**9)], Reader()).compress

@@ -1,0 +1,182 @@
+"""One copy between this machine and one container: list, choose the way, copy, verify."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from sm_proxy.aws.clients import Aws
+from sm_proxy.local import sizes
+from sm_proxy.settings import Settings
+from sm_proxy.transfer import compression, download, s3, tree, upload
+from sm_proxy.transfer.batches import SmallFiles
+from sm_proxy.transfer.compression import PIECE, Choice
+from sm_proxy.transfer.connection import SftpLike
+from sm_proxy.transfer.connections import Connections
+from sm_proxy.transfer.engine import Engine, Work
+from sm_proxy.transfer.folders import Folders
+from sm_proxy.transfer.model import SMALL, Entry, Outcome
+from sm_proxy.transfer.pool import Pool
+from sm_proxy.transfer.progress import Meter
+from sm_proxy.transfer.tally import Tally
+from sm_proxy.transfer.task import Task
+from sm_proxy.transfer.tree import Tree
+
+
+class Readable(Protocol):
+    """A file of either side."""
+
+    def seek(self, offset: int, /) -> object:
+        """Move to an offset."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes."""
+
+
+class ContainerCopy:
+    """The copy of one task. Nothing is printed.
+
+    Args:
+        task: what to copy.
+        settings: of this run.
+        aws: for the calls.
+        meter: counts what moves.
+        on_status: takes a line for the user.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        settings: Settings,
+        aws: Aws,
+        meter: Meter,
+        on_status: Callable[[str], None],
+    ) -> None:
+        self._task = task
+        self._aws = aws
+        self._meter = meter
+        self._say = on_status
+        self._connections = Connections(
+            task.host, settings, aws, user=task.user, most=task.most, on_status=on_status
+        )
+        self._pool = Pool(self._connections)
+        self._tally = Tally()
+
+    def run(self) -> Outcome:
+        """Copy, and end all connections.
+
+        Raises:
+            SmProxyError: nothing can be copied, or no more: `job-ended`, `session-lost`, ...
+        """
+        began = time.monotonic()
+        try:
+            self._pool.first()
+            self._pool.release()
+            self._copy()
+        finally:
+            self.close()
+        self._tally.sessions = self._connections.most_at_once
+        return self._tally.outcome(time.monotonic() - began)
+
+    def close(self) -> None:
+        """End all connections, in any thread: `run` then raises."""
+        self._connections.close()
+
+    def _copy(self) -> None:
+        task = self._task
+        folders = Folders([self._pool.ask(self._list)], task.direction)
+        found = self._pool.ask(folders.make)
+        self._tally.problems += found.problems
+        self._meter.expect(len(found.files), sum(file.size for file in found.files))
+        plan = s3.plan(
+            self._aws,
+            self._connections.container,
+            None,
+            found.files,
+            task.options.via,
+            bucket=task.options.bucket,
+            direction=task.direction,
+        )
+        by_ssh = [file for file in plan.by_ssh if file.kind == "file"]
+        choice = self._compression(by_ssh) if by_ssh else None
+        self._announce(found.files, plan.reason, by_ssh, choice)
+        if plan.by_s3:
+            result = s3.run(plan, self._aws, self._connections, self._meter.moved)
+            self._tally.add_s3(result)
+            self._meter.finished(len(result.done) + len(result.unverified))
+            by_ssh += result.again
+        if by_ssh:
+            self._tally.by_ssh = True
+            self._run_ssh(by_ssh, compress=choice is not None and choice.compress)
+        self._pool.ask(folders.finish)
+
+    def _list(self, sftp: SftpLike) -> Tree:
+        task = self._task
+        by = tree.list_down if task.direction == "down" else tree.list_up
+        return by(sftp, task.sources, task.target, recursive=task.options.recursive)
+
+    def _compression(self, files: Sequence[Entry]) -> Choice:
+        return compression.choose(self._task.options.compress, files, self._sample)
+
+    def _sample(self, path: str, offsets: Sequence[int]) -> bytes:
+        if self._task.direction == "up":
+            with Path(path).open("rb") as local:
+                return _read(local, offsets)
+
+        def read(sftp: SftpLike) -> bytes:
+            with sftp.open(path, "rb") as file:
+                return _read(file, offsets)
+
+        return self._pool.ask(read)
+
+    def _announce(
+        self, files: Sequence[Entry], reason: str, by_ssh: Sequence[Entry], choice: Choice | None
+    ) -> None:
+        """Say in one line what is copied how, and why."""
+        task = self._task
+        count = f"{len(files)} file{'' if len(files) == 1 else 's'}"
+        size = sizes.in_words(sum(file.size for file in files))
+        where = f"{'from' if task.direction == 'down' else 'to'} {task.host}"
+        how = [reason] if reason else []
+        if choice is not None:
+            most = self._connections.most
+            some = f"{len(by_ssh)} of them " if len(by_ssh) < len(files) else ""
+            sessions = "1 session" if most == 1 else f"up to {most} sessions"
+            how.append(f"{some}over {sessions}, {choice.words}")
+        if files:
+            self._say(f"{count}, {size} {where}: {'; '.join(how)}")
+
+    def _run_ssh(self, files: Sequence[Entry], *, compress: bool) -> None:
+        task = self._task
+        by = download.works_for if task.direction == "down" else upload.works_for
+        small = SmallFiles([file for file in files if file.size <= SMALL], task.direction)
+        large = [file for file in files if file.size > SMALL]
+        shares, copied = by(large, self._connections, self._meter, verify=task.options.verify)
+        self._run([*small.works(), *shares], compress=compress)
+        while more := small.settle(self._connections):
+            self._run(more, compress=compress)
+        settled = small.result()
+        self._meter.finished(len(settled.files))
+        self._tally.add_small(settled)
+        self._tally.add_large(copied)
+        for note in copied.notes:
+            self._say(note)
+
+    def _run(self, works: Iterable[Work], *, compress: bool) -> None:
+        engine = Engine(
+            self._pool, compress, self._meter.moved, gently=self._task.direction == "up"
+        )
+        try:
+            self._tally.problems += engine.run(works)
+        finally:
+            self._pool.release()
+
+
+def _read(file: Readable, offsets: Iterable[int]) -> bytes:
+    pieces = []
+    for offset in offsets:
+        file.seek(offset)
+        pieces.append(file.read(PIECE))
+    return b"".join(pieces)
