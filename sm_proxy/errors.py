@@ -5,6 +5,7 @@
     Exception
       SmProxyError                errors.py                an expected failure, with a code
         AgentTooOldError          routes/bastion_lookup.py  the bastion's agent cannot forward
+        CopyError                 transfer/from_python.py  a copy that is not complete
         EnableSshError            sagemaker.py             ssh cannot be switched on in an SDK's job
         LimitError                jobs/logs.py             the log is longer than we read
         UnseenError               jobs/kinds/_calls.py     Describe is denied; the job may exist
@@ -36,7 +37,7 @@ on its code; the words may change.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 Code = Literal[
     "bad-name",
@@ -133,6 +134,10 @@ class SmProxyError(Exception):
         self.passing = passing or code in {"network", "throttled"}
         self.reported = False
         self.kept = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For a pool of processes, which pickles what a worker raises."""
+        return type(self), (self.code, self.message, self.hint), self.__dict__
 
     @property
     def line(self) -> str:

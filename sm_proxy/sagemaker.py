@@ -69,10 +69,6 @@ class EnableSshError(SmProxyError):
         """The message and the next step, without secrets that a service has repeated."""
         return error_handler.redacted(self).text
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """For a pool of processes, which pickles what a worker raises."""
-        return type(self), (self.code, self.message, self.hint)
-
 
 def enable_ssh(
     obj: _Object,

@@ -30,8 +30,6 @@ TIMEOUT_S: Final = 60.0
 KEEPALIVE_S: Final = 30
 """As `ServerAliveInterval` of our Host block."""
 _paramiko: Final = import_paramiko(_LOG)
-_NOT_HERE: Final = frozenset({"hosts", "launch"})
-"""Settings that only config.toml has."""
 _tunnels: set[BlockingSocket] = set()
 """Those that may be open, for `_end_all`.
 
@@ -102,9 +100,7 @@ def open(  # noqa: A001 - as `gzip.open`
         SmProxyError: its `code` tells what happened: see the table in README.
     """
     given = {**settings, "user": user, "profile": profile, "region": region, "wait": wait}
-    if unknown := given.keys() - (Settings.__dataclass_fields__.keys() - _NOT_HERE):
-        raise SmProxyError("bad-setting", f"there is no setting {min(unknown)}")
-    loaded = settings_of.load_for(given, host)
+    loaded = settings_of.load_given(given, host)
     return connect(host, loaded, Aws(loaded.profile, loaded.region, terminal=False), user, timeout)
 
 

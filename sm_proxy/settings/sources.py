@@ -74,6 +74,17 @@ def load_for(flags: Mapping[str, Any], host: str | None = None) -> Settings:
     return load(flags, {**known[prefix], "prefix": prefix})
 
 
+def load_given(given: Mapping[str, Any], host: str) -> Settings:
+    """The settings of a call from Python: `load_for`, with the call's keywords as flags.
+
+    Raises:
+        SmProxyError: `bad-setting`, also for a keyword that is no setting; `config-malformed`.
+    """
+    if unknown := given.keys() - (Settings.__dataclass_fields__.keys() - _FILE_ONLY):
+        raise SmProxyError("bad-setting", f"there is no setting {min(unknown)}")
+    return load_for(given, host)
+
+
 def load_for_command(args: argparse.Namespace) -> Settings:
     """The settings of a command that a person types, with the context of its HOST if it has one.
 

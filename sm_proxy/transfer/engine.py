@@ -7,6 +7,7 @@ cannot go on ends with the code that tells why: a job's end, not a lost session.
 
 from __future__ import annotations
 
+import contextvars
 import threading
 import time
 from collections import deque
@@ -190,7 +191,8 @@ class Engine:
     def _start(self, connection: Connection | None) -> None:
         with self._changed:
             self._able += 1
-        thread = threading.Thread(target=self._serve, args=(connection,), daemon=True)
+        run = contextvars.copy_context().run  # a thread would begin with an empty context
+        thread = threading.Thread(target=run, args=(self._serve, connection), daemon=True)
         self._threads.append(thread)
         thread.start()
 
