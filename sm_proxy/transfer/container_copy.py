@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol, cast
 
 from sm_proxy.aws.clients import Aws
+from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs import hostname, lookup
 from sm_proxy.local import sizes
 from sm_proxy.settings import Settings
 from sm_proxy.transfer import compression, download, s3, tree, upload
@@ -20,9 +22,12 @@ from sm_proxy.transfer.folders import Folders
 from sm_proxy.transfer.model import SMALL, Entry, Outcome
 from sm_proxy.transfer.pool import Pool
 from sm_proxy.transfer.progress import Meter
+from sm_proxy.transfer.s3 import ended
 from sm_proxy.transfer.tally import Tally
 from sm_proxy.transfer.task import Task
 from sm_proxy.transfer.tree import Tree
+
+_OVER: Final = frozenset({"job-ended", "job-failed"})
 
 
 class Readable(Protocol):
@@ -62,6 +67,7 @@ class ContainerCopy:
             task.host, settings, aws, user=task.user, most=task.most, on_status=on_status
         )
         self._pool = Pool(self._connections)
+        self._prefix = settings.prefix
         self._tally = Tally()
 
     def run(self) -> Outcome:
@@ -72,9 +78,11 @@ class ContainerCopy:
         """
         began = time.monotonic()
         try:
-            self._pool.first()
-            self._pool.release()
-            self._copy()
+            over = self._connect()
+            if over is None:
+                self._copy()
+            else:
+                self._copy_what_is_left(over)
         finally:
             self.close()
         self._tally.sessions = self._connections.most_at_once
@@ -83,6 +91,46 @@ class ContainerCopy:
     def close(self) -> None:
         """End all connections, in any thread: `run` then raises."""
         self._connections.close()
+
+    def _connect(self) -> SmProxyError | None:
+        """Open the first connection; return why the job is over, if S3 may have its files.
+
+        Raises:
+            SmProxyError: there is no connection.
+        """
+        try:
+            self._pool.first()
+        except SmProxyError as error:
+            task = self._task
+            if error.code in _OVER and task.direction == "down" and task.options.via != "ssh":
+                return error
+            raise
+        self._pool.release()
+        return None
+
+    def _copy_what_is_left(self, over: SmProxyError) -> None:
+        """Copy from S3 what a job that is over has kept there.
+
+        Raises:
+            SmProxyError: `over`, if it has kept nothing; or a call failed.
+        """
+        task = self._task
+        job = lookup.find(self._aws, hostname.parse(task.host, self._prefix))
+        try:
+            # It has the methods that a listing calls.
+            files = cast("SftpLike", ended.Files(self._aws, job))
+        except SmProxyError as error:
+            raise (over if error.code in _OVER else error) from None
+        folders = Folders([self._list(files)], "down")
+        found = folders.make(files)
+        self._tally.problems += found.problems
+        self._meter.expect(len(found.files), sum(file.size for file in found.files))
+        plan = s3.plan(self._aws, None, job, found.files, task.options.via)
+        self._announce(found.files, plan.reason, (), None)
+        result = s3.run(plan, self._aws, None, self._meter.moved)
+        self._tally.add_s3(result)
+        self._meter.finished(len(result.done) + len(result.unverified))
+        folders.finish(files)
 
     def _copy(self) -> None:
         task = self._task
