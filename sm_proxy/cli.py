@@ -38,6 +38,7 @@ COMMANDS = {
     "login": "get AWS credentials now: log in to SSO, or type an MFA code",
     "launch": "run a command, or a request file, whose jobs get ssh",
     "logs": "show what a job has written, follow it, on one node or on all",
+    "nodes": "list the host names of a job's nodes, for pdsh, clush, Ansible and others",
     "inspect": "show a job's machine: GPUs, disks, memory, network, processes",
     "go": "let a waiting container start the job's program",
     "done": "end a container that is kept for you",

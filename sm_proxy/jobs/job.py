@@ -52,6 +52,8 @@ class Job(Summary):
         subnets: ids of the VpcConfig's subnets; empty when it has none.
         vpc_source: the model or endpoint configuration that `subnets` come from.
         nodes: how many instances it has.
+        instance_type: of all its nodes, such as `ml.p4d.24xlarge`; empty if unknown, or if they
+            differ.
         max_runtime_s: MaxRuntimeInSeconds, where its kind has one.
         max_wait_s: MaxWaitTimeInSeconds of a spot job.
         remote_debug: whether RemoteDebug is on: Session Manager reaches its containers.
@@ -66,6 +68,7 @@ class Job(Summary):
     subnets: tuple[str, ...] = ()
     vpc_source: str = ""
     nodes: int = 1
+    instance_type: str = ""
     max_runtime_s: int | None = None
     max_wait_s: int | None = None
     remote_debug: bool = False

@@ -5,18 +5,22 @@ A host name may say that all nodes are meant: `sm-myjob.*`, or `sm-myjob.*.proce
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.job_kinds import Kind
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.jobs import hostname, kinds, lookup
+from sm_proxy.jobs import hostname, kinds, listing, lookup
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job
+from sm_proxy.local import threads
 from sm_proxy.settings import Settings
 
 _ALL: Final = ".*"
+_AT_ONCE: Final = 8
+"""Concurrent Describe calls: few enough for their rate limits."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +29,16 @@ class Nodes:
 
     Attributes:
         job: as the service describes it.
-        hosts: their host names, by number; a job with one node has no number in its host name.
+        targets: their host names, by number; a job with one node has no number in its host name.
     """
 
     job: Job
-    hosts: tuple[str, ...]
+    targets: tuple[Target, ...]
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The host names of `targets`."""
+        return tuple(target.host for target in self.targets)
 
 
 def means_all(host: str) -> bool:
@@ -79,10 +88,46 @@ def find(
     job = lookup.find(aws, target, on_status)
     job.refuse_if_over()
     kinds.refuse_missing_node(job, target.node)
-    names = [target.node] if target.names_node else _names(job)
+    names: list[str | None] = [target.node] if target.names_node else _names(job)
     # Without a kind, the job's whole name leads to the job that was found: `lookup` tries it first.
-    hosts = (hostname.compose(settings.prefix, job.name, node, target.kind).host for node in names)
-    return Nodes(job, tuple(hosts))
+    return _named(job, names, settings, target.kind)
+
+
+def of_all_running(
+    settings: Settings, aws: Aws, on_status: Callable[[str], None] = lambda _: None
+) -> list[Nodes]:
+    """The nodes of each running job that ssh may reach, the newest job first.
+
+    One list call for each kind, and the calls that describe each job.
+
+    Args:
+        settings: of this run.
+        aws: for the calls.
+        on_status: takes a line for each kind whose list is denied.
+
+    Raises:
+        SmProxyError: a call failed.
+    """
+    listed = [job for job in listing.list_all(aws, on_status, live=True) if job.phase == "running"]
+    listed.sort(key=lambda job: (job.created, job.name), reverse=True)
+    found = threads.map_concurrently(
+        lambda each: kinds.of(each.kind).describe(aws, each.name), listed, _AT_ONCE
+    )
+    return [_all_of(job, settings) for job in found if job is not None and _may_be_reached(job)]
+
+
+def _all_of(job: Job, settings: Settings) -> Nodes:
+    kind = hostname.shortest(settings.prefix, job.name, job.kind).kind
+    return _named(job, _names(job), settings, kind)
+
+
+def _named(job: Job, names: Sequence[str | None], settings: Settings, kind: Kind | None) -> Nodes:
+    composed = (hostname.compose(settings.prefix, job.name, name, kind) for name in names)
+    return Nodes(job, tuple(composed))
+
+
+def _may_be_reached(job: Job) -> bool:
+    return job.running and bool(job.subnets or job.remote_debug)
 
 
 def hosts_of(target: Target, settings: Settings, aws: Aws) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import pytest
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs import nodes
+from sm_proxy.jobs import hostname, nodes
 from sm_proxy.settings import Settings
 from sm_proxy.transfer import places, task
 from sm_proxy.transfer.task import Options, Task
@@ -21,8 +21,8 @@ def tasks(sources: list[str], target: str, options: Options = Options()) -> tupl
 @pytest.fixture
 def three_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     def find(target: object, *_: object) -> nodes.Nodes:
-        hosts = tuple(f"sm-bert.algo-{number}" for number in (1, 2, 3))
-        return nodes.Nodes(job=None, hosts=hosts)  # type: ignore[arg-type]
+        targets = tuple(hostname.compose("sm-", "bert", f"algo-{number}") for number in (1, 2, 3))
+        return nodes.Nodes(job=None, targets=targets)  # type: ignore[arg-type]
 
     monkeypatch.setattr(nodes, "find", find)
 

@@ -87,6 +87,7 @@ def _read(answer: Mapping[str, Any]) -> Job:
         progress=line.status,
         subnets=_calls.subnets_of(answer.get("NetworkConfig", {}).get("VpcConfig")),
         nodes=int(cluster.get("InstanceCount", 1)),
+        instance_type=str(cluster.get("InstanceType", "")),
         max_runtime_s=answer.get("StoppingCondition", {}).get("MaxRuntimeInSeconds"),
         console=console_url.link(
             str(answer.get("ProcessingJobArn", "")), "processing-jobs", line.name

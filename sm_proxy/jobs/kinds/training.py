@@ -100,6 +100,7 @@ def _read(answer: Mapping[str, Any]) -> Job:
         progress=_progress(steps),
         subnets=_calls.subnets_of(answer.get("VpcConfig")),
         nodes=_nodes(answer.get("ResourceConfig", {})),
+        instance_type=_instance_type(answer.get("ResourceConfig", {})),
         max_runtime_s=stopping.get("MaxRuntimeInSeconds"),
         max_wait_s=stopping.get("MaxWaitTimeInSeconds"),
         remote_debug=bool((answer.get("RemoteDebugConfig") or {}).get("EnableRemoteDebug")),
@@ -111,6 +112,12 @@ def _nodes(resources: Mapping[str, Any]) -> int:
     groups = resources.get("InstanceGroups") or []
     grouped = sum(int(item.get("InstanceCount", 0)) for item in groups)
     return grouped or int(resources.get("InstanceCount", 1))
+
+
+def _instance_type(resources: Mapping[str, Any]) -> str:
+    groups = resources.get("InstanceGroups") or [resources]
+    types = {str(item.get("InstanceType", "")) for item in groups}
+    return types.pop() if len(types) == 1 else ""
 
 
 def _progress(steps: list[dict[str, Any]]) -> str:

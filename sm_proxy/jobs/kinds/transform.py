@@ -76,6 +76,7 @@ def _line(item: Mapping[str, Any]) -> Summary:
 
 def _read(answer: Mapping[str, Any], line: Summary, subnets: tuple[str, ...]) -> Job:
     started = answer.get("TransformStartTime")
+    resources = answer.get("TransformResources", {})
     return Job(
         name=line.name,
         kind=line.kind,
@@ -89,7 +90,8 @@ def _read(answer: Mapping[str, Any], line: Summary, subnets: tuple[str, ...]) ->
         progress=line.status,
         subnets=subnets,
         vpc_source=str(answer.get("ModelName", "")),
-        nodes=int(answer.get("TransformResources", {}).get("InstanceCount", 1)),
+        nodes=int(resources.get("InstanceCount", 1)),
+        instance_type=str(resources.get("InstanceType", "")),
         console=console_url.link(
             str(answer.get("TransformJobArn", "")), "transform-jobs", line.name
         ),

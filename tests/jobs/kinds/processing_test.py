@@ -16,7 +16,7 @@ ANSWER: dict[str, Any] = {
     "ProcessingJobStatus": "InProgress",
     "ProcessingStartTime": BEGAN,
     "CreationTime": BEGAN,
-    "ProcessingResources": {"ClusterConfig": {"InstanceCount": 2}},
+    "ProcessingResources": {"ClusterConfig": {"InstanceCount": 2, "InstanceType": "ml.m5.large"}},
     "NetworkConfig": {"VpcConfig": {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}},
     "StoppingCondition": {"MaxRuntimeInSeconds": 600},
 }
@@ -43,6 +43,7 @@ def test_the_response_is_read() -> None:
         progress="InProgress",
         subnets=("subnet-1",),
         nodes=2,
+        instance_type="ml.m5.large",
         max_runtime_s=600,
         console="https://console.amazonaws.cn/sagemaker/home?region=cn-north-1"
         "#/processing-jobs/prep",

@@ -74,6 +74,24 @@ def test_nodes_of_instance_groups_are_summed() -> None:
     assert described(ResourceConfig={}).nodes == 1
 
 
+@pytest.mark.parametrize(
+    ("resources", "expected"),
+    [
+        ({"InstanceType": "ml.p5.48xlarge"}, "ml.p5.48xlarge"),
+        ({"InstanceGroups": [{"InstanceType": "ml.g5.xlarge"}] * 2}, "ml.g5.xlarge"),
+        (
+            {"InstanceGroups": [{"InstanceType": "ml.g5.xlarge"}, {"InstanceType": "ml.m5.large"}]},
+            "",
+        ),
+        ({}, ""),
+    ],
+)
+def test_the_instance_type_is_known_if_all_nodes_have_it(
+    resources: dict[str, Any], expected: str
+) -> None:
+    assert described(ResourceConfig=resources).instance_type == expected
+
+
 def test_times_come_from_the_first_field_that_has_one() -> None:
     job = described(SecondaryStatusTransitions=[], LastModifiedTime=BEGAN)
     assert (job.status_since, job.progress) == (BEGAN, "")

@@ -20,7 +20,7 @@ ANSWER: dict[str, Any] = {
     "TransformStartTime": BEGAN,
     "CreationTime": BEGAN,
     "ModelName": "bert",
-    "TransformResources": {"InstanceCount": 2},
+    "TransformResources": {"InstanceCount": 2, "InstanceType": "ml.m5.large"},
 }
 MODEL = {"VpcConfig": {"Subnets": ["subnet-1"]}}
 GONE = ServiceError("ValidationException", 'Could not find model "bert".', "x")
@@ -51,6 +51,7 @@ def test_the_response_is_read() -> None:
         subnets=("subnet-1",),
         vpc_source="bert",
         nodes=2,
+        instance_type="ml.m5.large",
         console="https://console.amazonaws-us-gov.com/sagemaker/home?region=us-gov-west-1"
         "#/transform-jobs/score",
     )

@@ -1,0 +1,118 @@
+"""`sm-proxy nodes`: the host names of a job's nodes, for programs that run commands on many."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+from sm_proxy import resolver
+from sm_proxy.aws.clients import Aws
+from sm_proxy.commands import options
+from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs import accelerators, hostname, nodes
+from sm_proxy.jobs.hostname import Target
+from sm_proxy.jobs.job import Job
+from sm_proxy.jobs.nodes import Nodes
+from sm_proxy.local import output, threads
+from sm_proxy.local.output import Result
+from sm_proxy.settings import Settings
+
+_AT_ONCE: Final = 8
+"""Concurrent look-ups of containers."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`nodes [HOST] [--format lines|pdsh|ansible|hostfile] [--json]`."""
+    parser.add_argument(
+        "host",
+        metavar="HOST",
+        nargs="?",
+        help="a host name, such as sm-myjob; without it, all running jobs",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("lines", "pdsh", "ansible", "hostfile"),
+        default="lines",
+        help="lines: one host a line (the default); pdsh: with commas, also for clush; "
+        "ansible: an inventory in JSON; hostfile: with slots, for MPI and DeepSpeed",
+    )
+    options.add_json(parser)
+
+
+def run(args: argparse.Namespace, settings: Settings) -> Result:
+    """List the nodes; data: `{"nodes": [{"host", "job", "kind", "node"}]}`."""
+    aws = Aws(settings.profile, settings.region)
+    if args.host:
+        target = nodes.parse(args.host, settings.prefix)
+        found = [nodes.find(target, settings, aws, output.status)]
+    else:
+        found = nodes.of_all_running(settings, aws, output.status)
+    data = {"nodes": [_data(each, target) for each in found for target in each.targets]}
+    if args.format == "ansible":
+        return Result(data, _inventory(found, settings, partial(_user, settings, aws)))
+    if args.format == "pdsh":
+        return Result(data, ",".join(host for each in found for host in each.hosts))
+    suffixes = [_slots(each) if args.format == "hostfile" else "" for each in found]
+    lines = (host + end for each, end in zip(found, suffixes, strict=True) for host in each.hosts)
+    return Result(data, "\n".join(lines))
+
+
+def _data(found: Nodes, target: Target) -> dict[str, str]:
+    job = found.job
+    return {"host": target.host, "job": job.name, "kind": job.kind, "node": target.node}
+
+
+def _slots(found: Nodes) -> str:
+    """` slots=8`; empty if the number is unknown: then launchers count one."""
+    number = accelerators.slots(found.job.instance_type)
+    return "" if number is None else f" slots={number}"
+
+
+def _user(settings: Settings, aws: Aws, target: Target) -> str | None:
+    """Who can log in, if that is not the user in our ssh config."""
+    try:
+        user = resolver.resolve(target, settings, aws).user
+    except SmProxyError:  # Ansible will say that it cannot be reached
+        return None
+    return None if user == settings.user else user
+
+
+def _inventory(
+    found: Sequence[Nodes], settings: Settings, user_of: Callable[[Target], str | None]
+) -> str:
+    """What Ansible expects of an inventory script: a group for each job, and all variables.
+
+    The form is from Ansible's guide, "Developing dynamic inventory". With `_meta`, Ansible does not
+    run the script again for each host.
+    """
+    targets = [target for each in found for target in each.targets]
+    users = threads.map_concurrently(user_of, targets, _AT_ONCE)
+    jobs = [each.job for each in found for _ in each.targets]
+    variables = {
+        target.host: _variables(job, target, user)
+        for job, target, user in zip(jobs, targets, users, strict=True)
+    }
+    groups = {_group(each.job, settings.prefix): {"hosts": list(each.hosts)} for each in found}
+    document = {
+        "_meta": {"hostvars": variables},
+        "all": {"children": ["ungrouped", *groups]},
+        **groups,
+    }
+    return json.dumps(document, indent=1)
+
+
+def _variables(job: Job, target: Target, user: str | None) -> dict[str, str]:
+    login = {"ansible_user": user} if user else {}
+    machine = {"sm_instance_type": job.instance_type} if job.instance_type else {}
+    return {**login, "sm_job": job.name, "sm_kind": job.kind, "sm_node": target.node, **machine}
+
+
+def _group(job: Job, prefix: str) -> str:
+    """The job's host name as a group: Ansible warns of a hyphen, because it may mean `minus`."""
+    host = hostname.shortest(prefix, job.name, job.kind).host
+    name = re.sub(r"\W", "_", host, flags=re.ASCII)
+    return f"_{name}" if name[0].isdigit() else name
