@@ -103,8 +103,8 @@ def _cached_or_found(aws: Aws, vpc_id: str) -> tuple[str, bool]:
         record = cache.load(aws.scope, vpc_id) or {}
         if isinstance(known := record.get("id"), str):
             return known, True
-        target = find(aws, vpc_id)
-        record = {"id": target}
+        target, instance_type = _found(aws, vpc_id)
+        record = {"id": target, "type": instance_type}
         cache.save(aws.scope, vpc_id, record=record, expires=time.time() + _CACHED_S)
     return target, False
 
@@ -248,12 +248,23 @@ def forget(aws: Aws, vpc_id: str) -> None:
     Cache(_CACHE).forget(aws.scope, vpc_id)
 
 
+def known_type(aws: Aws, vpc_id: str, target: str) -> str:
+    """The instance type of a bastion, such as `t4g.nano`; empty if it is not cached."""
+    record = Cache(_CACHE).load(aws.scope, vpc_id) or {}
+    return str(record.get("type", "")) if record.get("id") == target else ""
+
+
 def find(aws: Aws, vpc_id: str) -> str:
     """Ask AWS for the bastion of a VPC.
 
     Raises:
         SmProxyError: `no-bastion`, `bastion-offline` or `agent-too-old`.
     """
+    return _found(aws, vpc_id)[0]
+
+
+def _found(aws: Aws, vpc_id: str) -> tuple[str, str]:
+    """As `find`, with its instance type."""
     tagged = _tagged(aws, vpc_id)
     running = sorted(item["InstanceId"] for item in tagged if _state(item) == "running")
     if not running:
@@ -264,7 +275,9 @@ def find(aws: Aws, vpc_id: str) -> str:
             + (f" ({stopped})" if stopped else ""),
             "Start it, or name another with --bastion." if stopped else f"{MAKE_HINT} {NAME_HINT}",
         )
-    return first_usable(aws, running)
+    types = {item["InstanceId"]: str(item.get("InstanceType", "")) for item in tagged}
+    target = first_usable(aws, running)
+    return target, types[target]
 
 
 def first_usable(aws: Aws, running: list[str]) -> str:

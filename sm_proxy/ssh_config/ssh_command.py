@@ -6,6 +6,7 @@ the reason why our own ProxyCommand failed is never read from it.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import threading
 from collections.abc import Sequence
@@ -88,7 +89,7 @@ class Complaints:
     def _read(self) -> None:
         if self.stream is None:  # cannot happen: Popen was given pipes
             return
-        with self.stream:
+        with contextlib.suppress(OSError), self.stream:  # a socket may be reset
             while data := self.stream.read1(_READ):  # type: ignore[attr-defined]
                 self._kept = (self._kept + data)[-_COMPLAINTS_LIMIT:]
 

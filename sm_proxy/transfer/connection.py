@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol
 
-from sm_proxy.errors import SmProxyError
+from sm_proxy.errors import SmProxyError, printable
+from sm_proxy.transfer.ssh_process import SshProcess
 
 
 @dataclass(frozen=True)
@@ -116,47 +117,61 @@ class SftpLike(Protocol):
 
 
 class Connection:
-    """One ssh into the container. One thread at a time uses it.
+    """One ssh into the container. One thread at a time uses it; `close` may be called in any.
+
+    Args:
+        number: 1 for the first, then upwards; a replacement gets a new one.
+        sftp: over the ssh of `process`.
+        process: ssh.
+        compressed: whether ssh compresses.
+        on_close: called once, after it is closed.
 
     Attributes:
-        number: 1 for the first, then upwards; a replacement gets a new one.
-        sftp: a `paramiko.SFTPClient`, or a stand-in without an SFTP server.
-        compressed: whether ssh compresses.
+        number: as given.
+        sftp: a `paramiko.SFTPClient`, or a stand-in if there is no SFTP server.
+        process: as given.
+        compressed: as given.
     """
 
     def __init__(
         self,
         number: int,
         sftp: SftpLike,
+        process: SshProcess,
         *,
         compressed: bool,
-        why: Callable[[], SmProxyError | None],
-        close: Callable[[], None],
+        on_close: Callable[[Connection], None] = lambda _: None,
     ) -> None:
         self.number = number
         self.sftp = sftp
         self.compressed = compressed
-        self._why = why
-        self._close = close
+        self.process = process
+        self._on_close = on_close
+        self._why: SmProxyError | None = None
 
     @property
     def alive(self) -> bool:
         """Whether it can still be used, as far as is known."""
-        return self._why() is None
+        return not self.process.wire.lost
 
     def why(self) -> SmProxyError:
-        """Why it has ended."""
-        return self._why() or SmProxyError("session-lost", "the connection is closed")
+        """Why it has ended; the first answer stays."""
+        if self._why is None:
+            self._why = self.process.why()
+        return self._why
 
     def failure(self, error: Exception) -> SmProxyError | None:
         """Why the connection is lost, if it is; None if `error` is about a file.
 
         Args:
-            error: what a method of `sftp` raised.
+            error: what a method of `sftp` raised. One that is no OSError means that the two sides
+                do not understand each other any more.
         """
-        del error
+        if self.alive and not isinstance(error, OSError):
+            self.process.wire.lose(f"it is no SFTP: {printable(str(error))}")
         return None if self.alive else self.why()
 
     def close(self) -> None:
         """End ssh and the session below it; does nothing the second time."""
-        self._close()
+        self.process.close()
+        self._on_close(self)
