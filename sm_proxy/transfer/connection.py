@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -9,6 +10,7 @@ from typing import Any, Protocol
 
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.transfer.ssh_process import SshProcess
+from sm_proxy.tunnel.blocking_socket import import_paramiko
 
 
 @dataclass(frozen=True)
@@ -164,11 +166,12 @@ class Connection:
         """Why the connection is lost, if it is; None if `error` is about a file.
 
         Args:
-            error: what a method of `sftp` raised. One that is no OSError means that the two sides
-                do not understand each other any more.
+            error: what a method of `sftp` raised.
         """
-        if self.alive and not isinstance(error, OSError):
-            self.process.wire.lose(f"it is no SFTP: {printable(str(error))}")
+        paramiko = import_paramiko()
+        garbled = (paramiko.SSHException, paramiko.SFTPError, struct.error)
+        if self.alive and isinstance(error, garbled):
+            self.process.wire.lose(f"its SFTP makes no sense: {printable(str(error))}")
         return None if self.alive else self.why()
 
     def close(self) -> None:

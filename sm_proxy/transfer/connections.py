@@ -28,7 +28,8 @@ from sm_proxy.transfer.ssh_process import SshProcess
 
 T = TypeVar("T")
 
-_MOST: Final = 8
+MOST: Final = 8
+"""How many connections a copy opens unless the user says otherwise."""
 _MOST_DIRECT: Final = 2
 """Without a session, one connection is nearly as fast as the machines."""
 _SMALL: Final = frozenset({"t2.nano", "t3.nano", "t3a.nano", "t4g.nano"})
@@ -74,7 +75,7 @@ class Connections:
         on_status: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.speaks_sftp = True
-        self.most = most or _MOST
+        self.most = most or MOST
         self.most_at_once = 0
         self._asked = most
         self._host = host
@@ -87,15 +88,23 @@ class Connections:
         self._over = threading.Event()
         self._working: dict[SshProcess, Background[Any]] = {}
         self._open: list[Connection] = []
+        self._first: Connection | None = None
         self._number = 0
         self._has_told = False
 
     def first(self) -> Connection:
         """Find the container, waiting for a starting job, and open the first connection.
 
+        Returns:
+            The first connection, or a new one if that is lost.
+
         Raises:
             SmProxyError: with the code that fits.
         """
+        if self._first is not None:
+            if not self._first.alive:
+                self._first = self.open(compress=self._first.compressed)
+            return self._first
         identities.ensure(self._settings)
         dialler = self._dialler()
         self.container = dialler.find()
@@ -104,6 +113,7 @@ class Connections:
         # Dialled later, it may have moved: then the dialler looks it up again.
         self.container = replace(dialler.container or self.container, cached=True)
         self.most = self._most(connection.process)
+        self._first = connection
         return connection
 
     def open(self, *, compress: bool = False) -> Connection:
@@ -252,7 +262,7 @@ class Connections:
         vpc_id, words = self.container.vpc_id, first.through.split()
         if vpc_id and words and bastion_lookup.known_type(self._aws, vpc_id, words[-1]) in _SMALL:
             return _MOST_THROUGH_SMALL
-        return _MOST
+        return MOST
 
     def _tell(self, error: SmProxyError) -> None:
         """Tell once that there will be fewer connections than wanted."""

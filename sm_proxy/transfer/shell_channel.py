@@ -67,6 +67,11 @@ class ShellChannel:
                 left = left[self._wire.send(left[:_CHUNK]) :]
         return self._answer(self._wire, limit)
 
+    def close(self) -> None:
+        """End the shell."""
+        if self._wire is not None:
+            self._wire.close()
+
     def _answer(self, wire: Wire, limit: int) -> tuple[int, bytes]:
         end = f"\n{self._mark} ".encode()
         found = bytearray(self._ahead)

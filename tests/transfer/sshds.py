@@ -107,18 +107,26 @@ class Server:
         aws: Any = SimpleNamespace(scope="here")
         return Connections(HOST, self.settings, aws, **options)
 
+    def words(self) -> list[str]:
+        """The command of an sshd for one connection."""
+        words = [sshd_binary.find_sshd(), "-i", "-e", "-f", str(self.folder / "sshd_config")]
+        if os.geteuid() != 0:
+            return words
+        script = self.folder / "as_root.sh"
+        script.write_text(_AS_ROOT)
+        passwd = self.folder / f"passwd-{len(self.children)}"
+        return ["unshare", "-m", "sh", str(script), str(passwd), *words]
+
     def dial(self) -> Stream:
         near, far = socket.socketpair()
-        words = [sshd_binary.find_sshd(), "-i", "-e", "-f", str(self.folder / "sshd_config")]
-        if os.geteuid() == 0:
-            passwd = self.folder / f"passwd-{len(self.children)}"
-            words = ["unshare", "-m", "sh", "-c", _AS_ROOT, "sh", str(passwd), *words]
+        fd = far.fileno()
+        words = self.words()
         with far, self.lock:
             if self.errors:
                 near.close()
                 raise self.errors.pop(0)
             self.children.append(
-                subprocess.Popen(words, stdin=far, stdout=far, stderr=subprocess.DEVNULL)
+                subprocess.Popen(words, stdin=fd, stdout=fd, stderr=subprocess.DEVNULL)
             )
             self.ends.append(near)
             return self.wrap(SessionStream(SocketStream(near, "the container"), self))
