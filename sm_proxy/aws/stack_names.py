@@ -12,6 +12,8 @@ FILES: Final = "sm-proxy/"
 """The prefix of our files for jobs, in a bucket of the job."""
 CHANNEL: Final = f"{FILES}channel"
 """The folder of a job's input channel there."""
+COPIES: Final = f"{FILES}copy/"
+"""The prefix of files that a copy hands over, in a bucket that the user names."""
 IMAGE_TAG: Final = {"Key": "sm-proxy:role", "Value": "image"}
 """Of the repositories that builds may push to, as ECR writes a tag."""
 STACK_TAG: Final = "sm-proxy:stack"

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import threads
-from sm_proxy.transfer.connection import Answer
+from sm_proxy.transfer import checksums
+from sm_proxy.transfer.checksums import Scripts
 from sm_proxy.transfer.model import Entry, Problem
-from sm_proxy.transfer.s3 import downloads, integrity
+from sm_proxy.transfer.s3 import downloads, hand_over, in_container, integrity
 from sm_proxy.transfer.s3.choice import Plan
 from sm_proxy.transfer.s3.downloads import Download
+from sm_proxy.transfer.s3.store import open_store
 
 _AT_ONCE: Final = 4
 """How many files are verified at once."""
 _BATCH: Final = 500
 """How many files have temporary names at once."""
-_Verdict: TypeAlias = Literal["done", "unverified", "again"]
-
-
-class Scripted(Protocol):
-    """What a copy by S3 needs of `Connections`."""
-
-    def script(self, text: str, timeout: float) -> Answer:
-        """Run a POSIX sh script in the container: see `Connections.script`."""
+_HERE: Final = frozenset({"copy-failed"})
+"""Failures of this machine's disk: ssh would meet them, too."""
+_Verdict: TypeAlias = Literal["done", "unverified", "again"] | SmProxyError
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class Result:
 def run(
     chosen: Plan,
     aws: Aws,
-    connections: Scripted | None,
+    connections: Scripts | None,
     on_moved: Callable[[int], None] = lambda _: None,
 ) -> Result:
     """Copy by S3 what the plan says; blocks until it is done.
@@ -64,45 +62,85 @@ def run(
         SmProxyError: nothing could be copied, for one reason.
         KeyboardInterrupt: everything is cancelled, and what was in the bucket is deleted.
     """
-    verdicts: list[tuple[Entry, _Verdict | SmProxyError]] = []
+    verdicts: list[tuple[Entry, _Verdict]] = []
     for start in range(0, len(chosen.from_s3), _BATCH):
-        batch = chosen.from_s3[start : start + _BATCH]
-        verdicts += _finish(
-            aws, downloads.fetch(aws, batch, on_moved), live=connections is not None
-        )
-    for entry, verdict in verdicts:
-        if verdict == "again":
-            on_moved(-entry.size)
+        fetched = downloads.fetch(aws, chosen.from_s3[start : start + _BATCH], on_moved)
+        try:
+            verdicts += _finished(aws, connections, fetched, on_moved)
+        finally:
+            for download in fetched:
+                download.drop()
+    if chosen.handed_over and connections is not None:
+        verdicts += _handed_over(chosen, aws, connections, on_moved)
     return _sorted(verdicts)
 
 
-def _finish(
-    aws: Aws, fetched: Iterable[Download], *, live: bool
-) -> list[tuple[Entry, _Verdict | SmProxyError]]:
+def _handed_over(
+    chosen: Plan, aws: Aws, connections: Scripts, on_moved: Callable[[int], None]
+) -> Iterator[tuple[Entry, _Verdict]]:
+    store = open_store(aws, chosen.bucket, in_container.endpoint(connections))
+    move = hand_over.up if chosen.direction == "up" else hand_over.down
+    # Closed: whatever ends this, nothing stays in the bucket.
+    with contextlib.closing(move(store, connections, chosen.handed_over, on_moved)) as moved:
+        for entry, verdict in moved:
+            if isinstance(verdict, SmProxyError):
+                yield entry, verdict
+            else:
+                yield entry, "done" if verdict else "unverified"
+
+
+def _finished(
+    aws: Aws,
+    connections: Scripts | None,
+    fetched: Sequence[Download],
+    on_moved: Callable[[int], None],
+) -> list[tuple[Entry, _Verdict]]:
     """Verify what was downloaded, and give the files their names."""
+    judged = threads.map_concurrently(lambda one: _judged(aws, one), fetched, _AT_ONCE)
+    agreements = _asked(connections, dict(zip(fetched, judged, strict=True)))
+    verdicts: list[tuple[Entry, _Verdict]] = []
+    for download, agrees in agreements.items():
+        if agrees is True or (agrees is None and connections is None):
+            verdict: _Verdict = download.land() or ("done" if agrees else "unverified")
+        elif isinstance(agrees, SmProxyError) and (connections is None or agrees.code in _HERE):
+            verdict = agrees
+        elif connections is None:
+            verdict = _differs(download)
+        else:
+            verdict = "again"
+            if download.error is None:
+                on_moved(-download.entry.size)
+        verdicts.append((download.entry, verdict))
+    return verdicts
 
-    def one(download: Download) -> tuple[Entry, _Verdict | SmProxyError]:
-        return download.entry, _verdict(aws, download, live=live)
 
-    return threads.map_concurrently(one, fetched, _AT_ONCE)
-
-
-def _verdict(aws: Aws, download: Download, *, live: bool) -> _Verdict | SmProxyError:
+def _judged(aws: Aws, download: Download) -> bool | SmProxyError | None:
+    """Whether S3 says that a download is right; None if it cannot tell."""
     if download.error is not None:
-        is_of_s3 = download.error.code != "copy-failed"
-        return "again" if live and is_of_s3 else download.error
+        return download.error
     try:
-        agrees = integrity.agrees(aws, download.item, download.part)
+        return integrity.agrees(aws, download.item, download.part)
     except OSError as error:
-        download.drop()
         return downloads.disk_failure(download.entry.target, error)
     except SmProxyError as error:
-        download.drop()
-        return "again" if live else error
-    if agrees is False or (agrees is None and live):
-        download.drop()
-        return "again" if live else _differs(download)
-    return download.land() or ("done" if agrees else "unverified")
+        return error
+
+
+def _asked(
+    connections: Scripts | None, judged: dict[Download, bool | SmProxyError | None]
+) -> dict[Download, bool | SmProxyError | None]:
+    """Ask the container about those that S3 cannot tell."""
+    unknown = [download for download, agrees in judged.items() if agrees is None]
+    if connections is None or not unknown:
+        return judged
+    try:
+        digests = checksums.of(connections, [download.entry.source for download in unknown])
+        return judged | {
+            download: digests[download.entry.source] == downloads.sha256(download.part)
+            for download in unknown
+        }
+    except (OSError, SmProxyError):  # ssh copies them, or says why not
+        return judged | dict.fromkeys(unknown, False)
 
 
 def _differs(download: Download) -> SmProxyError:
@@ -114,7 +152,7 @@ def _differs(download: Download) -> SmProxyError:
     )
 
 
-def _sorted(verdicts: Iterable[tuple[Entry, _Verdict | SmProxyError]]) -> Result:
+def _sorted(verdicts: Iterable[tuple[Entry, _Verdict]]) -> Result:
     by: dict[str, list[Entry]] = {"done": [], "unverified": [], "again": []}
     problems = []
     for entry, verdict in verdicts:

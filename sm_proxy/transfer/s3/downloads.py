@@ -78,10 +78,14 @@ def fetch(
         try:
             for entry, item in wanted:
                 download = Download(entry, item, _temporary(entry.target))
-                begun.append((download, _begin(manager, download, on_moved)))
-            found = [_finished(aws, download, future) for download, future in begun]
+                moved: list[int] = []
+                begun.append((download, _begin(manager, download, _both(moved, on_moved)), moved))
+            for download, future, moved in begun:
+                found.append(_finished(aws, download, future))
+                if found[-1].error is not None:
+                    on_moved(-sum(moved))
         except BaseException:
-            for download, _ in begun:
+            for download, _, _ in begun:
                 download.drop()
             raise
     return found
@@ -111,6 +115,16 @@ def disk_failure(path: str, error: OSError) -> SmProxyError:
 
 def _temporary(target: str) -> Path:
     return Path(target).parent / f".sm-proxy-{secrets.token_hex(8)}"
+
+
+def _both(moved: list[int], on_moved: Callable[[int], None]) -> Callable[[int], None]:
+    """Counts for one file, too: of one that fails, the bytes do not count."""
+
+    def tell(size: int) -> None:
+        moved.append(size)
+        on_moved(size)
+
+    return tell
 
 
 def _begin(manager: Any, download: Download, on_moved: Callable[[int], None]) -> Any:
@@ -162,6 +176,6 @@ def failed(aws: Aws, error: Exception, what: str) -> SmProxyError:
         with aws.client("s3"):  # it translates botocore's errors
             raise getattr(error, "last_exception", error)
     except errors.ServiceError as refusal:
-        return SmProxyError("copy-failed", f"{what}: {refusal}", "Copy again, or by --via ssh.")
+        return SmProxyError("aws-error", f"{what}: {refusal}", "Copy again, or with --via ssh.")
     except SmProxyError as known:
         return SmProxyError(known.code, f"{what}: {known.message}", known.hint)

@@ -1,0 +1,272 @@
+"""Hand files over in the user's bucket: one side uploads, the other downloads, and we delete.
+
+Files go in groups, so that no more than a group is in the bucket at once. The container does its
+half by presigned URLs, in parts where a file is large. The SHA-256 of each file is compared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from sm_proxy.errors import SmProxyError
+from sm_proxy.transfer import checksums
+from sm_proxy.transfer.checksums import Scripts
+from sm_proxy.transfer.model import Entry
+from sm_proxy.transfer.s3 import downloads, in_container, objects
+from sm_proxy.transfer.s3.in_container import Get, Put
+from sm_proxy.transfer.s3.store import Store
+
+GROUP: Final = 2 << 30
+"""Bytes that are in the bucket at once, unless one file is larger."""
+_FILES: Final = 64
+"""How many files a group has at most: each needs a URL of 1 to 2 KB in a script."""
+PART: Final = 64 << 20
+"""Bytes of a part; larger ones where S3's 10,000 parts would not be enough."""
+_MOST_PARTS: Final = 10_000
+_SCRIPT: Final = 64
+"""How many parts one script uploads."""
+
+Verdict: TypeAlias = SmProxyError | bool
+"""What came of a file: whether it is verified, or why it is not there."""
+
+
+def down(
+    store: Store,
+    connections: Scripts,
+    entries: Sequence[Entry],
+    on_moved: Callable[[int], None],
+) -> Generator[tuple[Entry, Verdict], None, None]:
+    """Copy files from the container.
+
+    Args:
+        store: of this copy.
+        connections: to the container.
+        entries: files.
+        on_moved: takes numbers of bytes.
+
+    Yields:
+        Each file, once it is at its target or has failed.
+
+    Raises:
+        SmProxyError: the container or the bucket cannot be used at all.
+    """
+    for group in _groups(entries):
+        with _cleared(store) as upload:
+            failed = _upload(store, connections, group, upload)
+            sent = [(number, entry) for number, entry in group if number not in failed]
+            yield from ((entry, failed[number]) for number, entry in group if number in failed)
+            yield from _download(store, connections, sent, on_moved)
+
+
+def up(
+    store: Store,
+    connections: Scripts,
+    entries: Sequence[Entry],
+    on_moved: Callable[[int], None],
+) -> Generator[tuple[Entry, Verdict], None, None]:
+    """Copy files to the container; as `down`."""
+    from sm_proxy.transfer.s3 import uploads  # noqa: PLC0415 - half of the copies need it
+
+    for group in _groups(entries):
+        with _cleared(store) as upload:
+            upload.keys.update(store.key(number) for number, _ in group)
+            sent, failed = [], {}
+            for number, entry in group:
+                digest = uploads.put(store, number, entry, on_moved)
+                if isinstance(digest, SmProxyError):
+                    failed[number] = digest
+                else:
+                    sent.append((number, entry, digest))
+            yield from ((entry, failed[number]) for number, entry in group if number in failed)
+            yield from _fetched(store, connections, sent)
+
+
+def _groups(entries: Sequence[Entry]) -> Iterator[list[tuple[int, Entry]]]:
+    """The files with their numbers, as many at once as may be in the bucket."""
+    group: list[tuple[int, Entry]] = []
+    size = 0
+    for number, entry in enumerate(entries):
+        if group and (size + entry.size > GROUP or len(group) == _FILES):
+            yield group
+            group, size = [], 0
+        group.append((number, entry))
+        size += entry.size
+    if group:
+        yield group
+
+
+@dataclass
+class _InBucket:
+    """What must not stay in the bucket.
+
+    Attributes:
+        keys: of objects that may be there.
+        uploads: the UploadId of each upload that is not complete, by key.
+    """
+
+    keys: set[str] = field(default_factory=set)
+    uploads: dict[str, str] = field(default_factory=dict)
+
+
+@contextlib.contextmanager
+def _cleared(store: Store) -> Iterator[_InBucket]:
+    """Nothing is left in the bucket after the body, whatever ends it."""
+    found = _InBucket()
+    try:
+        yield found
+    finally:
+        store.clear(found.keys, found.uploads)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of a file: `part` is its number in a multipart upload, 0 for a whole file."""
+
+    number: int
+    entry: Entry
+    part: int
+    start: int
+    size: int
+
+
+def _upload(
+    store: Store, connections: Scripts, group: Sequence[tuple[int, Entry]], there: _InBucket
+) -> dict[int, SmProxyError]:
+    """Let the container upload files; those that failed, by their numbers."""
+    parts: list[_Part] = []
+    for number, entry in group:
+        key = store.key(number)
+        there.keys.add(key)
+        cut = list(_parts(number, entry))
+        if len(cut) > 1:
+            there.uploads[key] = str(store.call("CreateMultipartUpload", Key=key)["UploadId"])
+        parts += cut
+    failed: dict[int, SmProxyError] = {}
+    tags: dict[int, dict[int, str]] = {}
+    for some in _scripts(parts):
+        wanted = [part for part in some if part.number not in failed]
+        seconds = in_container.seconds_for(sum(part.size for part in wanted))
+        works = [_put(store, part, there.uploads, seconds) for part in wanted]
+        for part, outcome in zip(wanted, in_container.run(connections, works), strict=True):
+            if isinstance(outcome, SmProxyError):
+                failed.setdefault(part.number, outcome)
+            else:
+                tags.setdefault(part.number, {})[part.part] = outcome
+    for number, _ in group:
+        key = store.key(number)
+        if number not in failed and key in there.uploads:
+            try:
+                store.complete(key, there.uploads[key], tags[number])
+            except SmProxyError as error:
+                failed[number] = error
+            else:
+                del there.uploads[key]
+    return failed
+
+
+def _parts(number: int, entry: Entry) -> Iterator[_Part]:
+    if entry.size <= PART:
+        yield _Part(number, entry, 0, 0, entry.size)
+        return
+    length = max(PART, -(-entry.size // _MOST_PARTS))
+    for part, start in enumerate(range(0, entry.size, length), 1):
+        yield _Part(number, entry, part, start, min(length, entry.size - start))
+
+
+def _scripts(parts: Sequence[_Part]) -> Iterator[list[_Part]]:
+    """As many parts at once as one script uploads within the time that its URLs are valid."""
+    some: list[_Part] = []
+    for part in parts:
+        if some and (len(some) == _SCRIPT or sum(one.size for one in some) + part.size > GROUP):
+            yield some
+            some = []
+        some.append(part)
+    if some:
+        yield some
+
+
+def _put(store: Store, part: _Part, uploads: dict[str, str], seconds: int) -> Put:
+    key = store.key(part.number)
+    if part.part:
+        names: dict[str, Any] = {"UploadId": uploads[key], "PartNumber": part.part}
+        url = store.url("upload_part", seconds, Key=key, **names)
+    else:
+        url = store.url("put_object", seconds, Key=key)
+    return Put(part.entry.source, part.start, part.size, url)
+
+
+def _download(
+    store: Store,
+    connections: Scripts,
+    sent: Sequence[tuple[int, Entry]],
+    on_moved: Callable[[int], None],
+) -> Iterator[tuple[Entry, Verdict]]:
+    """Download what the container has uploaded, and compare it with what it has."""
+    wanted = []
+    for number, entry in sent:
+        item = objects.head(store.aws, store.bucket, store.key(number))
+        if item is not None and item.size == entry.size:
+            wanted.append((entry, item))
+        else:
+            yield entry, _changed(entry)
+    if not wanted:
+        return
+    fetched = downloads.fetch(store.aws, wanted, on_moved)
+    try:
+        digests = checksums.of(connections, [entry.source for entry, _ in wanted])
+    except SmProxyError as error:
+        if error.code != "unsupported":
+            for download in fetched:
+                download.drop()
+            raise
+        digests = {}
+    for download in fetched:
+        yield download.entry, _verdict(download, digests)
+
+
+def _verdict(download: downloads.Download, digests: dict[str, str | None]) -> Verdict:
+    """Compare a file, and give it its name."""
+    if download.error is not None:
+        return download.error
+    entry = download.entry
+    try:
+        same = not digests or digests.get(entry.source) == downloads.sha256(download.part)
+    except OSError as error:
+        download.drop()
+        return downloads.disk_failure(entry.target, error)
+    if not same:
+        download.drop()
+        return _changed(entry)
+    return download.land() or bool(digests)
+
+
+def _changed(entry: Entry) -> SmProxyError:
+    what = f"{entry.source} changed while it was copied"
+    return SmProxyError("source-changed", what, "Copy it again.")
+
+
+def _fetched(
+    store: Store, connections: Scripts, sent: Sequence[tuple[int, Entry, str]]
+) -> Iterator[tuple[Entry, Verdict]]:
+    """Let the container download files, which it compares with their SHA-256."""
+    if not sent:
+        return
+    seconds = in_container.seconds_for(sum(entry.size for _, entry, _ in sent))
+    works = [
+        Get(
+            entry.target,
+            entry.size,
+            store.url("get_object", seconds, Key=store.key(number)),
+            digest,
+            entry.mode,
+            entry.modified,
+            entry.accessed,
+        )
+        for number, entry, digest in sent
+    ]
+    outcomes = in_container.run(connections, works)
+    for (_, entry, _), outcome in zip(sent, outcomes, strict=True):
+        yield entry, outcome if isinstance(outcome, SmProxyError) else True

@@ -1,0 +1,275 @@
+"""Files that are handed over in a bucket: both ways, with each tool, and nothing is left there.
+
+The container is a shell on this machine, and S3 is the lab's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sm_proxy.aws.clients import Aws
+from sm_proxy.errors import SmProxyError
+from sm_proxy.local import secret_values
+from sm_proxy.transfer import s3 as by_s3
+from sm_proxy.transfer.connection import Answer
+from sm_proxy.transfer.model import Direction, Entry
+from sm_proxy.transfer.s3 import hand_over, in_container
+from sm_proxy.transfer.s3.choice import Plan
+from tests.lab.aws.harness import Lab
+from tests.transfer.s3.conftest import BUCKET, MakeEntry
+
+pytestmark = pytest.mark.xdist_group("transfer-s3")
+MB = 1 << 20
+PROGRAMS = (
+    *("chmod", "curl", "head", "mv", "python3", "rm", "sed", "sha256sum", "tail", "touch", "tr"),
+    "wc",
+)
+
+
+class Shell:
+    """A container: the scripts run in a shell here, in which only some programs are there."""
+
+    def __init__(self, folder: Path, *without: str) -> None:
+        self.scripts: list[str] = []
+        self.before: Callable[[], None] = lambda: None
+        self.environment: dict[str, str] = {}
+        self._path = folder / "bin"
+        self._path.mkdir()
+        for name in PROGRAMS:
+            if name not in without:
+                found = sys.executable if name == "python3" else str(shutil.which(name))
+                (self._path / name).symlink_to(Path(found).resolve())
+
+    def script(self, text: str, timeout: float) -> Answer:
+        self.scripts.append(text)
+        if "sm-proxy-copy" in text:
+            self.before()
+        done = subprocess.run(
+            ["/bin/sh"],
+            input=text.encode("utf-8", "surrogateescape"),
+            env={"PATH": str(self._path), **self.environment},
+            cwd=self._path.parent,
+            stdout=subprocess.PIPE,
+            check=False,
+            timeout=timeout,
+        )
+        return Answer(done.returncode, done.stdout.decode("utf-8", "surrogateescape"))
+
+
+@pytest.fixture(params=["python", "curl"])
+def shell(request: pytest.FixtureRequest, tmp_path: Path) -> Shell:
+    return Shell(tmp_path, *(["python3"] if request.param == "curl" else ["curl"]))
+
+
+@pytest.fixture
+def python(tmp_path: Path) -> Shell:
+    return Shell(tmp_path, "curl")
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(s3: Any, tmp_path: Path, lab: Lab) -> Iterator[None]:
+    yield
+    lab.control.clear_faults()
+    assert s3.list_objects_v2(Bucket=BUCKET, Prefix="hand/")["KeyCount"] == 0
+    assert not s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads")
+    assert not list(tmp_path.rglob(".sm-proxy*"))
+
+
+@pytest.fixture
+def one(tmp_path: Path, entry: MakeEntry) -> Entry:
+    """A file of one byte in the container."""
+    return there(tmp_path / "there", entry, {"a": b"x"})[0]
+
+
+def plan(*entries: Entry, direction: Direction = "down") -> Plan:
+    return Plan((), entries, (), "", direction, f"{BUCKET}/hand")
+
+
+def there(folder: Path, entry: MakeEntry, contents: dict[str, bytes]) -> list[Entry]:
+    """Writes files in one folder, to be copied to another."""
+    folder.mkdir()
+    entries = []
+    for number, (name, content) in enumerate(contents.items()):
+        file = folder / name
+        file.write_bytes(content)
+        known = entry(f"to-{number}", len(content))
+        entries.append(replace(known, source=str(file)))
+    return entries
+
+
+CONTENTS = {
+    "plain": b"x" * 1000,
+    "-dash 'quote' \n newline": b"y",
+    "\udcff{a,b}[1]*": b"z",
+    "empty": b"",
+}
+
+
+def test_files_come_from_the_container(
+    aws: Aws, shell: Shell, tmp_path: Path, entry: MakeEntry
+) -> None:
+    entries = there(tmp_path / "there", entry, CONTENTS)
+    moved: list[int] = []
+    result = by_s3.run(plan(*entries), aws, shell, moved.append)
+    assert result == by_s3.Result(done=tuple(entries))
+    assert sum(moved) == sum(map(len, CONTENTS.values()))
+    for one, content in zip(entries, CONTENTS.values(), strict=True):
+        about = Path(one.target).stat()
+        assert (about.st_mtime, stat.S_IMODE(about.st_mode)) == (one.modified, one.mode)
+        assert Path(one.target).read_bytes() == content
+
+
+def test_files_go_to_the_container(
+    aws: Aws, shell: Shell, tmp_path: Path, entry: MakeEntry
+) -> None:
+    (tmp_path / "here").mkdir()
+    entries = there(tmp_path / "there", entry, CONTENTS)
+    entries[1] = replace(entries[1], target=str(tmp_path / "here" / "-dash 'q' \n \udcfe"))
+    result = by_s3.run(plan(*entries, direction="up"), aws, shell)
+    assert result == by_s3.Result(done=tuple(entries))
+    for one, content in zip(entries, CONTENTS.values(), strict=True):
+        about = Path(one.target).stat()
+        assert (about.st_mtime, stat.S_IMODE(about.st_mode)) == (one.modified, one.mode)
+        assert about.st_atime == one.accessed
+        assert Path(one.target).read_bytes() == content
+
+
+def test_a_large_file_goes_in_parts(
+    aws: Aws, shell: Shell, tmp_path: Path, entry: MakeEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hand_over, "PART", 5 * MB)
+    monkeypatch.setattr(hand_over, "_SCRIPT", 2)
+    content = os.urandom(11 * MB + 1)
+    (one,) = there(tmp_path / "there", entry, {"big": content})
+    assert by_s3.run(plan(one), aws, shell).done == (one,)
+    digest = hashlib.sha256(Path(one.target).read_bytes()).digest()
+    assert digest == hashlib.sha256(content).digest()
+    assert len([text for text in shell.scripts if "partNumber" in text]) == 2
+
+
+def test_urls_are_secrets(aws: Aws, python: Shell, one: Entry) -> None:
+    by_s3.run(plan(one), aws, python)
+    (text,) = [text for text in python.scripts if "X-Amz-Signature=" in text]
+    signature = text.split("X-Amz-Signature=")[1][:64]
+    assert "redacted" in secret_values.strike(f"GET {signature}")
+    assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in text
+
+
+def test_a_file_that_changes_meanwhile_does_not_arrive(
+    aws: Aws, python: Shell, tmp_path: Path, entry: MakeEntry
+) -> None:
+    one, other = there(tmp_path / "there", entry, {"a": b"old", "b": b"same"})
+    asked = python.script
+
+    def script(text: str, timeout: float) -> Answer:
+        if "sha256sum" in text and "sm-proxy-copy" not in text:
+            Path(one.source).write_bytes(b"new")
+        return asked(text, timeout)
+
+    python.script = script  # type: ignore[method-assign]
+    result = by_s3.run(plan(one, other), aws, python)
+    assert result.done == (other,)
+    assert [problem.error.code for problem in result.problems] == ["source-changed"]
+    assert not Path(one.target).exists()
+
+
+def test_a_file_that_became_shorter_is_a_problem(
+    aws: Aws, python: Shell, tmp_path: Path, entry: MakeEntry
+) -> None:
+    one, other = there(tmp_path / "there", entry, {"a": b"old", "b": b"same"})
+    python.before = lambda: os.truncate(one.source, 1)
+    result = by_s3.run(plan(one, other), aws, python)
+    assert result.done == (other,)
+    assert [problem.error.code for problem in result.problems] == ["source-changed"]
+
+
+def test_a_file_that_cannot_be_read_is_a_problem(
+    aws: Aws, shell: Shell, tmp_path: Path, entry: MakeEntry
+) -> None:
+    one, other = there(tmp_path / "there", entry, {"a": b"x", "b": b"same"})
+    Path(one.source).unlink()
+    Path(one.source).mkdir()
+    result = by_s3.run(plan(one, other), aws, shell)
+    assert result.done == (other,)
+    assert [problem.path for problem in result.problems] == [one.source]
+
+
+@pytest.mark.parametrize("direction", ["down", "up"])
+def test_a_refusal_says_what_is_needed(
+    aws: Aws, shell: Shell, one: Entry, lab: Lab, direction: Direction
+) -> None:
+    lab.control.faults(deny=["s3:PutObject"])
+    try:
+        (problem,) = by_s3.run(plan(one, direction=direction), aws, shell).problems
+        error = problem.error
+    except SmProxyError as raised:
+        error = raised
+    assert error.code == "access-denied"
+    assert "kms:GenerateDataKey" in error.hint
+
+
+def test_a_container_without_a_way_to_s3_is_told(aws: Aws, shell: Shell, one: Entry) -> None:
+    shell.environment["AWS_ENDPOINT_URL_S3"] = "http://127.0.0.1:9"
+    with pytest.raises(SmProxyError, match="does not reach S3") as caught:
+        by_s3.run(plan(one), aws, shell)
+    assert caught.value.code == "copy-failed"
+    assert "--via ssh" in caught.value.hint
+
+
+def test_a_container_without_tools_is_told(aws: Aws, tmp_path: Path, one: Entry) -> None:
+    with pytest.raises(SmProxyError, match="neither Python 3 nor curl"):
+        by_s3.run(plan(one), aws, Shell(tmp_path, "python3", "curl"))
+
+
+def test_an_interrupted_copy_leaves_nothing(
+    aws: Aws, python: Shell, tmp_path: Path, entry: MakeEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hand_over, "PART", 5 * MB)
+    monkeypatch.setattr(hand_over, "_SCRIPT", 1)
+    (one,) = there(tmp_path / "there", entry, {"a": bytes(6 * MB)})
+
+    def interrupt() -> None:
+        if len(python.scripts) == 3:
+            raise KeyboardInterrupt
+
+    python.before = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        by_s3.run(plan(one), aws, python)
+
+
+def test_there_must_be_such_a_bucket(aws: Aws, python: Shell, entry: MakeEntry) -> None:
+    missing = replace(plan(entry("a", 1)), bucket="no-such-bucket-of-ours")
+    with pytest.raises(SmProxyError, match="there is no bucket"):
+        by_s3.run(missing, aws, python)
+
+
+@pytest.mark.parametrize(
+    ("named", "accepted"),
+    [
+        ("http://169.254.170.2:8000", True),
+        ("https://10.0.1.2/", True),
+        ("https://bucket.vpce-0a1b-2c.s3.us-east-1.vpce.amazonaws.com", True),
+        ("https://victim.bucket.vpce-0a1b-2c.s3.us-east-1.vpce.amazonaws.com", False),
+        ("https://victim.s3.amazonaws.com", False),
+        ("https://victim.example.com", False),
+        ("http://8.8.8.8", False),
+        ("http://10.0.1.2/path", False),
+        ("", False),
+    ],
+)
+def test_only_a_private_endpoint_of_the_container_counts(
+    python: Shell, named: str, accepted: bool
+) -> None:
+    python.environment["AWS_ENDPOINT_URL_S3"] = named
+    assert in_container.endpoint(python) == (named.rstrip("/") if accepted else None)
