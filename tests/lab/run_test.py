@@ -279,11 +279,13 @@ def test_jobs_that_cmd_creates_run_and_stop(shared: Lab) -> None:
 
 
 def test_several_labs_run_at_once(lab: Runner, shared: Lab) -> None:
-    """Two labs start while another one runs."""
+    """A lab, in the soak two of them, starts while another one runs."""
     if shared.netns and not SOAK:
         pytest.skip("namespaces share no addresses, and the tests' workers run labs at once")
     words = ("--network", shared.environment["SM_PROXY_LAB_NETWORK"], "--")
-    started = [lab.start(*words, "sh", "-c", f"{SSH}\nin_container id -un") for _ in range(2)]
+    started = [
+        lab.start(*words, "sh", "-c", f"{SSH}\nin_container id -un") for _ in range(1 + SOAK)
+    ]
     for process in started:
         output, errors = process.communicate(timeout=240)
         assert (process.returncode, errors) == (0, "")
