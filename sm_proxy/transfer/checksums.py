@@ -21,7 +21,7 @@ _BYTES_S: Final = 20e6
 """A slow disk reads at least so many bytes per second."""
 _SLACK_S: Final = 60.0
 _UNKNOWN: Final = 1 << 20
-_FILES: Final = 500
+_FILES: Final = 1000
 _BATCH: Final = 1 << 30
 """Bytes of the files of one call: those who wait for its first file wait for all of them."""
 _TRIES: Final = 3
@@ -167,7 +167,7 @@ def _patiently(connections: Scripts, script: str, seconds: float) -> Answer:
 
 @dataclass
 class _Request:
-    size: int
+    size: int | None
     ready: threading.Event = field(default_factory=threading.Event)
     digest: str | None = None
     error: BaseException | None = None
@@ -191,8 +191,11 @@ class Digests:
         self._queue: deque[str] = deque()
         self._working = False
 
-    def expect(self, path: str, size: int) -> None:
-        """The digest of the first `size` bytes of `path` will be needed."""
+    def expect(self, path: str, size: int | None) -> None:
+        """The digest of the first `size` bytes of `path` will be needed; None for all of it.
+
+        Whole files are much cheaper: one `sha256sum` reads a hundred.
+        """
         with self._lock:
             self._requests[path] = _Request(size)
             self._queue.append(path)
@@ -200,6 +203,10 @@ class Digests:
                 return
             self._working = True
         threading.Thread(target=self._work, daemon=True).start()
+
+    def ready(self, path: str) -> bool:
+        """Whether `get` returns at once."""
+        return self._requests[path].ready.is_set()
 
     def get(self, path: str) -> str | None:
         """The digest of what was last expected of `path`; None if it could not be read.
@@ -245,6 +252,6 @@ class Digests:
             while self._queue and len(batch) < _FILES and total < _BATCH:
                 path = self._queue.popleft()
                 batch[path] = self._requests[path]
-                total += batch[path].size
+                total += batch[path].size or _UNKNOWN
             self._working = bool(batch)
         return batch

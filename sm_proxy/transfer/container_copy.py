@@ -12,20 +12,23 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import hostname, lookup
 from sm_proxy.local import sizes
 from sm_proxy.settings import Settings
-from sm_proxy.transfer import compression, download, s3, tree, upload
+from sm_proxy.transfer import compression, download, s3, upload
 from sm_proxy.transfer.batches import SmallFiles
 from sm_proxy.transfer.compression import PIECE, Choice
-from sm_proxy.transfer.connection import SftpLike
+from sm_proxy.transfer.connection import Connection, SftpLike
 from sm_proxy.transfer.connections import Connections
 from sm_proxy.transfer.engine import Engine, Work
 from sm_proxy.transfer.folders import Folders
 from sm_proxy.transfer.model import SMALL, Entry, Outcome
+from sm_proxy.transfer.one_by_one import Reachable
 from sm_proxy.transfer.pool import Pool
 from sm_proxy.transfer.progress import Meter
 from sm_proxy.transfer.s3 import ended
 from sm_proxy.transfer.tally import Tally
 from sm_proxy.transfer.task import Task
 from sm_proxy.transfer.tree import Tree
+from sm_proxy.transfer.tree_down import list_down
+from sm_proxy.transfer.tree_up import list_up
 
 _OVER: Final = frozenset({"job-ended", "job-failed"})
 
@@ -38,6 +41,20 @@ class Readable(Protocol):
 
     def read(self, size: int, /) -> bytes:
         """At most `size` bytes."""
+
+
+class _InS3:
+    """Lists what a job has left, like a connection to its container.
+
+    Attributes:
+        sftp: its files.
+    """
+
+    def __init__(self, files: ended.Files) -> None:
+        self.sftp = cast("SftpLike", files)  # it has the methods that a listing calls
+
+    def failure(self, _error: Exception, /) -> SmProxyError | None:
+        """There is no connection to lose."""
 
 
 class ContainerCopy:
@@ -117,12 +134,11 @@ class ContainerCopy:
         task = self._task
         job = lookup.find(self._aws, hostname.parse(task.host, self._prefix))
         try:
-            # It has the methods that a listing calls.
-            files = cast("SftpLike", ended.Files(self._aws, job))
+            left = _InS3(ended.Files(self._aws, job))
         except SmProxyError as error:
             raise (over if error.code in _OVER else error) from None
-        folders = Folders([self._list(files)], "down")
-        found = folders.make(files)
+        folders = Folders(self._list(left), "down")
+        found = folders.make(left)
         self._tally.problems += found.problems
         self._meter.expect(len(found.files), sum(file.size for file in found.files))
         plan = s3.plan(self._aws, None, job, found.files, task.options.via)
@@ -130,11 +146,11 @@ class ContainerCopy:
         result = s3.run(plan, self._aws, None, self._meter.moved)
         self._tally.add_s3(result)
         self._meter.finished(len(result.done) + len(result.unverified))
-        folders.finish(files)
+        folders.finish(left)
 
     def _copy(self) -> None:
         task = self._task
-        folders = Folders([self._pool.ask(self._list)], task.direction)
+        folders = Folders(self._pool.ask(self._list), task.direction)
         found = self._pool.ask(folders.make)
         self._tally.problems += found.problems
         self._meter.expect(len(found.files), sum(file.size for file in found.files))
@@ -160,10 +176,10 @@ class ContainerCopy:
             self._run_ssh(by_ssh, compress=choice is not None and choice.compress)
         self._pool.ask(folders.finish)
 
-    def _list(self, sftp: SftpLike) -> Tree:
+    def _list(self, connection: Reachable) -> Tree:
         task = self._task
-        by = tree.list_down if task.direction == "down" else tree.list_up
-        return by(sftp, task.sources, task.target, recursive=task.options.recursive)
+        by = list_down if task.direction == "down" else list_up
+        return by(connection, task.sources, task.target, recursive=task.options.recursive)
 
     def _compression(self, files: Sequence[Entry]) -> Choice:
         return compression.choose(self._task.options.compress, files, self._sample)
@@ -173,8 +189,8 @@ class ContainerCopy:
             with Path(path).open("rb") as local:
                 return _read(local, offsets)
 
-        def read(sftp: SftpLike) -> bytes:
-            with sftp.open(path, "rb") as file:
+        def read(connection: Connection) -> bytes:
+            with connection.sftp.open(path, "rb") as file:
                 return _read(file, offsets)
 
         return self._pool.ask(read)
@@ -199,15 +215,20 @@ class ContainerCopy:
     def _run_ssh(self, files: Sequence[Entry], *, compress: bool) -> None:
         task = self._task
         by = download.works_for if task.direction == "down" else upload.works_for
-        small = SmallFiles([file for file in files if file.size <= SMALL], task.direction)
+        small = SmallFiles(
+            [file for file in files if file.size <= SMALL],
+            task.direction,
+            self._connections,
+            self._meter,
+            verify=task.options.verify,
+        )
         large = [file for file in files if file.size > SMALL]
         shares, copied = by(large, self._connections, self._meter, verify=task.options.verify)
-        self._run([*small.works(), *shares], compress=compress)
-        while more := small.settle(self._connections):
-            self._run(more, compress=compress)
-        settled = small.result()
-        self._meter.finished(len(settled.files))
-        self._tally.add_small(settled)
+        try:
+            self._run([*small.works(), *shares], compress=compress)
+        finally:
+            small.close()
+        self._tally.add_small(small.result())
         self._tally.add_large(copied)
         for note in copied.notes:
             self._say(note)

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 import paramiko
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.transfer.connection import Connection, SftpLike
+from sm_proxy.transfer.connection import Connection
 from sm_proxy.transfer.connections import Connections
 from sm_proxy.transfer.engine import copy_failed
 
@@ -60,7 +60,7 @@ class Pool:
             self._all = [each for each in self._all if each.alive]
             self._idle = list(self._all)
 
-    def ask(self, question: Callable[[SftpLike], T]) -> T:
+    def ask(self, question: Callable[[Connection], T]) -> T:
         """What the other side answers; over another connection if one is lost.
 
         Raises:
@@ -70,7 +70,7 @@ class Pool:
         for left in reversed(range(_TRIES)):
             connection = self.first()
             try:
-                return question(connection.sftp)
+                return question(connection)
             except (EOFError, OSError, paramiko.SSHException, paramiko.SFTPError) as error:
                 lost = connection.failure(error)
                 if lost is None and isinstance(error, OSError):

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
 
-from sm_proxy.transfer.connection import SftpLike
+from sm_proxy.errors import SmProxyError
+from sm_proxy.transfer import names
 from sm_proxy.transfer.model import Entry, Problem
+
+DEEPEST: Final = 200
+"""No folder that is deeper is copied: a hostile server's tree has no end."""
+LOOP: Final = "a link leads back to a folder that it is in"
+TOO_DEEP: Final = f"it is more than {DEEPEST} folders deep"
+RECURSIVE: Final = "Use -r to copy folders"
 
 
 @dataclass(frozen=True)
@@ -24,33 +33,51 @@ class Tree:
     problems: tuple[Problem, ...]
 
 
-def list_down(
-    sftp: SftpLike, sources: Sequence[str], target: str, *, recursive: bool = False
-) -> Tree:
-    """List what is to be copied from a container. Links are followed.
+@dataclass
+class TreeBuilder:
+    """Collects a tree, and refuses a second entry for a target.
 
     Args:
-        sftp: of an idle connection.
-        sources: paths in the container, with `~` and globs as scp has them.
-        target: on this machine.
-        recursive: whether folders are copied.
-
-    Raises:
-        SmProxyError: `copy-failed`: nothing can be copied, as the target must be a folder.
-        EOFError, OSError, SSHException: the connection is lost.
+        ignores_case: whether targets that differ in case only are the same; asked when it matters.
     """
-    raise NotImplementedError
+
+    ignores_case: Callable[[], bool] = lambda: False
+    folders: list[Entry] = field(default_factory=list)
+    files: list[Entry] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    _targets: set[str] = field(default_factory=set)
+    _folded: dict[str, str] = field(default_factory=dict)
+    _case: bool | None = None
+
+    def add(self, entry: Entry) -> bool:
+        """Take an entry, or note why not; whether it was taken."""
+        if entry.target in self._targets:
+            self.refuse(entry.source, f"another source is copied to {entry.target}, too")
+            return False
+        other = self._folded.setdefault(names.folded(entry.target), entry.target)
+        if other != entry.target and self._is_one_file():
+            self.refuse(entry.source, f"on this disk it would replace {other}")
+            return False
+        self._targets.add(entry.target)
+        (self.folders if entry.kind == "folder" else self.files).append(entry)
+        return True
+
+    def _is_one_file(self) -> bool:
+        if self._case is None:
+            self._case = self.ignores_case()
+        return self._case
+
+    def refuse(self, path: str, why: str | OSError, hint: str = "") -> None:
+        """Note what cannot be copied."""
+        self.problems.append(problem(path, why, hint))
+
+    def tree(self) -> Tree:
+        """What was collected."""
+        return Tree(tuple(self.folders), tuple(self.files), tuple(self.problems))
 
 
-def list_up(
-    sftp: SftpLike, sources: Sequence[str], target: str, *, recursive: bool = False
-) -> Tree:
-    """List what is to be copied to a container; as `list_down`.
-
-    Args:
-        sftp: of an idle connection.
-        sources: paths on this machine.
-        target: in the container, with `~` as scp has it.
-        recursive: whether folders are copied.
-    """
-    raise NotImplementedError
+def problem(path: str, why: str | OSError, hint: str = "") -> Problem:
+    """Why one file or folder is not copied."""
+    if isinstance(why, OSError):
+        why = (os.strerror(why.errno) if why.errno else str(why)) or "Input/output error"
+    return Problem(path, SmProxyError("copy-failed", f"{path}: {why}", hint))
