@@ -1,0 +1,70 @@
+"""`sm-proxy logs` against the lab's AWS: followed to the job's end, long, and cut off."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.e2e.labs import LOG_GROUP, SM_PROXY, Lab
+from tests.soak import SOAK
+from tests.waits import await_true
+
+pytestmark = pytest.mark.e2e
+
+_MANY = 1_000_000 if SOAK else 30_000
+
+
+def test_it_follows_a_job_to_its_end(lab: Lab) -> None:
+    words = ("sh", "-c", 'for i in 1 2 3; do echo "$SM_CURRENT_HOST $i"; sleep 1; done; exit 3')
+    job = lab.launch("short", *words, nodes=2)
+    done = lab.sm_proxy("logs", "-f", "--all-nodes", job.host)
+    lines = done.stdout.decode().splitlines()
+    assert sorted(lines) == sorted(
+        f"algo-{node} | algo-{node} {number}" for node in (1, 2) for number in (1, 2, 3)
+    )
+    assert done.returncode == 1
+    last = done.stderr.decode().splitlines()[-1]
+    assert last.startswith(f"sm-proxy: job-failed: training job {job.name} has failed: ")
+
+
+def test_a_long_log_is_streamed_in_little_memory(lab: Lab) -> None:
+    job = lab.launch("long", "sh", "-c", "echo first; sleep 600")
+    await_true(lambda: "first" in job.log(), 60, job.log)
+    (stream,) = lab.python(f"answer = streams({job.name + '/'!r})")
+    lab.control("filler", LOG_GROUP, stream, _MANY)
+    process = lab.popen(*SM_PROXY, "logs", job.host, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    count = sum(1 for _ in process.stdout)
+    process.stdout.close()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert (process.returncode, count) == (0, 1 + _MANY)
+    assert usage.ru_maxrss < 150_000  # KB
+
+
+def test_a_reader_that_stops_early_ends_it_quietly(lab: Lab) -> None:
+    job = lab.launch(
+        "cut", "sh", "-c", "for i in 1 2 3 4 5 6; do echo $i; sleep 1; done; sleep 600"
+    )
+    done = lab.run("bash", "-c", f"{' '.join(SM_PROXY)} logs -f {job.host} | head -n 2")
+    assert (done.stdout, done.stderr) == (b"1\n2\n", b"")
+
+
+def test_a_line_that_comes_late_is_shown_once_and_an_interrupt_ends_it(lab: Lab) -> None:
+    job = lab.launch("endless", "sh", "-c", "echo first; sleep 600")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = lab.popen(*SM_PROXY, "logs", "-f", job.host, **pipes)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"first\n"
+    (stream,) = lab.python(f"answer = streams({job.name + '/'!r})")
+    now_ms = int(time.time() * 1000)
+    for message, at_ms in (("second", now_ms), ("late", now_ms - 30_000), ("third", now_ms + 1)):
+        lab.control("put_logs", LOG_GROUP, stream, [{"timestamp": at_ms, "message": message}])
+        assert process.stdout.readline().decode() == f"{message}\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60) == (b"", b"")
+    assert process.returncode == 130
