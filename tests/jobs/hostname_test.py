@@ -138,7 +138,7 @@ def test_a_job_whose_name_does_not_fit_gets_no_host_name(job: str) -> None:
 
 
 def test_host_names_are_parsed_only_where_they_come_in() -> None:
-    """From ssh, a command line (also bad names, and names of jobs), our ssh file."""
+    """From ssh, a command line (also bad names, and names of jobs), our ssh file, and Python."""
     root = Path(sm_proxy.__file__).parent
     parsing = re.compile(r"\bhostname\.parse\(|\bhostname import .*\bparse\b")
     found = {
@@ -153,4 +153,7 @@ def test_host_names_are_parsed_only_where_they_come_in() -> None:
         "commands/job_argument.py",
         "jobs/nodes.py",  # a name with `.*`
         "ssh_config/blocks.py",
+        "ssh_client.py",
+        "transfer/connections.py",
+        "transfer/container_copy.py",
     }
