@@ -137,6 +137,19 @@ def slowdown() -> float:
     return 1.0
 
 
+def try_lock(handle: int) -> bool | None:
+    """Lock an open file of the caller's until it is closed.
+
+    Returns:
+        whether it is locked; None if its file system has no locks.
+    """
+    try:
+        _lock(handle)
+    except OSError as error:
+        return False if error.errno in _HELD else None
+    return True
+
+
 def _taken(handle: int, path: Path) -> bool:
     try:
         _lock(handle)

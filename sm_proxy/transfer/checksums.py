@@ -208,6 +208,10 @@ class Digests:
         """Whether `get` returns at once."""
         return self._requests[path].ready.is_set()
 
+    def hurry(self) -> None:
+        """Somebody waits: call now."""
+        self._wanted.set()
+
     def get(self, path: str) -> str | None:
         """The digest of what was last expected of `path`; None if it could not be read.
 
@@ -220,10 +224,6 @@ class Digests:
         if request.error is not None:
             raise request.error
         return request.digest
-
-    def again(self, path: str, size: int) -> str | None:
-        """The digest of its first `size` bytes as they are now; raises as `get`."""
-        return of_heads(self._connections, {path: size})[path]
 
     def close(self) -> None:
         """Nobody will ask any more: begin no further call."""

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import errno
+import stat
+from collections.abc import Sequence
 
+from sm_proxy.errors import SmProxyError
+from sm_proxy.transfer import ranged
+from sm_proxy.transfer.checksums import Digests
+from sm_proxy.transfer.connection import Connection
 from sm_proxy.transfer.connections import Connections
-from sm_proxy.transfer.engine import SharedWork
+from sm_proxy.transfer.large_files import Attempt, Copied, Group, Moved, Share, Transfer, Verdict
+from sm_proxy.transfer.map_file import Source
 from sm_proxy.transfer.model import Entry
+from sm_proxy.transfer.part_file import PartFile
+from sm_proxy.transfer.prefix_digest import PrefixDigest
 from sm_proxy.transfer.progress import Meter
-
-
-class Copied:
-    """What came of the large files. Filled in while the engine runs; read it afterwards.
-
-    Attributes:
-        files: how many are at their targets.
-        bytes: the sum of their sizes.
-        verified: whether the SHA-256 of each agrees with its source's.
-        notes: lines for the user, such as that a file grew while it was copied.
-    """
-
-    files: int = 0
-    bytes: int = 0
-    verified: bool = True
-    notes: list[str]
+from sm_proxy.transfer.ranges import Claims
 
 
 def works_for(
-    entries: Iterable[Entry], connections: Connections, meter: Meter, *, verify: bool = True
-) -> tuple[list[SharedWork], Copied]:
+    entries: Sequence[Entry], connections: Connections, meter: Meter, *, verify: bool = True
+) -> tuple[list[Share], Copied]:
     """Works for `Engine.run`: each file's are as many as connections may help with it.
 
     A file is complete when its works are: it is then verified, has its mode and times, and its
@@ -41,4 +35,111 @@ def works_for(
             are told through the engine's `on_moved`.
         verify: whether to compare SHA-256; without, sizes only, and `verified` is False.
     """
-    raise NotImplementedError
+    group = Group(Digests(connections), meter, verify=verify)
+    place = where(connections)
+    if verify:
+        for entry in entries:
+            group.digests.expect(entry.source, entry.size)
+    works = group.works([_Download(entry, group, place) for entry in entries], connections.most)
+    return works, group.copied
+
+
+def where(connections: Connections) -> str:
+    """The container, so that a part of another one's file is not used."""
+    found = connections.container
+    return f"{found.host} {found.kind} {found.job} {found.node} {found.address}"
+
+
+class _DownAttempt(Attempt):
+    def __init__(self, part: PartFile) -> None:
+        super().__init__(part.source.size, Claims(part.ranges))
+        self.part = part
+        self.digest = PrefixDigest(part.read)
+
+    def keep(self, owner: object, start: int, data: bytes, moved: Moved) -> bool:
+        """Write what has arrived; False if this attempt is over."""
+        if not self.part.write(start, data):
+            return False
+        moved(self.claims.done(owner, start, start + len(data)))
+        self.digest.follow(self.claims.prefix)
+        self.part.maybe_sync(self.claims.snapshot)
+        return True
+
+    def close(self) -> None:
+        self.part.close()
+
+
+class _Download(Transfer):
+    def __init__(self, entry: Entry, group: Group, place: str) -> None:
+        super().__init__(entry, group)
+        self._place = place
+        self._expected = entry.size
+
+    @property
+    def digest_of(self) -> str:
+        return self.entry.source
+
+    def begin(self, connection: Connection) -> Attempt:
+        source = self._look(connection)
+        if source.size != self._expected:  # it has changed since it was listed
+            self.group.meter.expect(0, source.size - self._expected)
+            self._expected = source.size
+            self._expect(source.size)
+        elif self.tries > 1:
+            self._expect(source.size)
+        return _DownAttempt(PartFile(self.entry.target, source, anew=self.tries > 1))
+
+    def move(self, connection: Connection, attempt: Attempt, owner: object, moved: Moved) -> bool:
+        assert isinstance(attempt, _DownAttempt)  # noqa: S101 - `begin` made it
+        file = ranged.open_to_read(connection, self.entry.source)
+        ending = file.fetch(
+            lambda in_flight: attempt.next_piece(owner, in_flight),
+            lambda start, data: attempt.keep(owner, start, data, moved),
+        )
+        file.close()
+        return ending != "ended"
+
+    def complete(self, attempt: Attempt) -> None:
+        pass
+
+    def finish(self, connection: Connection, attempt: Attempt) -> Verdict:
+        assert isinstance(attempt, _DownAttempt)  # noqa: S101 - `begin` made it
+        part, theirs = attempt.part, self.group.digest(self)
+        now = self._look(connection)
+        grew = now.size > part.source.size
+        same = theirs == attempt.digest.of(part.source.size) if theirs else now == part.source
+        if not same and not (theirs is None and grew):
+            return self._differs(now, part.source, asked=theirs is not None)
+        part.finish(self.entry.mode, self.entry.accessed, part.source.modified)
+        if grew:
+            self.group.copied.note(
+                f"{self.entry.source} grew while it was copied: the first {part.source.size} bytes "
+                "are copied"
+            )
+        self.done(attempt, verified=theirs is not None)
+        return "done"
+
+    def _differs(self, now: Source, then: Source, *, asked: bool) -> Verdict:
+        if asked and not self.rechecked:  # the digest may be older than the bytes
+            self.rechecked = True
+            self._expect(then.size)
+            return "wait"
+        if now == then and self.tries > 1:
+            raise SmProxyError(
+                "not-verified",
+                f"{self.entry.source}: the SHA-256 of its copy differs from the container's, twice",
+                "Does something write to it? Copy it again.",
+            )
+        return "anew"
+
+    def _expect(self, size: int) -> None:
+        if self.group.verify:
+            self.group.digests.expect(self.entry.source, size)
+
+    def _look(self, connection: Connection) -> Source:
+        found = connection.sftp.stat(self.entry.source)
+        if not stat.S_ISREG(found.st_mode or stat.S_IFREG):
+            raise OSError(errno.EINVAL, "it is not a regular file any more")
+        return Source(
+            self.entry.source, found.st_size or 0, int(found.st_mtime or 0), f"down {self._place}"
+        )

@@ -26,6 +26,8 @@ REPLACEMENTS: Final = 24
 """Nor after so many lost connections without a byte."""
 _PAUSE_S: Final = (0.2, 5.0)
 _TICK_S: Final = 0.25
+_IDLE_S: Final = 0.05
+_GRACE_S: Final = 0.3
 _JOIN_S: Final = 5.0
 _TRIAL_S: Final = 2.0
 _GAIN: Final = 1.2
@@ -70,19 +72,34 @@ class Work(Protocol):
         """
 
 
-@runtime_checkable
-class SharedWork(Work, Protocol):
-    """A share of a large file: idle connections may take over what a slow one has in hand."""
+class Group(Protocol):
+    """Files that are copied together, each by several works."""
+
+    @property
+    def over(self) -> bool:
+        """Whether each of its files is complete or given up."""
+
+    def ready(self) -> Work | None:
+        """What should be done before anything new is begun, such as the end of a file."""
 
     def help(self) -> Work | None:
-        """Work for one more connection, or None if it would find nothing to do now."""
+        """Work for an idle connection: a share of what another one is slow with."""
+
+    def close(self) -> None:
+        """Nobody runs its works any more: release what they hold."""
+
+
+@runtime_checkable
+class SharedWork(Work, Protocol):
+    """A share of a large file."""
 
     @property
     def over(self) -> bool:
         """Whether its file is complete or given up: who still runs it may be cut off."""
 
-    def close(self) -> None:
-        """No thread runs it any more: release what it holds; called once or more."""
+    @property
+    def group(self) -> Group:
+        """The files that it belongs to."""
 
 
 class Engine:
@@ -112,7 +129,7 @@ class Engine:
         self._gently = gently
         self._changed = threading.Condition()
         self._queue: deque[Work] = deque()
-        self._shared: list[SharedWork] = []
+        self._groups: list[Group] = []
         self._running: dict[int, tuple[Work, Connection]] = {}
         self._problems: list[Problem] = []
         self._threads: list[threading.Thread] = []
@@ -136,15 +153,19 @@ class Engine:
             KeyboardInterrupt: the calling thread was interrupted; no thread is left.
         """
         self._queue.extend(works)
-        self._shared = [work for work in self._queue if isinstance(work, SharedWork)]
+        for work in self._queue:
+            if isinstance(work, SharedWork) and work.group not in self._groups:
+                self._groups.append(work.group)
+        ended_well = False
         try:
             if self._queue:
                 first = self._connections.first()
                 self._count_open(1)
                 self._start(first)
                 self._supervise()
+            ended_well = self._fatal is None
         finally:
-            self._stop()
+            self._stop(ended_well=ended_well)
         if self._fatal is not None:
             raise self._fatal
         return tuple(self._problems)
@@ -166,7 +187,11 @@ class Engine:
                 not (isinstance(work, SharedWork) and work.over)
                 for work, _ in self._running.values()
             )
-            return self._fatal is not None or (not busy and not self._queue)
+            return self._fatal is not None or not (busy or self._left())
+
+    def _left(self) -> bool:
+        """Whether there is, or will be, a work that nobody runs."""
+        return bool(self._queue) or not all(group.over for group in self._groups)
 
     def _grow(self) -> Iterator[None]:
         for _ in range(min(self._connections.most, len(self._queue) + len(self._running)) - 1):
@@ -196,10 +221,12 @@ class Engine:
         self._threads.append(thread)
         thread.start()
 
-    def _stop(self) -> None:
+    def _stop(self, *, ended_well: bool) -> None:
         """End every thread: one that waits for its connection sees it closed."""
         with self._changed:
             self._stopped = True
+            if ended_well:  # whoever is just leaving a file that is complete
+                self._changed.wait_for(lambda: not self._running, _GRACE_S)
             busy = [connection for _, connection in self._running.values()]
             self._changed.notify_all()
         for connection in busy:
@@ -207,8 +234,8 @@ class Engine:
         deadline = time.monotonic() + _JOIN_S
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        for work in self._shared:
-            work.close()
+        for group in self._groups:
+            group.close()
 
     # The threads of the connections.
 
@@ -265,19 +292,24 @@ class Engine:
         """The next work; None if there will be none."""
         with self._changed:
             while not self._stopped and self._fatal is None:
-                work = self._queue.popleft() if self._queue else self._help()
+                work = self._next()
                 if work is not None:
                     self._running[threading.get_ident()] = (work, connection)
                     return work
-                if not self._running:
+                if not self._running and not self._left():
                     break
-                self._changed.wait(_TICK_S)
+                self._changed.wait(_IDLE_S)
             self._changed.notify_all()
             return None
 
-    def _help(self) -> Work | None:
-        running = (work for work, _ in self._running.values() if isinstance(work, SharedWork))
-        return next((found for work in running if (found := work.help()) is not None), None)
+    def _next(self) -> Work | None:
+        for group in self._groups:
+            if (work := group.ready()) is not None:
+                return work
+        if self._queue:
+            return self._queue.popleft()
+        helps = (group.help() for group in self._groups)
+        return next((work for work in helps if work is not None), None)
 
     def _done(self, work: Work, connection: Connection) -> bool:
         """Run `work`; False if the connection is lost."""
@@ -286,11 +318,9 @@ class Engine:
         except SmProxyError as error:
             self._put_aside(Problem(work.path, error))
         except Exception as error:
-            lost = connection.failure(error)
-            if lost is None and isinstance(error, (paramiko.SSHException, paramiko.SFTPError)):
-                lost = SmProxyError("session-lost", f"the SFTP server broke off: {error}")
-            if lost is not None:
-                self._give_back(work, lost)
+            why = lost(connection, error)
+            if why is not None:
+                self._give_back(work, why)
                 return False
             if not isinstance(error, (OSError, EOFError)):
                 raise
@@ -301,7 +331,7 @@ class Engine:
                 self._changed.notify_all()
         return True
 
-    def _give_back(self, work: Work, lost: SmProxyError) -> None:
+    def _give_back(self, work: Work, why: SmProxyError) -> None:
         with self._changed:
             if not (isinstance(work, SharedWork) and work.over):
                 self._queue.appendleft(work)
@@ -314,7 +344,7 @@ class Engine:
                 SmProxyError(
                     "session-lost",
                     f"{self._lost} connections were lost within {seconds:.0f} s, and no byte came "
-                    f"over any of them; the last one: {lost.message}",
+                    f"over any of them; the last one: {why.message}",
                     "Run it again later: it goes on where it stopped.",
                 )
             )
@@ -350,10 +380,18 @@ class Engine:
         """A thread ends; the last one ends the copy if something is left to do."""
         with self._changed:
             self._able -= 1
-            left = bool(self._queue) or bool(self._running)
+            left = self._left() or bool(self._running)
             if error is not None and self._able == 0 and left:
                 self._fatal = self._fatal or error
             self._changed.notify_all()
+
+
+def lost(connection: Connection, error: Exception) -> SmProxyError | None:
+    """Why a connection is lost, if `error` came of that; None if it is about a file."""
+    why = connection.failure(error)
+    if why is None and isinstance(error, (paramiko.SSHException, paramiko.SFTPError)):
+        return SmProxyError("session-lost", f"the SFTP server broke off: {error}")
+    return why
 
 
 def copy_failed(path: str, error: BaseException) -> SmProxyError:

@@ -8,7 +8,7 @@ from typing import Final
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.transfer.batches import Settled
-from sm_proxy.transfer.download import Copied
+from sm_proxy.transfer.large_files import Copied
 from sm_proxy.transfer.model import Entry, Outcome, Problem
 from sm_proxy.transfer.s3 import Result
 

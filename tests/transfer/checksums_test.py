@@ -105,7 +105,9 @@ def test_digests_are_computed_ahead_in_one_call_and_again_after_a_cut(tmp_path: 
         digests.expect(name, (tmp_path / name).stat().st_size)
     assert {name: digests.get(name) for name in expected} == expected
     assert shell.calls == 2
-    assert digests.again("plain", 0) == hashlib.sha256().hexdigest()
+    digests.expect("with space", 0)
+    assert digests.get("with space") == hashlib.sha256().hexdigest()
+    assert digests.ready("with space")
 
 
 def test_whoever_waits_for_a_digest_gets_the_failure(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from sm_proxy.errors import Code, SmProxyError
 from sm_proxy.transfer import tally
 from sm_proxy.transfer.batches import Settled
-from sm_proxy.transfer.download import Copied
+from sm_proxy.transfer.large_files import Copied
 from sm_proxy.transfer.model import Entry, Outcome, Problem
 from sm_proxy.transfer.s3 import Result
 from sm_proxy.transfer.tally import Tally
