@@ -53,6 +53,7 @@ class Wire:
         self._carried = carried
         self.silence_s = silence_s
         self._ahead = memoryview(b"")
+        self._refused = False
 
     def get_name(self) -> str:
         """A name for paramiko's log."""
@@ -101,7 +102,16 @@ class Wire:
         if data == b"":
             self.ended = True
             self.lose("ssh has ended")
-        return data or b""
+        return self._left_behind() if data is None else data
+
+    def _left_behind(self) -> bytes:
+        """What had arrived before ssh took no more: else it would be copied again."""
+        if not self._refused:
+            return b""
+        try:
+            return self._socket.recv(_CHUNK)
+        except OSError:
+            return b""
 
     def _once_ready(self, attempt: Callable[[], T], *, writing: bool) -> T | None:
         """The result of `attempt`, once it need not wait; None if the wire is lost.
@@ -117,6 +127,7 @@ class Wire:
                 self._wait(until, writing=writing)
             except OSError as error:  # ECONNRESET: ssh has ended, and left bytes of ours unread
                 self.ended = True
+                self._refused = writing
                 self.lose(error.strerror or str(error))
                 break
             now = time.monotonic()

@@ -70,3 +70,16 @@ def test_closing_wakes_a_reader(pair: tuple[socket.socket, socket.socket]) -> No
     assert found == [b""]
     with pytest.raises(OSError, match="closed"):
         wire.send(b"x")
+
+
+def test_what_arrived_can_be_read_after_a_refused_send(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    wire = Wire(pair[0])
+    pair[1].sendall(b"answer")
+    pair[1].close()
+    with pytest.raises(BrokenPipeError):
+        wire.send(b"x")
+    assert wire.lost
+    assert wire.recv(100) == b"answer"
+    assert wire.recv(100) == b""
