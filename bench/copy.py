@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import filecmp
+import hashlib
 import json
 import os
 import random
@@ -37,6 +38,7 @@ from bench.connections import SM_PROXY
 
 MIB: Final = 1 << 20
 SESSIONS: Final = 8
+_THERE: Final = Path("/opt/ml/model/bench-copy")
 _LIMIT_S: Final = 1800.0
 _LOADED: Final = 1.0
 _SAMPLE_S: Final = 0.1
@@ -48,7 +50,7 @@ class Bench:
     """The files and figures of one run.
 
     Attributes:
-        folder: on this machine; the lab's containers see it, too.
+        folder: on this machine.
         quick: whether to copy less.
         seconds: of the whole commands, by name.
     """
@@ -63,12 +65,13 @@ class Bench:
         return [16] if self.quick else [64, 256]
 
     def source(self, mib: int) -> Path:
-        """A file of random bytes."""
+        """A file of random bytes, which is in the container, too."""
         path = self.folder / f"{mib}-mib"
         if not path.exists():
             with path.open("wb") as file:
                 for _ in range(mib):
                     file.write(os.urandom(MIB))
+            _put(path)
         return path
 
     def target(self, name: str) -> Path:
@@ -147,7 +150,8 @@ def drain(bench: Bench) -> None:
 
 def _drain(source: Path, skip: int, mib: int) -> subprocess.Popen[bytes]:
     """An ssh that says that it is there, waits, and carries these bytes."""
-    script = f"echo up >&2; read go; tail -c +{skip * MIB + 1} {source} | head -c {mib}M"
+    path = _THERE / source.name
+    script = f"echo up >&2; read go; dd if={path} bs=1M skip={skip} count={mib} 2>/dev/null"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
     return subprocess.Popen(_ssh(script), **pipes)  # type: ignore[call-overload,no-any-return]
 
@@ -186,13 +190,17 @@ def small(bench: Bench) -> None:
         path = source / f"folder-{number % 10}" / f"file-{number}"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(os.urandom(4096))
+    _put(source)
     taken = {}
     for name, words in (("scp", _scp), ("cp", _cp)):
         for way in ("down", "up"):
             target = bench.target(f"small-{name}")
             ends = [_there(source), str(target)] if way == "down" else [str(source), _there(target)]
             taken[name, way] = bench.time(f"{name} -r {way}", [*words("-r", *ends)])
-            _compare(source, target)
+            if way == "down":
+                _compare(source, target)
+            else:
+                _compare_there(source, target)
     for way in ("down", "up"):
         theirs, ours = taken["scp", way], taken["cp", way]
         target_words = " (target 5)" if way == "down" else ""
@@ -300,7 +308,31 @@ def _is_ssh(pid: str) -> bool:
 
 
 def _there(path: Path) -> str:
-    return f"{os.environ['SM_PROXY_LAB_HOST']}:{path}"
+    return f"{os.environ['SM_PROXY_LAB_HOST']}:{_THERE / path.name}"
+
+
+def _put(path: Path) -> None:
+    """Copy it into the container by means of others."""
+    packed = subprocess.Popen(
+        ["tar", "-C", str(path.parent), "-c", path.name], stdout=subprocess.PIPE
+    )
+    command = f"mkdir -p {_THERE} && tar -C {_THERE} -x"
+    subprocess.run(_ssh(command), stdin=packed.stdout, check=True, timeout=_LIMIT_S)
+    if packed.wait():
+        raise RuntimeError(f"{path} cannot be packed")
+
+
+def _compare_there(source: Path, target: Path) -> None:
+    files = sorted(path for path in source.rglob("*") if path.is_file())
+    command = f"cd {_THERE / target.name} && find . -type f -exec sha256sum {{}} +"
+    found = subprocess.run(_ssh(command), capture_output=True, text=True, check=True).stdout
+    there = {line[66:].removeprefix("./"): line[:64] for line in found.splitlines()}
+    here = {
+        str(file.relative_to(source)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in files
+    }
+    if here != there:
+        raise RuntimeError(f"{target} in the container differs from {source}")
 
 
 def _ssh(command: str) -> list[str]:
