@@ -57,12 +57,17 @@ class Choice:
 
 
 def choose(
-    asked: bool | None, files: Sequence[Entry], read: Callable[[str, Sequence[int]], bytes]
+    asked: bool | None,
+    files: Sequence[Entry],
+    read: Callable[[str, Sequence[int]], bytes],
+    *,
+    is_direct: bool = False,
 ) -> Choice:
     """Whether the copy of these files is compressed.
 
     Args:
         asked: what the user said; None to look at the data.
+        is_direct: whether no session limits the rate: then zlib would.
         files: to copy.
         read: returns PIECE bytes of a file (or fewer at its end) from each of these offsets.
 
@@ -71,6 +76,8 @@ def choose(
     """
     if asked is not None:
         return Choice(asked, "as you asked")
+    if is_direct:
+        return Choice(False, "the connection is direct")
     if sum(file.size for file in files) < LEAST:
         return Choice(False, "few bytes")
     sample = b""

@@ -92,8 +92,11 @@ class Connections:
         self._number = 0
         self._has_told = False
 
-    def first(self) -> Connection:
+    def first(self, *, compress: bool | None = None) -> Connection:
         """Find the container, waiting for a starting job, and open the first connection.
+
+        Args:
+            compress: whether ssh compresses; None: as in the user's Host block.
 
         Returns:
             The first connection, or a new one if that is lost.
@@ -108,7 +111,7 @@ class Connections:
         identities.ensure(self._settings)
         dialler = self._dialler()
         self.container = dialler.find()
-        compress = self._settings.compression
+        compress = self._settings.compression if compress is None else compress
         connection = self._logged_in(dialler, self.container, compress=compress)
         # Dialled later, it may have moved: then the dialler looks it up again.
         self.container = replace(dialler.container or self.container, cached=True)

@@ -30,6 +30,8 @@ from sm_proxy.transfer.tree import Tree
 from sm_proxy.transfer.tree_down import list_down
 from sm_proxy.transfer.tree_up import list_up
 
+_WORTH_ANOTHER: Final = 16 << 20
+"""From so many bytes on, another first connection costs less than a wrong compression."""
 _OVER: Final = frozenset({"job-ended", "job-failed"})
 
 
@@ -86,6 +88,7 @@ class ContainerCopy:
         self._pool = Pool(self._connections)
         self._prefix = settings.prefix
         self._tally = Tally()
+        self._is_direct = False
 
     def run(self) -> Outcome:
         """Copy, and end all connections.
@@ -115,10 +118,13 @@ class ContainerCopy:
         Raises:
             SmProxyError: there is no connection.
         """
+        task = self._task
+        asked = task.options.compress
+        # An upload is faster than zlib, and its data can be looked at before they move.
+        self._pool.prefer(False if asked is None and task.direction == "up" else asked)
         try:
-            self._pool.first()
+            self._is_direct = self._pool.first().process.is_direct
         except SmProxyError as error:
-            task = self._task
             if error.code in _OVER and task.direction == "down" and task.options.via != "ssh":
                 return error
             raise
@@ -182,7 +188,12 @@ class ContainerCopy:
         return by(connection, task.sources, task.target, recursive=task.options.recursive)
 
     def _compression(self, files: Sequence[Entry]) -> Choice:
-        return compression.choose(self._task.options.compress, files, self._sample)
+        asked, is_direct = self._task.options.compress, self._is_direct
+        choice = compression.choose(asked, files, self._sample, is_direct=is_direct)
+        first_matters = is_direct or self._task.direction == "up"
+        if first_matters and sum(file.size for file in files) >= _WORTH_ANOTHER:
+            self._pool.prefer(choice.compress)
+        return choice
 
     def _sample(self, path: str, offsets: Sequence[int]) -> bytes:
         if self._task.direction == "up":

@@ -30,6 +30,8 @@ class Pool:
         self._lock = threading.Lock()
         self._idle: list[Connection] = []
         self._all: list[Connection] = []
+        self._has_begun = False
+        self._compress: bool | None = None
 
     @property
     def most(self) -> int:
@@ -42,9 +44,25 @@ class Pool:
         Raises:
             SmProxyError: as `Connections.first`.
         """
-        return self._taken() or self._kept(
-            self._connections.open() if self._all else self._connections.first()
-        )
+        if (found := self._taken()) is not None:
+            return found
+        if self._has_begun:
+            return self._kept(self._connections.open(compress=bool(self._compress)))
+        found = self._kept(self._connections.first(compress=self._compress))
+        self._has_begun = True
+        return found
+
+    def prefer(self, compress: bool | None) -> None:
+        """Whether `first` compresses from now on; None: as in the user's Host block.
+
+        Idle connections that do otherwise are closed.
+        """
+        self._compress = compress
+        with self._lock:
+            others = [each for each in self._idle if each.compressed != compress]
+            self._idle = [each for each in self._idle if each.compressed == compress]
+        for each in others:
+            each.close()
 
     def open(self, *, compress: bool) -> Connection:
         """A connection: an idle one, or one more.

@@ -119,3 +119,10 @@ def test_of_many_files_several_decide() -> None:
 
 def test_a_file_that_is_gone_tells_nothing() -> None:
     assert not compression.choose(None, [entry("gone", 10**9)], Reader()).compress
+
+
+def test_a_direct_connection_is_not_slowed_down() -> None:
+    reader = Reader(a=log(1000))
+    choice = compression.choose(None, [entry("a", 10**9)], reader, is_direct=True)
+    assert choice.words == "not compressed: the connection is direct"
+    assert compression.choose(True, [entry("a", 10**9)], reader, is_direct=True).compress
