@@ -30,6 +30,10 @@ _SHAPES = {
         re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[A-Za-z0-9._=-]+)*/?"),
         "s3://BUCKET/FOLDER",
     ),
+    "copy_s3": (
+        re.compile(r"(?:s3://)?[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[A-Za-z0-9._=-]+)*/?"),
+        "BUCKET or BUCKET/PREFIX",
+    ),
 }
 _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d+")
 _WORDS: dict[type, str] = {str: "a string", dict: "a table"}
@@ -82,6 +86,8 @@ class Settings:
         keys_s3: folder in S3 (`s3://bucket/keys/`) from which containers read public keys.
         launch_s3: folder in S3 (`s3://bucket/folder`) for files that `relaunch` and `launch` bring
             into a job; None for a bucket that the job uses.
+        copy_s3: bucket (`BUCKET` or `BUCKET/PREFIX`) in which `cp --via s3` hands files over; None
+            for the one that its option names.
         ssh_dir: folder of our ssh files; None for `~/.ssh/sm-proxy`.
         wait: how long `connect` waits for a starting job, in seconds.
         probe: whether to find out, while another route carries a connection, if this network
@@ -129,6 +135,7 @@ class Settings:
     control_master: bool = _setting(False, recorded=True)
     keys_s3: str | None = None
     launch_s3: str | None = None
+    copy_s3: str | None = None
     probe: bool = True
     allow_loopback: bool = False
     trust_first_use: bool = False

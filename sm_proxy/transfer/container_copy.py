@@ -87,6 +87,7 @@ class ContainerCopy:
         )
         self._pool = Pool(self._connections)
         self._prefix = settings.prefix
+        self._bucket = settings.copy_s3
         self._tally = Tally()
         self._is_direct = False
 
@@ -166,7 +167,7 @@ class ContainerCopy:
             None,
             found.files,
             task.options.via,
-            bucket=task.options.bucket,
+            bucket=task.options.bucket or self._bucket,
             direction=task.direction,
         )
         by_ssh = [file for file in plan.by_ssh if file.kind == "file"]

@@ -89,6 +89,8 @@ def test_false_words_are_false(word: str, monkeypatch: pytest.MonkeyPatch) -> No
         ("launch_s3", "bucket/folder"),
         ("launch_s3", "s3://bucket/a b"),
         ("launch_s3", "https://bucket/folder"),
+        ("copy_s3", "https://bucket/folder"),
+        ("copy_s3", "Bucket"),
         ("profile", "a\nb"),
         ("region", "\x1b[31m"),
         ("identity_file", "/x\n/y"),

@@ -49,6 +49,7 @@ def test_every_setting_can_come_from_a_variable(monkeypatch: pytest.MonkeyPatch)
         "identity_file": ("~/my key", "~/my key"),
         "ssh_dir": ("/some where", "/some where"),
         "launch_s3": ("s3://bucket/a/b/", "s3://bucket/a/b/"),
+        "copy_s3": ("bucket/a/b", "bucket/a/b"),
         "wait": ("60", 60),
         "keep_session": ("3m", 180),
         "daemon_idle": ("0", 0),

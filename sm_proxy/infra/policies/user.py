@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from sm_proxy.aws import stack_names
 from sm_proxy.infra.policies.statement import Scope, Statement
 
 WHO: Final = "who uses ssh"
@@ -40,7 +41,14 @@ sessions they started"). The id of a session begins with the name of a role's se
 def statements(scope: Scope) -> tuple[Statement, ...]:
     """The route through the bastion, and as options the other routes and more comfort."""
     routes = (*_remote_debug(scope), *_bastion_ssh(scope), *_instance_connect(scope))
-    return (*_required(scope), *_sessions(scope), *_more(scope), _direct(), *routes)
+    return (
+        *_required(scope),
+        *_sessions(scope),
+        *_more(scope),
+        *_copies(scope),
+        _direct(),
+        *routes,
+    )
 
 
 def _required(scope: Scope) -> tuple[Statement, ...]:
@@ -145,6 +153,33 @@ def _more(scope: Scope) -> tuple[Statement, ...]:
             ("s3:PutObject", "s3:DeleteObject"),
             (scope.s3("*/sm-proxy-*.pub"),),
             "`keys push`, which puts your public key into a folder that containers read",
+            optional=True,
+        ),
+    )
+
+
+def _copies(scope: Scope) -> tuple[Statement, ...]:
+    buckets = tuple(scope.s3(name) for name in scope.data_buckets)
+    return (
+        Statement(
+            "ReadCheckpoints",
+            ("s3:GetObject",),
+            tuple(f"{arn}/*" for arn in buckets),
+            "`cp` of checkpoints from S3, which is faster than ssh",
+            optional=True,
+        ),
+        Statement(
+            "ListCheckpoints",
+            ("s3:ListBucket",),
+            buckets,
+            "`cp` of many checkpoints from S3, and of those of a job that has ended",
+            optional=True,
+        ),
+        Statement(
+            "HandFilesOver",
+            ("s3:AbortMultipartUpload", "s3:DeleteObject", "s3:PutObject"),
+            tuple(f"{arn}/{stack_names.COPIES}*" for arn in buckets),
+            "`cp --via s3` of other files, in one of these buckets",
             optional=True,
         ),
     )
