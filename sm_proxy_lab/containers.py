@@ -18,6 +18,7 @@ from sm_proxy_lab.errors import JobError, LabError
 from sm_proxy_lab.image_config import SSHD, ImageConfig
 from sm_proxy_lab.job_data import JobData, Machine
 from sm_proxy_lab.job_log import ControlQueue, JobLog
+from sm_proxy_lab.job_output import JobOutput
 from sm_proxy_lab.machines import agent, image_root, namespaces, role_credentials, rootfs
 from sm_proxy_lab.machines import image as machine_files
 from sm_proxy_lab.machines.processes import Child, chunks
@@ -43,6 +44,8 @@ class Node:
     status: asyncio.Task[int] | None = None
     environment: dict[str, str] = field(default_factory=dict)
     agent: Child | None = None
+    output: JobOutput | None = None
+    uploading: asyncio.Task[None] | None = None
 
     @property
     def host(self) -> str:
@@ -193,7 +196,10 @@ class ContainerRunner:
         for node in nodes:
             if job.filler_before:
                 await node.log.fill(job.filler_before)
+            data = JobData(self.endpoint, job.region, job.role)
+            node.output = JobOutput(data, job.outputs(), node.root)
             self._start(node, self._spec(job, image, node, hosts))
+            node.uploading = asyncio.create_task(node.output.run())
 
     def _start(self, node: Node, spec: dict[str, Any]) -> None:
         node.environment = spec["environment"]
@@ -311,7 +317,10 @@ async def _status(node: Node) -> int:
 
 
 async def stop(nodes: list[Node], grace: float) -> None:
-    """Send SIGTERM to containers, as SageMaker does; kill them after `grace` seconds."""
+    """Send SIGTERM to containers, as SageMaker does; kill them after `grace` seconds.
+
+    What they have changed in folders that S3 has a copy of is copied a last time.
+    """
     running = [node for node in nodes if node.child and node.child.running]
     for node in running:
         if node.child:
@@ -323,3 +332,7 @@ async def stop(nodes: list[Node], grace: float) -> None:
         if node.child:
             node.child.send(signal.SIGUSR1)  # see container_init
     await asyncio.gather(*waiting)
+    for node in nodes:
+        if node.output and node.uploading and not node.uploading.done():
+            node.uploading.cancel()
+            await asyncio.to_thread(node.output.copy)

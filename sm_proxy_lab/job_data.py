@@ -1,5 +1,7 @@
 """Copies a job's data from S3 into its containers' folders, as SageMaker does before they start.
 
+`job_output` copies the other way with the same calls.
+
 The calls go to the lab's own S3, with the identity of the job's role.
 """
 
@@ -85,6 +87,16 @@ class JobData:
         except _RefusedError as error:
             raise JobError(f"ClientError: Data download failed:{error}") from None
 
+    def put(self, uri: str, name: str, content: bytes) -> str:
+        """Write an object below `uri`; why S3 refuses it, empty if it does not."""
+        try:
+            bucket, prefix = _parsed(uri)
+            key = urllib.parse.quote("/".join(filter(None, (prefix.strip("/"), name))))
+            self._call(f"/{bucket}/{key}", {}, content)
+        except (_RefusedError, OSError) as error:
+            return str(error)
+        return ""
+
     def _copy_objects(self, wanted: Input, uri: str, machines: Sequence[Machine]) -> None:
         for number, (bucket, key, name) in enumerate(self._objects(wanted, uri)):
             content = self._get(bucket, key)
@@ -140,8 +152,8 @@ class JobData:
                 f"Unable to download object s3://{bucket}/{key} ({error})"
             ) from None
 
-    def _call(self, path: str, query: dict[str, str]) -> bytes:
-        """Send a GET to S3.
+    def _call(self, path: str, query: dict[str, str], content: bytes | None = None) -> bytes:
+        """Send a GET to S3, or a PUT of some content.
 
         Raises:
             _RefusedError: S3 refused; the message has S3's code and words.
@@ -155,7 +167,10 @@ class JobData:
             "X-Amz-Security-Token": keys["token"],
         }
         url = f"{self.endpoint}{path}?{urllib.parse.urlencode(query)}"
-        request = urllib.request.Request(url, headers=headers)  # noqa: S310 - our own, http
+        if content is not None:
+            headers["Content-Type"] = "binary/octet-stream"
+        method = "GET" if content is None else "PUT"
+        request = urllib.request.Request(url, content, headers, method=method)  # noqa: S310 - our own, http
         # The endpoint is on this machine, so ignore the proxies in the environment.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:

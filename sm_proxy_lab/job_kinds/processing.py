@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sm_proxy_lab.job_kinds.request import Input, Instance, JobRequest
+from sm_proxy_lab.job_kinds.request import Input, Instance, JobRequest, Output
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,9 +68,21 @@ class ProcessingRequest(JobRequest):
                     sharded=source.get("S3DataDistributionType") == "ShardedByS3Key",
                 )
             )
-        outputs = self.request.get("ProcessingOutputConfig", {}).get("Outputs", [])
-        folders = [output.get("S3Output", {}).get("LocalPath", "") for output in outputs]
+        folders = [place.get("LocalPath", "") for place in self._places()]
         return [*found, *(Input(folder.strip("/"), None) for folder in folders if folder)]
+
+    def outputs(self) -> list[Output]:
+        """The outputs whose S3UploadMode is Continuous."""
+        return [
+            Output(place["LocalPath"].strip("/"), place["S3Uri"])
+            for place in self._places()
+            if place.get("S3UploadMode") == "Continuous" and place.get("LocalPath")
+        ]
+
+    def _places(self) -> list[dict[str, Any]]:
+        """Where the outputs are, in the container and in S3."""
+        outputs = self.request.get("ProcessingOutputConfig", {}).get("Outputs", [])
+        return [output.get("S3Output", {}) for output in outputs]
 
     def documents(
         self, instance: Instance, instances: list[Instance], device: str

@@ -62,6 +62,19 @@ class Input:
 
 
 @dataclass(frozen=True)
+class Output:
+    """A folder that the service copies to S3 while the job runs.
+
+    Attributes:
+        folder: below the container's root and without a leading slash.
+        uri: `s3://bucket/prefix`.
+    """
+
+    folder: str
+    uri: str
+
+
+@dataclass(frozen=True)
 class JobRequest(ABC):
     """A job as it was requested, and the lab's options for it.
 
@@ -151,6 +164,10 @@ class JobRequest(ABC):
     @abstractmethod
     def inputs(self) -> list[Input]:
         """What the service copies from S3."""
+
+    @abstractmethod
+    def outputs(self) -> list[Output]:
+        """What the service copies to S3 while the job runs."""
 
     @abstractmethod
     def documents(

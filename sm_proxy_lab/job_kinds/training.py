@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sm_proxy_lab.job_kinds.request import Input, Instance, JobRequest
+from sm_proxy_lab.job_kinds.request import Input, Instance, JobRequest, Output
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,11 +56,15 @@ class TrainingRequest(JobRequest):
         """The input channels, and the checkpoints from which the job resumes."""
         channels = self.request.get("InputDataConfig", [])
         found = [_input(channel, self._mode(channel)) for channel in channels]
+        return [*found, *(Input(each.folder, each.uri, optional=True) for each in self.outputs())]
+
+    def outputs(self) -> list[Output]:
+        """The checkpoints."""
         checkpoints = self.request.get("CheckpointConfig")
-        if checkpoints:
-            folder = checkpoints.get("LocalPath", "/opt/ml/checkpoints").strip("/")
-            found.append(Input(folder, checkpoints["S3Uri"], optional=True))
-        return found
+        if not checkpoints:
+            return []
+        folder = checkpoints.get("LocalPath", "/opt/ml/checkpoints").strip("/")
+        return [Output(folder, checkpoints["S3Uri"])]
 
     def _mode(self, channel: dict[str, Any]) -> str:
         algorithm = self.request.get("AlgorithmSpecification", {})
