@@ -54,11 +54,8 @@ prepare_sshd() {
     fi
     lets_user_in || return
     printf 'PidFile "%s"\n' "$run/sshd.pid" >"$run/sshd_config"
-    if [ -n "${SM_PROXY_LISTEN-}" ]; then
-        echo "ListenAddress $SM_PROXY_LISTEN"
-    else
-        echo 'AddressFamily inet'
-    fi >>"$run/sshd_config"
+    # Not `AddressFamily inet`: that would also keep `ssh -L` from servers that listen on ::1.
+    echo "ListenAddress ${SM_PROXY_LISTEN:-0.0.0.0}" >>"$run/sshd_config"
     make_host_keys || return
     write_authorized_keys
     allow_keys

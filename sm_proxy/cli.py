@@ -39,6 +39,7 @@ COMMANDS = {
     "launch": "run a command, or a request file, whose jobs get ssh",
     "logs": "show what a job has written, follow it, on one node or on all",
     "nodes": "list the host names of a job's nodes, for pdsh, clush, Ansible and others",
+    "tunnel": "let local ports lead to ports of a container, until its job ends",
     "inspect": "show a job's machine: GPUs, disks, memory, network, processes",
     "go": "let a waiting container start the job's program",
     "done": "end a container that is kept for you",

@@ -101,34 +101,35 @@ def open(  # noqa: A001 - as `gzip.open`
     """
     given = {**settings, "user": user, "profile": profile, "region": region, "wait": wait}
     loaded = settings_of.load_given(given, host)
-    return connect(host, loaded, Aws(loaded.profile, loaded.region, terminal=False), user, timeout)
+    aws = Aws(loaded.profile, loaded.region, terminal=False)
+    with output.status_to_log():
+        return connect(host, loaded, aws, user, timeout)
 
 
 def connect(
     host: str, settings: Settings, aws: Aws, user: str | None = None, timeout: float = TIMEOUT_S
 ) -> Client:
-    """As `open`, with settings that are loaded.
+    """As `open`, with settings that are loaded; status lines are printed.
 
     Raises:
         SmProxyError: as `open`.
     """
-    with output.status_to_log():
-        target = hostname.parse(host, settings.prefix)
-        dialler = Dialler(target, SSH_PORT, user, settings, aws, on_refusal=lambda _: None)
-        container = dialler.find()
-        tunnel = BlockingSocket(dialler.open_stream(container))
-        _tunnels.difference_update([known for known in list(_tunnels) if known.closed])
-        _tunnels.add(tunnel)
-        try:
-            container = dialler.container or container
-            tunnel.wait_open()
-            tunnel.await_greeting(container.place)
-            transport = _handshake(dialler, container, tunnel, timeout)
-            _login(transport, container, user or container.user or settings.user, settings)
-        except BaseException:
-            tunnel.close()
-            raise
-        return Client(container, tunnel, transport)
+    target = hostname.parse(host, settings.prefix)
+    dialler = Dialler(target, SSH_PORT, user, settings, aws, on_refusal=lambda _: None)
+    container = dialler.find()
+    tunnel = BlockingSocket(dialler.open_stream(container))
+    _tunnels.difference_update([known for known in list(_tunnels) if known.closed])
+    _tunnels.add(tunnel)
+    try:
+        container = dialler.container or container
+        tunnel.wait_open()
+        tunnel.await_greeting(container.place)
+        transport = _handshake(dialler, container, tunnel, timeout)
+        _login(transport, container, user or container.user or settings.user, settings)
+    except BaseException:
+        tunnel.close()
+        raise
+    return Client(container, tunnel, transport)
 
 
 def _handshake(

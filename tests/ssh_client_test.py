@@ -74,10 +74,12 @@ class Place:
         return self.streams[-1]
 
     def open(self, **options: Any) -> ssh_client.Client:
-        """As `sm_proxy.open`, in an account without AWS behind it."""
+        """What `sm_proxy.open` gives."""
+        return sm_proxy.open("sm-my-job", probe=False, **options)
+
+    def account(self, *_: Any, **__: Any) -> fakes.FakeAws:
         marker = fakes.marker_line(host_keys=self.logged)
-        aws = fakes.working(GetLogEvents=fakes.events(marker))
-        return ssh_client.connect("sm-my-job", self.settings, aws, **options)
+        return fakes.working(GetLogEvents=fakes.events(marker))
 
     def failure(self, **options: Any) -> SmProxyError:
         with pytest.raises(SmProxyError) as caught:
@@ -92,6 +94,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
         monkeypatch.setenv(f"SM_PROXY_{kind}_DIR", str(tmp_path / kind.lower()))
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     made = Place(Settings(ssh_dir=str(tmp_path / "ssh"), probe=False))
+    monkeypatch.setenv("SM_PROXY_SSH_DIR", str(tmp_path / "ssh"))
+    monkeypatch.setattr(ssh_client, "Aws", made.account)
     monkeypatch.setattr("sm_proxy.routes.table.connect", made.dial)
     monkeypatch.setattr("sm_proxy.host_keys.policy._PAUSES_S", (0.0, 0.01))
     yield made

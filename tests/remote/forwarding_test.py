@@ -1,0 +1,234 @@
+"""Local ports over an SSH connection that is lost and made again."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import paramiko
+import pytest
+
+from sm_proxy.errors import SmProxyError
+from sm_proxy.local.threads import Background
+from sm_proxy.remote import forwarding, ports
+from sm_proxy.remote.forwarding import Forwarding
+from sm_proxy.remote.ports import Forward
+from tests.tunnel.forwarding_sshd import ForwardingSshd
+from tests.waits import await_true
+
+KEY = paramiko.ECDSAKey.generate()
+PORT = 6006
+
+
+class Client:
+    """A connection to a server in this process, which knows why it was lost."""
+
+    def __init__(self) -> None:
+        near, far = socket.socketpair()
+        self.server = ForwardingSshd(far, key=KEY)
+        self.failure: SmProxyError | None = None
+        self._transport = paramiko.Transport(near)
+        self._transport.start_client(timeout=60)
+        self._transport.auth_none("root")
+
+    def get_transport(self) -> Any:
+        return self._transport
+
+    def close(self) -> None:
+        self._transport.close()
+        self.server.transport.close()
+
+
+class Tunnel:
+    """A tunnel in a thread; `outcomes` are the errors of its next attempts to connect."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.outcomes: list[SmProxyError] = []
+        self.clients: list[Client] = []
+        self.up = threading.Event()
+        listener = ports.listen(Forward(0, PORT), print)
+        self.address = listener.getsockname()
+        made = Forwarding({listener: PORT}, self._connect, self.said.append)
+        self._work = Background(lambda: made.run(self.up.set))
+        assert self.up.wait(60)
+
+    def _connect(self) -> Client:
+        if self.outcomes:
+            raise self.outcomes.pop(0)
+        self.clients.append(Client())
+        return self.clients[-1]
+
+    @property
+    def server(self) -> ForwardingSshd:
+        return self.clients[-1].server
+
+    def dial(self) -> socket.socket:
+        near = socket.create_connection(self.address, 60)
+        near.settimeout(60)
+        return near
+
+    def cut(self, why: SmProxyError | None = None) -> None:
+        self.clients[-1].failure = why
+        self.server.transport.close()
+
+    def end(self) -> SmProxyError:
+        """Its job has ended."""
+        if not self._work.done:
+            self.outcomes.append(SmProxyError("job-ended", "training job x is Completed"))
+            self.cut()
+        await_true(lambda: self._work.done, 60)
+        assert isinstance(self._work.error, SmProxyError)
+        return self._work.error
+
+
+@pytest.fixture
+def tunnel(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tunnel]:
+    monkeypatch.setattr(forwarding, "_PAUSES_S", (0.0, 0.01))
+    monkeypatch.setattr(forwarding, "_TICK_S", 0.02)
+    made = Tunnel()
+    yield made
+    made.end()
+    for client in made.clients:
+        client.close()
+
+
+def received(source: Any, size: int) -> bytes:
+    data = b""
+    while len(data) < size and (more := source.recv(1 << 15)):
+        data += more
+    return data
+
+
+def in_thread(work: Callable[[bytes], Any], data: bytes) -> threading.Thread:
+    thread = threading.Thread(target=work, args=(data,))
+    thread.start()
+    return thread
+
+
+def test_bytes_pass_both_ways_and_each_direction_ends_by_itself(tunnel: Tunnel) -> None:
+    data = os.urandom(3_000_000)
+    with tunnel.dial() as near:
+        far = tunnel.server.channel()
+        senders = [in_thread(near.sendall, data), in_thread(far.sendall, data[::-1])]
+        assert received(near, len(data)) == data[::-1]
+        assert received(far, len(data)) == data
+        for sender in senders:
+            sender.join(60)
+        near.shutdown(socket.SHUT_WR)
+        assert far.recv(1) == b""
+        far.sendall(b"after its end")
+        assert received(near, 13) == b"after its end"
+        far.close()
+        assert near.recv(1) == b""
+    assert tunnel.server.asked == [("localhost", PORT)]
+
+
+def test_the_container_ends_first(tunnel: Tunnel) -> None:
+    with tunnel.dial() as near:
+        far = tunnel.server.channel()
+        far.shutdown_write()
+        assert near.recv(1) == b""
+        near.sendall(b"an answer")
+        assert received(far, 9) == b"an answer"
+        near.close()
+        assert far.recv(1) == b""
+
+
+def test_a_hundred_connections_at_once(tunnel: Tunnel) -> None:
+    dialled = [tunnel.dial() for _ in range(100)]
+    for number, near in enumerate(dialled):
+        near.sendall(b"%02d" % number)
+    channels = [tunnel.server.channel() for _ in dialled]
+    for far in channels:
+        far.sendall(received(far, 2))
+        far.close()
+    assert [near.recv(3) for near in dialled] == [b"%02d" % number for number in range(100)]
+    for near in dialled:
+        near.close()
+
+
+def test_a_port_on_which_nothing_listens_is_told_once(tunnel: Tunnel) -> None:
+    tunnel.server._answer = paramiko.OPEN_FAILED_CONNECT_FAILED
+    for _ in range(3):
+        with tunnel.dial() as near:
+            assert near.recv(1) == b""
+    assert tunnel.said == ["nothing listens on port 6006 in the container"]
+    tried = [("localhost", PORT), ("127.0.0.1", PORT), ("::1", PORT)]
+    assert tunnel.server.asked == 3 * tried
+
+
+def test_a_lost_connection_comes_back_behind_the_same_port(tunnel: Tunnel) -> None:
+    with tunnel.dial() as near:
+        far = tunnel.server.channel()
+        far.sendall(b"half an answer")
+        assert received(near, 14) == b"half an answer"
+        lost = SmProxyError("session-lost", "the bastion is gone")
+        passing = SmProxyError("network", "no route to host", "Check it.")
+        tunnel.outcomes += [passing, SmProxyError("network", "no route to host", "Check it.")]
+        tunnel.cut(lost)
+        with pytest.raises(ConnectionResetError):  # an end would look like a whole answer
+            near.recv(1)
+    with tunnel.dial() as near:  # it may wait
+        near.sendall(b"next")
+        await_true(lambda: len(tunnel.clients) == 2, 60)
+        assert received(tunnel.server.channel(), 4) == b"next"
+    assert tunnel.said == [
+        "the connection is lost (the bastion is gone): connecting again",
+        "network: no route to host. Check it.; trying again",
+        "connected again",
+    ]
+
+
+def test_the_end_of_the_job_ends_it_with_its_reason(tunnel: Tunnel) -> None:
+    near = tunnel.dial()
+    far = tunnel.server.channel()
+    assert tunnel.end().code == "job-ended"
+    with near, pytest.raises(ConnectionResetError):
+        near.recv(1)
+    assert far.closed
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(tunnel.address, 60)
+
+
+def test_a_new_connection_waits_for_a_bounded_time(
+    tunnel: Tunnel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forwarding, "WAIT_S", 0.1)
+    monkeypatch.setattr(forwarding, "_PAUSES_S", (60.0,))
+    pause = threading.Event()
+    monkeypatch.setattr("time.sleep", lambda seconds: seconds < 1 or pause.wait(60))
+    tunnel.cut()
+    await_true(lambda: bool(tunnel.said), 60)
+    with tunnel.dial() as near:
+        assert near.recv(1) == b""
+    pause.set()
+    await_true(lambda: "connected again" in tunnel.said, 60)
+
+
+def test_a_server_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = threading.Event()
+    monkeypatch.setattr(forwarding, "_PULSE_S", 0.0)
+    monkeypatch.setattr(forwarding, "_TICK_S", 0.02)
+    monkeypatch.setattr(paramiko.Transport, "global_request", lambda *_: answer.wait(60))
+    tunnel = Tunnel()
+    await_true(lambda: len(tunnel.clients) > 1, 60)
+    answer.set()
+    assert tunnel.said[0].endswith("(its server does not answer): connecting again")
+    assert tunnel.end().code == "job-ended"
+
+
+def test_a_first_connection_that_fails_is_an_error() -> None:
+    listener = ports.listen(Forward(0, PORT), print)
+    refused = SmProxyError("network", "no route to host")
+
+    def connect() -> Client:
+        raise refused
+
+    with pytest.raises(SmProxyError) as caught:
+        Forwarding({listener: PORT}, connect, print).run(pytest.fail)
+    assert caught.value is refused
+    assert listener.fileno() < 0
