@@ -29,7 +29,7 @@ _LEAST_OF_A_NODE_S: Final = 0.4
 _QUIETER: Final = 1.5
 _QUIETEST: Final = 5.0
 """How many times longer the pauses get while a log is quiet: up to 5 s for one node."""
-_LOOK_S: Final = 10.0
+_LOOK_S: Final = 5.0
 """Seconds between two looks at the job and its streams."""
 _LAG_S: Final = 2.0
 _LAG_ROUNDS: Final = 3

@@ -95,7 +95,7 @@ def test_a_quiet_log_is_asked_for_less_often(monkeypatch: pytest.MonkeyPatch) ->
     assert account.clock.slept[0] == 1
     assert max(account.clock.slept) == 5
     assert account.operations().count("GetLogEvents") < 2 * 600 / 4
-    assert account.operations().count("DescribeTrainingJob") <= 62
+    assert account.operations().count("DescribeTrainingJob") <= 122
 
 
 def test_many_nodes_are_read_no_faster_than_the_quota(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,3 +65,12 @@ def test_a_sequence_cannot_be_made_of_what_is_left_of_others() -> None:
     line = "\x1b\x1b[2J[2Jx"
     for colours in (True, False):
         assert "\x1b" not in terminal_text.safe(line, colours=colours)
+
+
+@pytest.mark.parametrize(
+    "part", ["\x9d", "\x1b]", "\x1bP", "\x9b", "\x9b0", "\x1b[ ", "\x1b[31;", "\x1b"]
+)
+def test_a_long_hostile_line_takes_no_longer_than_it_is_long(part: str) -> None:
+    """Quadratic work would take an hour."""
+    cleaned = terminal_text.safe(part * 250_000, colours=True)
+    assert "\x1b" not in cleaned
