@@ -11,13 +11,14 @@ import contextvars
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol, runtime_checkable
 
 import paramiko
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.transfer.connection import Connection
+from sm_proxy.transfer.growth import Growth
 from sm_proxy.transfer.model import Problem
 
 GIVE_UP_S: Final = 60.0
@@ -29,8 +30,6 @@ _TICK_S: Final = 0.25
 _IDLE_S: Final = 0.05
 _GRACE_S: Final = 0.3
 _JOIN_S: Final = 5.0
-_TRIAL_S: Final = 2.0
-_GAIN: Final = 1.2
 _TRANSIENT: Final = frozenset(
     {"network", "throttled", "session-lost", "sshd-silent", "connect-refused", "bastion-offline"}
 )
@@ -174,9 +173,13 @@ class Engine:
 
     def _supervise(self) -> None:
         """Start threads, and wait until nothing is left to do."""
-        grow = self._grow_gently() if self._gently else self._grow()
+        growth = Growth()
+        if not self._gently:
+            self._grow()
         while not self._finished():
-            next(grow)
+            room = len(self._threads) < self._connections.most and self._queue
+            if self._gently and growth.wants_one(self._moved) and room:
+                self._start(None)
             with self._changed:
                 self._changed.wait(_TICK_S)
 
@@ -193,25 +196,9 @@ class Engine:
         """Whether there is, or will be, a work that nobody runs."""
         return bool(self._queue) or not all(group.over for group in self._groups)
 
-    def _grow(self) -> Iterator[None]:
+    def _grow(self) -> None:
         for _ in range(min(self._connections.most, len(self._queue) + len(self._running)) - 1):
             self._start(None)
-        while True:
-            yield
-
-    def _grow_gently(self) -> Iterator[None]:
-        best = 0.0
-        while len(self._threads) < self._connections.most:
-            began, before = time.monotonic(), self._moved
-            while time.monotonic() - began < _TRIAL_S:
-                yield
-            rate = (self._moved - before) / (time.monotonic() - began)
-            if rate < best * _GAIN or not self._queue:
-                break
-            best = rate
-            self._start(None)
-        while True:
-            yield
 
     def _start(self, connection: Connection | None) -> None:
         with self._changed:
@@ -244,7 +231,7 @@ class Engine:
         refused: SmProxyError | None = None
         replaced = connection is not None
         try:
-            while not self._stopped:
+            while not self._stopped and self._fatal is None:
                 if connection is None:
                     connection = self._opened(patient=replaced)
                     replaced = True

@@ -54,7 +54,8 @@ class World:
         refuse: the status for a request, given its type and path or offset; None to serve it.
         before_read: called before each read, with the bytes sent so far.
         stalled: connections, by number, that never answer a read.
-        script_tool: PATH of scripts.
+        before_script: called before each script.
+        script_path: PATH of scripts.
     """
 
     def __init__(self, root: Path, most: int = 4, *, sftp: bool = True) -> None:
@@ -67,6 +68,7 @@ class World:
         self.refuse: Callable[[int, Any], int | None] = lambda _kind, _what: None
         self.before_read: Callable[[int], None] = lambda _: None
         self.stalled: set[int] = set()
+        self.before_script: Callable[[], None] = lambda: None
         self.script_path = os.environ["PATH"]
         self.lock = threading.Lock()
         self._sftp = sftp
@@ -93,6 +95,7 @@ class World:
     def script(self, text: str, timeout: float) -> Answer:
         with self.lock:
             self.scripts += 1
+        self.before_script()
         done = subprocess.run(
             ["/bin/sh", "-s"],
             input=text.encode(errors="surrogateescape"),
