@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 _LONGEST_S: Final = 604_800
 
 
-def check(call: Call, keys: Keys | None) -> None:
-    """Verify the signature of a GET.
+def check(call: Call, keys: Keys | None, payload: str | None = None) -> None:
+    """Verify a signature.
 
     Args:
         call: the request.
         keys: the credentials with its access key; None if nobody has it.
+        payload: what stands for the body in what is signed; None for the body's SHA-256.
 
     Raises:
         AwsError: It is missing, expired or wrong.
@@ -40,7 +41,7 @@ def check(call: Call, keys: Keys | None) -> None:
         raise AwsError("IncompleteSignatureException", "'Host' must be a signed header.", 403)
     _check_time(given)
     if not hmac.compare_digest(
-        _signature(call, keys.secret_key, signed), given.get("X-Amz-Signature", "")
+        _signature(call, keys.secret_key, signed, payload), given.get("X-Amz-Signature", "")
     ):
         message = (
             "The request signature we calculated does not match the signature you provided. "
@@ -59,7 +60,7 @@ def _check_time(given: dict[str, str]) -> None:
         raise AwsError("InvalidSignatureException", "Signature expired.", 403)
 
 
-def _signature(call: Call, secret: str, signed: list[str]) -> str:
+def _signature(call: Call, secret: str, signed: list[str], payload: str | None) -> str:
     pairs = sorted(
         (quote(name, safe="-_.~"), quote(value, safe="-_.~"))
         for name, value in parse_qsl(call.query, keep_blank_values=True)
@@ -74,7 +75,7 @@ def _signature(call: Call, secret: str, signed: list[str]) -> str:
         *(f"{name}:{' '.join(call.headers.get(name, '').split())}" for name in signed),
         "",
         ";".join(signed),
-        hashlib.sha256(call.body).hexdigest(),
+        payload or hashlib.sha256(call.body).hexdigest(),
     ]
     digest = hashlib.sha256("\n".join(canonical).encode("latin-1")).hexdigest()
     to_sign = f"AWS4-HMAC-SHA256\n{given['X-Amz-Date']}\n{scope}\n{digest}"

@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote
 
+from sm_proxy_lab.aws.http import query_signature
 from sm_proxy_lab.aws.http.errors import AwsError
 
 if TYPE_CHECKING:
@@ -18,7 +19,13 @@ _AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 Credential=[^/]+/(\d{8})/[^,]+,\s*"
     r"SignedHeaders=([^,\s]+),\s*Signature=([0-9a-f]{64})"
 )
+_PRESIGNED = "X-Amz-Signature="
 _UNSIGNED = ("UNSIGNED-PAYLOAD", "STREAMING-")
+
+_MISMATCH = (
+    "The request signature we calculated does not match the signature you provided. "
+    "Check your key and signing method."
+)
 
 
 def check(call: Call, keys: Keys | None) -> None:
@@ -32,7 +39,9 @@ def check(call: Call, keys: Keys | None) -> None:
         AwsError: The error that S3 answers.
     """
     found = _AUTHORIZATION.search(call.headers.get("authorization", ""))
-    if not found:  # a presigned URL, or no signature: not checked here
+    if not found:
+        if _PRESIGNED in call.query:
+            _check_presigned(call, keys)
         return
     if keys is None:
         message = "The AWS Access Key Id you provided does not exist in our records."
@@ -53,11 +62,20 @@ def check(call: Call, keys: Keys | None) -> None:
         message = "The provided 'x-amz-content-sha256' header does not match what was computed."
         raise AwsError("XAmzContentSHA256Mismatch", message)
     if not hmac.compare_digest(_signature(call, keys.secret_key, day, signed), signature):
-        message = (
-            "The request signature we calculated does not match the signature you provided. "
-            "Check your key and signing method."
-        )
-        raise AwsError("SignatureDoesNotMatch", message, 403)
+        raise AwsError("SignatureDoesNotMatch", _MISMATCH, 403)
+
+
+def _check_presigned(call: Call, keys: Keys | None) -> None:
+    """Verify a presigned URL, of which nobody but its maker knows the content."""
+    try:
+        query_signature.check(call, keys, _UNSIGNED[0])
+    except AwsError as error:
+        if error.code == "UnrecognizedClientException":
+            message = "The AWS Access Key Id you provided does not exist in our records."
+            raise AwsError("InvalidAccessKeyId", message, 403) from None
+        if "expired" in str(error):
+            raise AwsError("AccessDenied", "Request has expired", 403) from None
+        raise AwsError("SignatureDoesNotMatch", _MISMATCH, 403) from None
 
 
 def _signature(call: Call, secret: str, day: str, signed: list[str]) -> str:

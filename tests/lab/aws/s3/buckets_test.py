@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import urllib.error
+import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -36,7 +38,7 @@ def s3(lab_process: Lab) -> Client:
             aws_access_key_id=keys.ACCESS_KEY,
             aws_secret_access_key=keys.SECRET_KEY,
             aws_session_token=getattr(keys, "TOKEN", None),
-            config=Config(retries={"total_max_attempts": 1}),
+            config=Config(signature_version="s3v4", retries={"total_max_attempts": 1}),
         )
 
     return make
@@ -145,3 +147,31 @@ def test_a_bucket_is_refused_to_who_expects_another_owner(s3: Client) -> None:
     stranger = {**place, "ExpectedBucketOwner": "999999999999"}
     assert refusal(s3().put_object, **stranger, Body=b"x")[0] == "AccessDenied"
     s3().put_object(**place, ExpectedBucketOwner="123456789012", Body=b"x")
+
+
+def test_a_presigned_url_works_for_what_it_was_signed_for(s3: Client, lab: Lab) -> None:
+    client, key = s3(region="us-east-1"), uuid.uuid4().hex
+    where = {"Bucket": BUCKET, "Key": key}
+
+    def sign(operation: str, seconds: int = 60) -> str:
+        return str(client.generate_presigned_url(operation, where, ExpiresIn=seconds))
+
+    assert sent("PUT", sign("put_object"), b"content") == (200, b"")
+    assert sent("GET", sign("get_object")) == (200, b"content")
+    assert b"SignatureDoesNotMatch" in sent("GET", sign("put_object"))[1]
+    assert b"SignatureDoesNotMatch" in sent("GET", sign("get_object").replace(key, key[1:]))[1]
+    assert b"Request has expired" in sent("GET", sign("get_object", 0))[1]
+    unknown = sign("get_object").replace(account.ACCESS_KEY, "AKIAUNKNOWNUNKNOWN00")
+    assert b"InvalidAccessKeyId" in sent("GET", unknown)[1]
+
+
+def sent(method: str, url: str, body: bytes | None = None) -> tuple[int, bytes]:
+    """The status and the body of an answer."""
+    kind = {"Content-Type": "binary/octet-stream"}  # moto takes urllib's own for a form
+    request = urllib.request.Request(url, body, kind, method=method)  # noqa: S310 - the lab's
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - as above
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
