@@ -247,7 +247,11 @@ class ContainerCopy:
 
     def _run(self, works: Iterable[Work], *, compress: bool) -> None:
         engine = Engine(
-            self._pool, compress, self._meter.moved, gently=self._task.direction == "up"
+            self._pool,
+            compress,
+            self._meter.moved,
+            on_begin=self._meter.begun,
+            gently=self._task.direction == "up",
         )
         try:
             self._tally.problems += engine.run(works)

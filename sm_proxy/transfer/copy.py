@@ -71,5 +71,11 @@ def _of_node(host: str, copy: ContainerCopy) -> Outcome:
         found = copy.run()
     except SmProxyError as error:
         return Outcome(0, 0, 0.0, 0, "ssh", verified=True, problems=(Problem(host, error),))
-    named = tuple(replace(each, path=f"{host}:{each.path}") for each in found.problems)
-    return replace(found, problems=named)
+    return replace(found, problems=tuple(_named(host, each) for each in found.problems))
+
+
+def _named(host: str, problem: Problem) -> Problem:
+    """A problem of one node, which its path and its message name."""
+    error, path = problem.error, f"{host}:{problem.path}"
+    message = error.message.replace(problem.path, path, 1) if problem.path else error.message
+    return Problem(path, SmProxyError(error.code, message, error.hint))

@@ -108,6 +108,7 @@ class Engine:
         connections: opens them; it stays open, the caller closes it.
         compress: whether connections after the first compress; may be set before `run`.
         on_moved: called with the bytes that each step moved, in any thread.
+        on_begin: called with the path of each work that begins, in any thread.
         gently: begin with one connection, and add others only as long as that makes it faster: for
             uploads, which one session carries at full speed.
     """
@@ -118,6 +119,7 @@ class Engine:
         compress: bool = False,
         on_moved: Callable[[int], None] = lambda _: None,
         *,
+        on_begin: Callable[[str], None] = lambda _: None,
         gently: bool = False,
     ) -> None:
         self.compress = compress
@@ -125,6 +127,7 @@ class Engine:
         """The most connections that were open at once."""
         self._connections = connections
         self._on_moved = on_moved
+        self._on_begin = on_begin
         self._gently = gently
         self._changed = threading.Condition()
         self._queue: deque[Work] = deque()
@@ -300,6 +303,7 @@ class Engine:
 
     def _done(self, work: Work, connection: Connection) -> bool:
         """Run `work`; False if the connection is lost."""
+        self._on_begin(work.path)
         try:
             work.run(connection, self._count)
         except SmProxyError as error:

@@ -96,13 +96,17 @@ class Meter:
         with self._lock:
             self._had += size
 
-    def moved(self, size: int, name: str = "") -> None:
+    def begun(self, name: str) -> None:
+        """This file is being copied, beside others."""
+        with self._lock:
+            self._name = name
+
+    def moved(self, size: int) -> None:
         """So many bytes came over the link; fewer than 0 if they have to come again."""
         with self._lock:
             if self._moved == 0:
                 self._marks = deque([(self._clock(), 0)])
             self._moved += size
-            self._name = name or self._name
 
     def finished(self, files: int = 1) -> None:
         """So many more files are complete."""

@@ -98,7 +98,7 @@ def failure(outcome: Outcome, *, verify: bool = True) -> SmProxyError | None:
     problems = outcome.problems
     if len(problems) == 1:
         error = problems[0].error
-        return SmProxyError(error.code, describe(problems[0]), error.hint or _SAME)
+        return SmProxyError(error.code, describe(problems[0]), error.hint)
     if problems:
         codes = {problem.error.code for problem in problems}
         return SmProxyError(

@@ -24,9 +24,11 @@ def test_it_counts_what_an_earlier_run_copied_but_not_in_the_rate() -> None:
     meter.expect(2, 1000)
     meter.had(400)
     clock.now += 60
-    meter.moved(100, "a")
+    meter.begun("a")
+    meter.moved(100)
     clock.now += 2
-    meter.moved(100, "b")
+    meter.begun("b")
+    meter.moved(100)
     meter.finished()
     assert meter.now() == Progress(600, 1000, 1, 2, 100.0, "b")
 
@@ -67,7 +69,7 @@ def test_it_tells_while_nothing_moves_and_once_more_at_the_end() -> None:
     with Meter(told.append) as meter:
         meter.expect(1, 10)
         waits.await_true(lambda: len(told) > 1, 20)
-        meter.moved(10, "x")
+        meter.moved(10)
         meter.finished()
     assert told[-1].bytes_done == 10
     assert told[-1].files_done == 1
@@ -106,7 +108,7 @@ def test_no_byte_is_lost_between_threads() -> None:
 
     def copy() -> None:
         for _ in range(1000):
-            meter.moved(1, "x")
+            meter.moved(1)
         meter.finished()
 
     threads = [threading.Thread(target=copy) for _ in range(8)]
