@@ -21,6 +21,16 @@ _PERMISSION_SET: Final = re.compile(r"assumed-role/AWSReservedSSO_([\w+=,.@-]+)_
 _KMS: Final = re.compile(r"\bkms:|customer master key|KMS key")
 _ENCRYPTED: Final = {"logs": "The log group is", "s3": "The bucket is", "kms": "Sessions are"}
 """What the key encrypts, by the service that was called; we call KMS for sessions only."""
+_ACTIONS: Final = {
+    "s3:CompleteMultipartUpload": "s3:PutObject",
+    "s3:CreateMultipartUpload": "s3:PutObject",
+    "s3:HeadBucket": "s3:ListBucket",
+    "s3:HeadObject": "s3:GetObject",
+    "s3:ListObjectsV2": "s3:ListBucket",
+    "s3:UploadPart": "s3:PutObject",
+}
+"""The action of a call that has another name (Amazon S3 User Guide, "Required permissions for
+Amazon S3 API operations"). The answer to a HEAD request has no words that name it."""
 WRONG_CODE: Final = "MultiFactorAuthentication failed"
 
 _OTHERS: Final = (
@@ -120,7 +130,7 @@ def _parsed(message: str, action: str) -> _Denial:
     denied, resource = _ACTION.search(words), _RESOURCE.search(words)
     reason = _REASON.search(words)
     return _Denial(
-        denied[1] if denied else action,
+        denied[1] if denied else _ACTIONS.get(action, action),
         (resource[1] or resource[2]) if resource else "",
         ((reason["by"] or reason["without"] or "") if reason else "").lower(),
         bool(reason and reason["deny"]),

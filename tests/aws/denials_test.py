@@ -172,3 +172,10 @@ def test_a_quoted_resource_may_have_spaces() -> None:
         "identity-based policy allows the s3:GetObject action"
     )
     assert f"s3:GetObject on {place} in the IAM policy" in denials.remedy(message, "s3:GetObject")
+
+
+@pytest.mark.parametrize(
+    ("called", "action"), [("s3:HeadObject", "s3:GetObject"), ("s3:ListObjectsV2", "s3:ListBucket")]
+)
+def test_a_call_without_an_action_of_its_name_needs_another(called: str, action: str) -> None:
+    assert f"Allow {action} in" in denials.remedy("Forbidden", called)

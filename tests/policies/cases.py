@@ -140,6 +140,7 @@ USER: Final = (
     Case("sync", ("sync",), prepare=_with_ssh_config),
     Case("bootstrap", ("bootstrap", "sm-bare", "--yes"), prepare=_with_ssh_config, ends="network"),
     Case("inspect", ("inspect", "sm-ready"), ends="network"),
+    Case("cp of an ended job", ("cp", "-r", "sm-failed:/opt/ml/checkpoints", "{folder}/got")),
     Case("by remote-debug", ("--route", "remote-debug", "inspect", "sm-ready"), ends="network"),
     Case("by bastion-ssh", ("--route", "bastion-ssh", "inspect", "sm-ready"), ends="network"),
     Case(
