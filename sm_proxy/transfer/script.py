@@ -33,17 +33,22 @@ def run(process: SshProcess, host: str, text: str, timeout: float) -> Answer:
     process.start(["sh"])
     wire = process.wire
     wire.silence_s = timeout
-    late = threading.Timer(timeout, wire.close)
-    late.daemon = True
-    late.start()
+    is_late = threading.Event()
+
+    def end() -> None:
+        is_late.set()
+        wire.close()
+
+    timer = threading.Timer(timeout, end)
+    timer.daemon = True
+    timer.start()
     threading.Thread(target=_send, args=(wire, text.encode(*_ENCODING)), daemon=True).start()
     try:
         output = _output(wire, host)
-        status = process.exit_status()
+        status = process.exit_status() if wire.ended else None
     finally:
-        in_time = late.is_alive()
-        late.cancel()
-    if not in_time:
+        timer.cancel()
+    if is_late.is_set():
         what = f"{host} did not answer within {timeout:.0f} s"
         raise SmProxyError("session-lost", what, f"Try: ssh {host}")
     if status is None or status == SSH_FAILED:

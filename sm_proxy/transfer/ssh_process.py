@@ -221,8 +221,7 @@ class SshProcess:
         ours, theirs = socket.socketpair()
         self.wire = Wire(ours)
         self._keep(self.wire.close)
-        for carry in (_carry_in, _carry_out):
-            threading.Thread(target=carry, args=(process, theirs), daemon=True).start()
+        threading.Thread(target=_carry, args=(process, theirs), daemon=True).start()
 
     def _command(
         self, remote: Sequence[str], flags: Sequence[str], options: Sequence[str]
@@ -267,6 +266,15 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_END_S)
+
+
+def _carry(process: subprocess.Popen[bytes], near: socket.socket) -> None:
+    """Copy in both directions, until ssh or the other end of the socket is closed."""
+    with near:
+        down = threading.Thread(target=_carry_out, args=(process, near), daemon=True)
+        down.start()
+        _carry_in(process, near)
+        down.join()
 
 
 def _carry_in(process: subprocess.Popen[bytes], near: socket.socket) -> None:

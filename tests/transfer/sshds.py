@@ -6,12 +6,14 @@ dialler gives the other end as a stream.
 
 from __future__ import annotations
 
+import functools
 import getpass
+import itertools
 import os
 import socket
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -46,6 +48,12 @@ grep -q ^sshd: "$1" || echo "sshd:x:74:65534::/run/sshd:/usr/sbin/nologin" >>"$1
 mount --bind "$1" /etc/passwd && shift && exec "$@"
 """
 """As root, sshd wants a user of its own and a folder in /run, which this machine need not have."""
+
+
+@functools.cache
+def _sshd() -> str:
+    """The search takes a second."""
+    return sshd_binary.find_sshd()
 
 
 class SessionStream(StreamWrapper):
@@ -96,8 +104,10 @@ class Server:
     opened: int = 0
     open: int = 0
     ends: list[socket.socket] = field(default_factory=list)
+    made: list[Connections] = field(default_factory=list)
     children: list[subprocess.Popen[bytes]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def configure(self, subsystem: str = "Subsystem sftp internal-sftp") -> None:
         text = _CONFIG.format(folder=self.folder, subsystem=subsystem)
@@ -105,16 +115,18 @@ class Server:
 
     def connections(self, **options: Any) -> Connections:
         aws: Any = SimpleNamespace(scope="here")
-        return Connections(HOST, self.settings, aws, **options)
+        made = Connections(HOST, self.settings, aws, **options)
+        self.made.append(made)
+        return made
 
     def words(self) -> list[str]:
         """The command of an sshd for one connection."""
-        words = [sshd_binary.find_sshd(), "-i", "-e", "-f", str(self.folder / "sshd_config")]
+        words = [_sshd(), "-i", "-e", "-f", str(self.folder / "sshd_config")]
         if os.geteuid() != 0:
             return words
         script = self.folder / "as_root.sh"
         script.write_text(_AS_ROOT)
-        passwd = self.folder / f"passwd-{len(self.children)}"
+        passwd = self.folder / f"passwd-{next(self.numbers)}"
         return ["unshare", "-m", "sh", str(script), str(passwd), *words]
 
     def dial(self) -> Stream:
@@ -139,6 +151,9 @@ class Server:
                     end.shutdown(socket.SHUT_RDWR)
 
     def end(self) -> None:
+        """Close what a test that failed has left open."""
+        for made in self.made:
+            made.close()
         for child in self.children:
             child.kill()
             child.wait()
