@@ -53,7 +53,7 @@ client = functools.cache(botocore.session.Session().create_client)
 def describe(job):
     return client("sagemaker").describe_training_job(TrainingJobName=job)
 
-def launch(job, words, nodes, environment, in_vpc, remote_debug):
+def launch(job, words, nodes, environment, in_vpc, remote_debug, checkpoints):
     like = describe(os.environ["SM_PROXY_LAB_JOB"])
     given = {**like.get("Environment", {}), **environment}
     same = ["RoleArn", "OutputDataConfig", "StoppingCondition", *["VpcConfig"] * in_vpc]
@@ -66,6 +66,7 @@ def launch(job, words, nodes, environment, in_vpc, remote_debug):
         ResourceConfig={**like["ResourceConfig"], "InstanceCount": nodes},
         **{name: like[name] for name in same},
         **({"RemoteDebugConfig": {"EnableRemoteDebug": True}} if remote_debug else {}),
+        **({"CheckpointConfig": {"S3Uri": checkpoints}} if checkpoints else {}),
     )
 
 def streams(prefix, group=GROUP):
@@ -232,6 +233,7 @@ class Lab:
         environment: Mapping[str, str | None] | None = None,
         in_vpc: bool = True,
         remote_debug: bool = False,
+        checkpoints: str = "",
         keep: bool = False,
     ) -> Job:
         """Create a training job like the lab's own; return once it trains or has ended.
@@ -245,11 +247,12 @@ class Lab:
             environment: changes to the Environment of the lab's own job; None removes a variable.
             in_vpc: whether the job has the VpcConfig of the lab's own job.
             remote_debug: whether its RemoteDebug is on.
+            checkpoints: where its checkpoints are copied to, `s3://bucket/prefix`.
             keep: do not stop it at the end of the test.
         """
         job = Job(self, self.unused(name))
         asked = (job.name, list(words), nodes, dict(environment or {}), in_vpc, remote_debug)
-        self.python(f"launch{asked!r}")
+        self.python(f"launch{(*asked, checkpoints)!r}")
         if not keep:
             self._launched.append(job)
         job.until("Training", "Completed", "Failed")

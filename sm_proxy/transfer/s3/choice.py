@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sm_proxy.aws.clients import Aws
@@ -11,14 +11,12 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.job import Job
 from sm_proxy.transfer.model import Direction, Entry, Via
-from sm_proxy.transfer.s3 import objects, synced
+from sm_proxy.transfer.s3 import candidates, synced
+from sm_proxy.transfer.s3.candidates import Candidates
 from sm_proxy.transfer.s3.objects import Object
-from sm_proxy.transfer.s3.synced import Folder
 
 WORTH_IT: Final = 4 << 20
 """With fewer bytes in all, `auto` does not ask S3: the calls would take longer than the copy."""
-_CLOCKS_DIFFER_S: Final = 2
-"""How far the clocks of S3 and of a container may be apart, and the rounding of their times."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +30,7 @@ class Plan:
         reason: one line for the user; empty if S3 was no choice.
         direction: of the copy.
         bucket: `BUCKET` or `BUCKET/PREFIX` for what is handed over; empty without.
+        unsure: those from S3 that may not be the container's: its SHA-256 has to agree.
     """
 
     from_s3: tuple[tuple[Entry, Object], ...]
@@ -40,6 +39,7 @@ class Plan:
     reason: str
     direction: Direction = "down"
     bucket: str = ""
+    unsure: frozenset[Entry] = frozenset()
 
     @property
     def by_s3(self) -> tuple[Entry, ...]:
@@ -79,23 +79,42 @@ def plan(
     if via == "ssh" or not files:
         return Plan((), (), tuple(entries), "", direction)
     asked = via == "s3" or container is None
-    found: list[tuple[Entry, Object]] = []
-    reason = ""
+    found = Candidates()
     if direction == "down" and (asked or sum(entry.size for entry in files) >= WORTH_IT):
-        found, reason = _current(aws, container, job, files)
-    taken = {entry for entry, _ in found}
+        found = _found(aws, container or job, files, must=asked)
+    taken = {entry for entry, _ in found.found}
     rest = tuple(entry for entry in entries if entry not in taken)
+    plain = Plan(found.found, (), rest, found.reason, direction, unsure=found.unsure)
     if container is None:
         _refuse_missing(rest)
     if container is None or via == "auto":
-        return Plan(tuple(found), (), rest, reason, direction)
+        return plain
     handed = tuple(entry for entry in rest if entry.kind == "file")
-    folders = tuple(entry for entry in rest if entry.kind == "folder")
     if not handed:
-        return Plan(tuple(found), (), folders, reason, direction)
+        return plain
     name = _named(bucket)
-    why = "; ".join(filter(None, (reason, f"{_files(len(handed))} by s3://{name}, as you asked")))
-    return Plan(tuple(found), handed, folders, why, direction, name)
+    why = f"{_files(len(handed))} by s3://{name}, as you asked"
+    return replace(
+        plain,
+        handed_over=handed,
+        by_ssh=tuple(entry for entry in rest if entry.kind == "folder"),
+        reason="; ".join(filter(None, (found.reason, why))),
+        bucket=name,
+    )
+
+
+def _found(
+    aws: Aws, owner: Container | Job | None, files: Sequence[Entry], *, must: bool
+) -> Candidates:
+    """The files that have a copy in S3; unless we must, we can do without."""
+    if owner is None:
+        return Candidates()
+    try:
+        return candidates.find(aws, owner, files)
+    except SmProxyError as error:
+        if must:
+            raise
+        return Candidates(reason=f"by ssh: S3 cannot be asked ({error.message})")
 
 
 def _refuse_missing(rest: Sequence[Entry]) -> None:
@@ -126,63 +145,6 @@ def _named(bucket: str | None) -> str:
             "Write it as BUCKET or BUCKET/PREFIX.",
         )
     return address
-
-
-def _current(
-    aws: Aws, container: Container | None, job: Job | None, files: Sequence[Entry]
-) -> tuple[list[tuple[Entry, Object]], str]:
-    """The files whose copy in S3 is current, and what the user should know about the choice."""
-    owner = container or job
-    if owner is None:
-        return [], ""
-    name = container.job if container else job.name if job else ""
-    folders = synced.folders(aws, owner.kind, name)
-    inside: dict[Folder, dict[str, Entry]] = {}
-    for entry in files:
-        if (place := synced.containing(folders, entry.source)) is not None:
-            inside.setdefault(place[0], {})[place[1]] = entry
-    found: list[tuple[Entry, Object]] = []
-    reasons = []
-    for folder, wanted in inside.items():
-        taken, reason = _of_folder(aws, folder, wanted, live=container is not None)
-        found += taken
-        reasons.append(reason)
-    return found, "; ".join(reasons)
-
-
-def _of_folder(
-    aws: Aws, folder: Folder, wanted: dict[str, Entry], *, live: bool
-) -> tuple[list[tuple[Entry, Object]], str]:
-    """The files of one folder whose copy is current, and one clause about them."""
-    if live and folder.nodes > 1:
-        # The copy may be another node's file of the same name.
-        return [], f"by ssh: the {folder.nodes} nodes of the job share {folder.url}"
-    try:
-        there = objects.find(aws, folder.bucket, list(wanted))
-    except SmProxyError as error:
-        if not live or not objects.refused(error):
-            raise
-        return [], f"by ssh: you cannot read {folder.url} ({error.message})"
-    found = [
-        (entry, item)
-        for key, entry in wanted.items()
-        if (item := there.get(key)) and (not live or _is_current(entry, item))
-    ]
-    if len(found) == len(wanted):
-        return found, f"from {folder.url}, where SageMaker copies {folder.path}"
-    late = len(wanted) - len(found)
-    of_all = f"{late} of {_files(len(wanted))}" if found else _files(late)
-    more = f", the rest from {folder.url}" if found else ""
-    return found, f"by ssh: {of_all} not yet copied to {folder.url}{more}"
-
-
-def _is_current(entry: Entry, item: Object) -> bool:
-    """Whether the upload of a copy began after the last change of the file.
-
-    LastModified of a multipart upload is when it was initiated (Amazon S3 User Guide, "Object
-    metadata").
-    """
-    return item.size == entry.size and item.modified >= entry.modified + _CLOCKS_DIFFER_S
 
 
 def _files(count: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -66,7 +66,7 @@ def run(
     for start in range(0, len(chosen.from_s3), _BATCH):
         fetched = downloads.fetch(aws, chosen.from_s3[start : start + _BATCH], on_moved)
         try:
-            verdicts += _finished(aws, connections, fetched, on_moved)
+            verdicts += _finished(aws, connections, fetched, chosen.unsure, on_moved)
         finally:
             for download in fetched:
                 download.drop()
@@ -93,11 +93,17 @@ def _finished(
     aws: Aws,
     connections: Scripts | None,
     fetched: Sequence[Download],
+    unsure: Collection[Entry],
     on_moved: Callable[[int], None],
 ) -> list[tuple[Entry, _Verdict]]:
     """Verify what was downloaded, and give the files their names."""
     judged = threads.map_concurrently(lambda one: _judged(aws, one), fetched, _AT_ONCE)
-    agreements = _asked(connections, dict(zip(fetched, judged, strict=True)))
+    known = {
+        # A copy may be as S3 says and still be another file's.
+        download: None if agrees is True and download.entry in unsure else agrees
+        for download, agrees in zip(fetched, judged, strict=True)
+    }
+    agreements = _asked(connections, known)
     verdicts: list[tuple[Entry, _Verdict]] = []
     for download, agrees in agreements.items():
         if agrees is True or (agrees is None and connections is None):

@@ -46,13 +46,12 @@ def test_current_copies_come_from_s3(aws: Aws, prefix: str, entry: MakeEntry) ->
     [
         ("a", BIG + 1, {}),
         ("a", BIG, {"age_s": -60}),
-        ("a", BIG, {"age_s": 0}),
         ("not-there", BIG, {}),
         ("a", BIG, {"source": "/opt/ml/model/a"}),
         ("a", BIG, {"source": "/opt/ml/checkpoints/b/../a"}),
         ("a", BIG, {"source": "opt/ml/checkpoints/a"}),
     ],
-    ids=["size", "changed later", "changed now", "missing", "elsewhere", "dots", "relative"],
+    ids=["size", "changed later", "missing", "elsewhere", "dots", "relative"],
 )
 def test_other_files_come_by_ssh(
     aws: Aws, prefix: str, entry: MakeEntry, asked: tuple[str, int, dict[str, Any]]
@@ -78,12 +77,31 @@ def test_the_folder_of_checkpoints_may_be_another(aws: Aws, prefix: str, entry: 
     assert found.by_s3 == (entries[0],)
 
 
-def test_nodes_that_share_a_prefix_are_read_by_ssh(aws: Aws, prefix: str, entry: MakeEntry) -> None:
+def test_a_copy_that_may_be_another_nodes_is_not_certain(
+    aws: Aws, prefix: str, entry: MakeEntry
+) -> None:
     two = {"ResourceConfig": {"InstanceGroups": [{"InstanceCount": 1}, {"InstanceCount": 1}]}}
-    account = Account(aws, **config(prefix), **two)
-    found = by_s3.plan(account, container(), None, [entry("a", BIG)], "auto")
-    assert found.by_s3 == ()
-    assert "2 nodes" in found.reason
+    entries = [entry("a", BIG)]
+    found = by_s3.plan(Account(aws, **config(prefix), **two), container(), None, entries, "auto")
+    assert (found.by_s3, found.unsure) == (tuple(entries), frozenset(entries))
+
+
+def test_a_copy_of_about_the_same_time_is_not_certain(
+    aws: Aws, prefix: str, entry: MakeEntry
+) -> None:
+    entries = [entry("a", BIG, age_s=0), entry("b/c", 1)]
+    found = by_s3.plan(Account(aws, **config(prefix)), container(), None, entries, "auto")
+    assert (found.by_s3, found.unsure) == (tuple(entries), frozenset(entries[:1]))
+
+
+def test_without_an_answer_of_aws_ssh_does_it(entry: MakeEntry) -> None:
+    aws = FakeAws(DescribeTrainingJob=SmProxyError("network", "no way to AWS"))
+    entries = [entry("a", BIG)]
+    found = by_s3.plan(aws, container(), None, entries, "auto")
+    assert found.by_ssh == tuple(entries)
+    assert "no way to AWS" in found.reason
+    with pytest.raises(SmProxyError, match="no way to AWS"):
+        by_s3.plan(aws, container(), None, entries, "s3", bucket="buc")
 
 
 def test_small_copies_do_not_ask(entry: MakeEntry) -> None:

@@ -27,6 +27,23 @@ MB = 1 << 20
 pytestmark = pytest.mark.xdist_group("transfer-s3")
 
 
+class Digesting:
+    """A container that says which SHA-256 its files have."""
+
+    def __init__(self, contents: dict[str, bytes]) -> None:
+        self._contents = contents
+
+    def script(self, text: str, timeout: float) -> Answer:
+        assert timeout > 0
+        found = [
+            hashlib.sha256(content).hexdigest()
+            for path, content in self._contents.items()
+            if path in text
+        ]
+        lines = [f"{number} {digest}" for number, digest in enumerate(found)]
+        return Answer(0, "\n".join([*lines, "end\n"]))
+
+
 class Reachable:
     """A container that is there, and runs no script."""
 
@@ -182,3 +199,16 @@ def test_what_s3_cannot_vouch_for_is_unverified(
     assert item is not None
     entries: list[tuple[Entry, objects.Object]] = [(entry("a", 1), item)]
     assert by_s3.run(Plan(tuple(entries), (), (), ""), aws, None).unverified == (entries[0][0],)
+
+
+def test_a_copy_that_is_not_certain_must_be_the_containers(
+    aws: Aws, chosen: Callable[..., Plan]
+) -> None:
+    plan = chosen(a=b"mine", b=b"his")
+    plan = replace(plan, unsure=frozenset(plan.by_s3))
+    mine, other = plan.by_s3
+    there = Digesting({mine.source: b"mine", other.source: b"her"})
+    moved: list[int] = []
+    result = by_s3.run(plan, aws, there, moved.append)
+    assert (result.done, result.again) == ((mine,), (other,))
+    assert sum(moved) == len("mine")
