@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
@@ -46,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, settings: Settings) -> Result:
     """List the nodes; data: `{"nodes": [{"host", "job", "kind", "node"}]}`."""
     aws = Aws(settings.profile, settings.region)
-    if args.host:
+    if args.host is not None:  # the empty name of an unset variable must not mean all jobs
         target = nodes.parse(args.host, settings.prefix)
         found = [nodes.find(target, settings, aws, output.status)]
     else:
@@ -96,7 +97,8 @@ def _inventory(
         target.host: _variables(job, target, user)
         for job, target, user in zip(jobs, targets, users, strict=True)
     }
-    groups = {_group(each.job, settings.prefix): {"hosts": list(each.hosts)} for each in found}
+    names = _groups([each.job for each in found], settings.prefix)
+    groups = {name: {"hosts": list(each.hosts)} for name, each in zip(names, found, strict=True)}
     document = {
         "_meta": {"hostvars": variables},
         "all": {"children": ["ungrouped", *groups]},
@@ -109,6 +111,20 @@ def _variables(job: Job, target: Target, user: str | None) -> dict[str, str]:
     login = {"ansible_user": user} if user else {}
     machine = {"sm_instance_type": job.instance_type} if job.instance_type else {}
     return {**login, "sm_job": job.name, "sm_kind": job.kind, "sm_node": target.node, **machine}
+
+
+def _groups(jobs: Sequence[Job], prefix: str) -> list[str]:
+    """The group of each job, so that a command for one never runs in another.
+
+    Two would share a group if only a dot tells them apart, as in `x.processing` and `x-processing`:
+    then the kind is added.
+    """
+    names = [_group(job, prefix) for job in jobs]
+    count = Counter(names)
+    return [
+        f"{name}_{job.kind}" if count[name] > 1 else name
+        for name, job in zip(names, jobs, strict=True)
+    ]
 
 
 def _group(job: Job, prefix: str) -> str:

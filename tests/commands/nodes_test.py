@@ -53,8 +53,7 @@ def line(name: str, status: str = "Training") -> dict[str, str]:
     return {"TrainingJobName": name, "SecondaryStatus": status, "TrainingJobStatus": overall}
 
 
-@pytest.fixture(autouse=True)
-def aws(monkeypatch: pytest.MonkeyPatch) -> FakeAws:
+def account(**others: Answers) -> FakeAws:
     answers: dict[str, Answers] = {
         **dict.fromkeys(DESCRIBES, GONE),
         **{key: {} for key in LISTS},
@@ -67,7 +66,12 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> FakeAws:
             ]
         },
     }
-    made = FakeAws(**answers)
+    return FakeAws(**{**answers, **others})
+
+
+@pytest.fixture(autouse=True)
+def aws(monkeypatch: pytest.MonkeyPatch) -> FakeAws:
+    made = account()
     monkeypatch.setattr(command, "Aws", lambda *_: made)
     return made
 
@@ -138,6 +142,27 @@ def test_an_ansible_inventory_has_a_group_for_each_job(
         "ansible_user": "worker",
     }
     assert "ansible_user" not in variables["sm-2prep.processing"]
+
+
+def test_two_jobs_never_share_a_group(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = account(
+        DescribeTrainingJob=description(TrainingJobName="2prep-processing"),
+        ListTrainingJobs={"TrainingJobSummaries": [line("2prep-processing")]},
+    )
+    monkeypatch.setattr(command, "Aws", lambda *_: named)
+    found = json.loads(shown(capsys, "--format", "ansible"))
+    assert found["sm_2prep_processing_training"] == {"hosts": ["sm-2prep-processing"]}
+    assert found["sm_2prep_processing_processing"] == {"hosts": ["sm-2prep.processing"]}
+    assert "sm_2prep_processing" not in found
+
+
+def test_an_empty_name_does_not_mean_all_jobs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["nodes", "", "--format", "pdsh"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "bad-name" in err
 
 
 @pytest.mark.parametrize(("prefix", "group"), [("sm-", "sm_my_job"), ("2-", "_2_my_job")])
