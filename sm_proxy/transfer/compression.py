@@ -69,10 +69,11 @@ def choose(
         asked: what the user said; None to look at the data.
         is_direct: whether no session limits the rate: then zlib would.
         files: to copy.
-        read: returns PIECE bytes of a file (or fewer at its end) from each of these offsets.
+        read: returns PIECE bytes of a file (or fewer at its end) from each of these offsets. A file
+            for which it raises OSError tells nothing.
 
     Raises:
-        Exception: of `read`, unless it is about the file: `OSError`.
+        Exception: of `read`, but for `OSError`.
     """
     if asked is not None:
         return Choice(asked, "as you asked")
@@ -82,7 +83,7 @@ def choose(
         return Choice(False, "few bytes")
     sample = b""
     for file, offsets in _spread(files):
-        with contextlib.suppress(FileNotFoundError, PermissionError):
+        with contextlib.suppress(OSError):
             sample += read(file.source, offsets)
     if worthwhile(sample):
         return Choice(True, "a sample shrinks")

@@ -161,23 +161,12 @@ class ContainerCopy:
         found = self._pool.ask(folders.make)
         self._tally.problems += found.problems
         self._meter.expect(len(found.files), sum(file.size for file in found.files))
-        plan = s3.plan(
-            self._aws,
-            self._connections.container,
-            None,
-            found.files,
-            task.options.via,
-            bucket=task.options.bucket or self._bucket,
-            direction=task.direction,
-        )
+        plan = self._plan(found.files)
         by_ssh = [file for file in plan.by_ssh if file.kind == "file"]
         choice = self._compression(by_ssh) if by_ssh else None
         self._announce(found.files, plan.reason, by_ssh, choice)
         if plan.by_s3:
-            result = s3.run(plan, self._aws, self._connections, self._meter.moved)
-            self._tally.add_s3(result)
-            self._meter.finished(len(result.done) + len(result.unverified))
-            by_ssh += result.again
+            by_ssh += self._run_s3(plan)
         if by_ssh:
             self._tally.by_ssh = True
             self._run_ssh(by_ssh, compress=choice is not None and choice.compress)
@@ -187,6 +176,38 @@ class ContainerCopy:
         task = self._task
         by = list_down if task.direction == "down" else list_up
         return by(connection, task.sources, task.target, recursive=task.options.recursive)
+
+    def _plan(self, files: Sequence[Entry]) -> s3.Plan:
+        """Which files come by S3; with `auto` none, if it cannot be asked."""
+        task = self._task
+        try:
+            return s3.plan(
+                self._aws,
+                self._connections.container,
+                None,
+                files,
+                task.options.via,
+                bucket=task.options.bucket or self._bucket,
+                direction=task.direction,
+            )
+        except SmProxyError as error:
+            if task.options.via != "auto":
+                raise
+            reason = f"S3 cannot be asked ({error.message})"
+            return s3.Plan((), (), tuple(files), reason, task.direction)
+
+    def _run_s3(self, plan: s3.Plan) -> Sequence[Entry]:
+        """Copy what comes by S3; return what is left for ssh after all."""
+        try:
+            result = s3.run(plan, self._aws, self._connections, self._meter.moved)
+        except SmProxyError as error:
+            if self._task.options.via != "auto":
+                raise
+            self._say(f"by ssh after all: {error.message}")
+            return plan.by_s3
+        self._tally.add_s3(result)
+        self._meter.finished(len(result.done) + len(result.unverified))
+        return result.again
 
     def _compression(self, files: Sequence[Entry]) -> Choice:
         asked, is_direct = self._task.options.compress, self._is_direct
