@@ -20,7 +20,7 @@ from sm_proxy.identity import identities
 from sm_proxy.jobs import hostname
 from sm_proxy.jobs.container import Container
 from sm_proxy.local.threads import Background
-from sm_proxy.routes import bastion_lookup
+from sm_proxy.routes import bastion_lookup, sessions
 from sm_proxy.settings import Settings
 from sm_proxy.transfer import login, script
 from sm_proxy.transfer.connection import Answer, Connection, SftpLike
@@ -117,6 +117,8 @@ class Connections:
         self.container = replace(dialler.container or self.container, cached=True)
         self.most = self._most(connection.process)
         self._first = connection
+        # Such as of a copy that was killed: no other process ends them before the next `ssh`.
+        Background(lambda: sessions.end_orphans(self._aws), or_here=True)
         return connection
 
     def open(self, *, compress: bool = False) -> Connection:

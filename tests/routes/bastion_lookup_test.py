@@ -115,6 +115,18 @@ def test_an_error_that_every_call_would_meet_is_raised_at_once(code: Any) -> Non
     assert "StartSession" not in aws.operations()
 
 
+def test_the_type_of_a_bastion_is_known_without_another_call() -> None:
+    found = instances(("i-1", "running"))
+    found["Reservations"][0]["Instances"][0]["InstanceType"] = "t4g.nano"
+    aws = account(DescribeInstances=found)
+    assert not bastion_lookup.known_type(aws, "vpc-1", "i-1")
+    assert bastion_lookup.choose(aws, "vpc-1") == ("i-1", False)
+    before = aws.operations()
+    assert bastion_lookup.known_type(aws, "vpc-1", "i-1") == "t4g.nano"
+    assert not bastion_lookup.known_type(aws, "vpc-1", "i-named")
+    assert aws.operations() == before
+
+
 def test_the_routes_of_one_connection_share_an_answer() -> None:
     aws = account()
     assert bastion_lookup.choose(aws, "vpc-1") == ("i-1", False)

@@ -9,12 +9,14 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from sm_proxy.errors import Code, SmProxyError
 from sm_proxy.local.threads import map_concurrently
+from sm_proxy.routes import bastion_lookup, sessions
 from sm_proxy.ssh_config import ssh_command
 from sm_proxy.transfer import connections as connections_module
 from sm_proxy.transfer import script as script_module
@@ -215,6 +217,39 @@ def test_a_script_that_hangs_or_floods_ends(
     with pytest.raises(SmProxyError, match="printed more than"):
         connections.script("exec yes", 60)
     assert server.open == 1
+    connections.close()
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "asked", "most"),
+    [("t4g.nano", None, 4), ("t4g.micro", None, 8), ("", None, 8), ("t4g.nano", 12, 12)],
+)
+def test_a_bastion_with_little_memory_gets_fewer_sessions(
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    instance_type: str,
+    asked: int | None,
+    most: int,
+) -> None:
+    def known_type(_aws: object, vpc_id: str, target: str) -> str:
+        assert (vpc_id, target) == ("vpc-1", "i-0abc")
+        return instance_type
+
+    monkeypatch.setattr(bastion_lookup, "known_type", known_type)
+    connections = server.connections(most=asked)
+    connections.container = server.found
+    process: Any = SimpleNamespace(is_direct=False, through="bastion i-0abc")
+    assert connections._most(process) == most
+
+
+def test_the_first_connection_ends_sessions_of_killed_copies(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = threading.Event()
+    monkeypatch.setattr(sessions, "end_orphans", lambda _: ended.set())
+    connections = server.connections()
+    connections.first()
+    assert ended.wait(60)
     connections.close()
 
 
