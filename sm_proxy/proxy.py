@@ -93,6 +93,7 @@ class _Connection:
         stream: set once the container is dialled.
         housekeeping: set once it runs, in the background.
         is_passed: whether ssh has the connection to the container itself.
+        hints: whether to tell the user about `cp` in a long transfer.
         pump: set once bytes may flow.
     """
 
@@ -104,6 +105,7 @@ class _Connection:
     stream: HostKeyCheckedStream | None = None
     housekeeping: BackgroundHousekeeping | None = None
     is_passed: bool = False
+    hints: bool = False
     pump: Pump | None = None
 
     def leave(self, stream: LeavableStream) -> bool:
@@ -112,8 +114,19 @@ class _Connection:
         if not isinstance(ssh, PassingStdio) or housekeeping is None or not housekeeping.done:
             return False
         descriptors = ssh.for_another()
-        told = {"record": asdict(_record(self)), "began": self.began}
+        told = {"record": asdict(_record(self)), "began": self.began, "hints": self.hints}
         return bool(descriptors) and stream.leave(descriptors, told)
+
+    def tell_of_transfer(self, rate: float) -> None:
+        """Tell the user about `cp`, in a thread: the disk or stderr may hang."""
+
+        def work() -> None:
+            from sm_proxy.state import transfer_hint  # noqa: PLC0415 - seldom
+
+            transfer_hint.tell(rate)
+
+        if self.hints:
+            Background(work)
 
 
 def _run(connection: _Connection, port: int, user: str | None, settings: Settings) -> None:
@@ -124,6 +137,7 @@ def _run(connection: _Connection, port: int, user: str | None, settings: Setting
         connection.dialler = dialler = Dialler(target, port, user, settings, aws)
         container = dialler.find()
         connection.stream = stream = dialler.open_stream(container)
+        connection.hints = settings.transfer_hint and bool(stream.session_id)
         from sm_proxy.housekeeping import (  # noqa: PLC0415 - while the tunnel comes up
             BackgroundHousekeeping,
         )
@@ -141,6 +155,7 @@ def _run(connection: _Connection, port: int, user: str | None, settings: Setting
         connection.ssh,
         lambda greeting: greeting.failure(container.place, stream.through),
         connection.leave,
+        connection.tell_of_transfer,
     )
     connection.pump.run()
     if stream.refusal is not None:  # ssh may have left before the pump could raise it

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -47,6 +48,7 @@ class World:
         self.let_go = 0
         self.let_go_before_the_end = 0
         self.left = False
+        self.rate = 0.0
         self.up, self.down = 3, 7
         self.through, self.session_id, self.resumes = "i-1", "s-1", 1
         self.opened = True
@@ -78,7 +80,11 @@ class World:
             raise self.dial_fails.pop(0)
         return self
 
-    def pump(self, stream: HostKeyCheckedStream, ends: object, ungreeted: Any, _: object) -> Any:
+    def pump(
+        self, stream: HostKeyCheckedStream, ends: object, ungreeted: Any, _: object, on_bulk: Any
+    ) -> Any:
+        if self.rate:
+            on_bulk(self.rate)
         behind: object = stream._stream
         assert (behind, ends) == (self, self.ends)
         self.silent, self.checked = ungreeted(Greeting()), stream
@@ -464,3 +470,18 @@ def test_a_blocked_stderr_does_not_keep_the_process() -> None:
     finally:
         os.close(reader)
         os.close(writer)
+
+
+@pytest.mark.parametrize(("session", "setting"), [("s-1", True), ("", True), ("s-1", False)])
+def test_only_a_long_transfer_through_a_session_is_told_of(
+    world: World, monkeypatch: pytest.MonkeyPatch, session: str, *, setting: bool
+) -> None:
+    told: list[float] = []
+    monkeypatch.setattr("sm_proxy.state.transfer_hint.tell", told.append)
+    world.rate, world.session_id = 7e5, session
+    world.settings = replace(world.settings, transfer_hint=setting)
+    before = set(threading.enumerate())
+    world.connect()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(60)
+    assert told == ([7e5] if session and setting else [])

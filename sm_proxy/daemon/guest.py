@@ -16,14 +16,16 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from typing import Any, Final
 
 from sm_proxy.daemon import endings
 from sm_proxy.daemon.lines import Lines
-from sm_proxy.daemon.partings import Parting
+from sm_proxy.daemon.partings import Parting, Transfer
 from sm_proxy.daemon.settled import Settled
 from sm_proxy.local.poll import Ready
 from sm_proxy.ssm.shared import SessionStream
+from sm_proxy.tunnel.pump import Bulk
 
 _CHUNK: Final = 1 << 16
 _OF_THE_STREAM: Final = frozenset({"written", "last", "settle", "done"})
@@ -47,6 +49,7 @@ class Guest:
         moved: how many bytes have gone either way.
         settled: what is known about it, once it has no process of its own.
         parting: what is left to be done at the end of such a connection.
+        transfer: a long transfer of such a connection, of which its user is to be told.
     """
 
     def __init__(self, messages: socket.socket, data: socket.socket, *, sure: bool = False) -> None:
@@ -59,6 +62,8 @@ class Guest:
         self.moved = 0
         self.settled: Settled | None = None
         self.parting: Parting | None = None
+        self.transfer: Transfer | None = None
+        self._bulk = Bulk()
         self._settling: Settled | None = None
         self._told_final = False
         self._data = data
@@ -123,6 +128,7 @@ class Guest:
             self.tell(delivered=self._asked)
             self._asked = -1
         self._carry_down(stream)
+        self._look_for_transfer()
         if self._holds and not (self._backlog or self._told_final):
             self._told_final = True
             self.tell(final=True)
@@ -131,6 +137,13 @@ class Guest:
         done = stream.ended or (not self._talking and stream.finished)
         if done and not (self._holds or self._backlog or self.over):
             self.end(stream.failure, stream.suspicion)
+
+    def _look_for_transfer(self) -> None:
+        settled = self.settled
+        if settled is None or not settled.hints:
+            return
+        if rate := self._bulk.rate(time.monotonic(), self._up, self.moved - self._up):
+            self.transfer = Transfer(settled, rate)
 
     def end(self, error: Exception | None, suspicion: Exception | None = None) -> None:
         """Tell why its stream is over, and let it go."""

@@ -207,6 +207,9 @@ class Keeper:
         """Forget the connections that are over."""
         self._is_last = self._is_last or any(guest.is_last for guest in self._guests)
         for guest in self._guests:
+            if guest.transfer is not None:
+                self._partings.add(guest.transfer, now)
+                guest.transfer = None
             if guest.parting is not None:
                 self._partings.add(guest.parting, now)
         self._guests = [guest for guest in self._guests if not guest.over]

@@ -1,4 +1,4 @@
-"""The ends of connections that were left to their keeper.
+"""The ends, and long transfers, of connections that were left to their keeper.
 
 Each is told by a process of its own, as the connection's child would have told it: it has the
 connection's stderr and the variables that say where records are. It may hang, the keeper may not.
@@ -21,7 +21,7 @@ from sm_proxy.daemon.settled import Settled
 from sm_proxy.errors import EXIT_OK
 from sm_proxy.local import debug_log, signals
 from sm_proxy.local.threads import Background
-from sm_proxy.state import connection_log
+from sm_proxy.state import connection_log, transfer_hint
 
 NAME: Final = "sm-proxy end"
 LAST_LINE_S: Final = 2.5
@@ -53,16 +53,29 @@ class Parting:
     resumes: int
 
 
+@dataclass(frozen=True)
+class Transfer:
+    """A long transfer of a connection that goes on.
+
+    Attributes:
+        settled: the connection.
+        rate: what it gets, in bytes a second.
+    """
+
+    settled: Settled
+    rate: float
+
+
 class Partings:
-    """The ends that are to be told, and the processes that tell them."""
+    """What is to be told, and the processes that tell it."""
 
     def __init__(self) -> None:
-        self._waiting: list[Parting] = []
+        self._waiting: list[Parting | Transfer] = []
         self._until = 0.0
         self._telling: set[int] = set()
 
-    def add(self, parting: Parting, now: float) -> None:
-        """Have an end told, and then close its sockets."""
+    def add(self, parting: Parting | Transfer, now: float) -> None:
+        """Have an end told, and then close its sockets; or have a transfer told."""
         if not self._waiting:
             self._until = now + PATIENCE_S
         self._waiting.append(parting)
@@ -86,12 +99,13 @@ class Partings:
         for parting in self._waiting:
             with contextlib.suppress(OSError):  # no process is left: ssh sees the end
                 self._telling.add(fork(parting))
-            parting.settled.close()
+            if isinstance(parting, Parting):
+                parting.settled.close()
         self._waiting.clear()
 
 
-def fork(parting: Parting) -> int:
-    """Tell an end in another process; returns its id.
+def fork(parting: Parting | Transfer) -> int:
+    """Tell an end or a transfer in another process; returns its id.
 
     Raises:
         OSError: there is none.
@@ -106,16 +120,20 @@ def fork(parting: Parting) -> int:
     return pid
 
 
-def _become(parting: Parting, blocked: set[int]) -> NoReturn:
+def _become(parting: Parting | Transfer, blocked: set[int]) -> NoReturn:
     try:
         hardening.name_process(NAME)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(_LIMIT_S)
         settled = parting.settled
-        workers.forget_the_parent([settled.ssh.fileno(), settled.stderr])
+        ends = [settled.ssh.fileno()] if isinstance(parting, Parting) else []
+        workers.forget_the_parent([*ends, settled.stderr])
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         _take_place(settled)
-        _tell(parting)
+        if isinstance(parting, Parting):
+            _tell(parting)
+        else:
+            transfer_hint.tell(parting.rate)
     finally:
         os._exit(EXIT_OK)
 

@@ -40,7 +40,7 @@ def message(connection: dict[str, Any]) -> dict[str, Any]:
     """What a child tells the keeper that is to go on.
 
     Args:
-        connection: `record`, `began`, `target` and `failures` of a `Settled`.
+        connection: `record`, `began`, `hints`, `target` and `failures` of a `Settled`.
     """
     environment = {
         name: value
@@ -66,6 +66,7 @@ class Settled:
         environment: the part that says where records are.
         folder: in which it was started.
         arguments: its command line.
+        hints: whether to tell the user about `cp` in a long transfer.
     """
 
     ssh: socket.socket
@@ -78,6 +79,7 @@ class Settled:
     environment: dict[str, str]
     folder: str
     arguments: list[str]
+    hints: bool = False
     _opener_lives: bool = True
 
     @classmethod

@@ -103,6 +103,7 @@ class Settings:
             session of its own for each connection.
         session_ahead: open the next session while one is in use, before a connection needs it.
         daemon_idle: after how many seconds without work the daemon ends; 0 for no daemon.
+        transfer_hint: tell about `sm-proxy cp` in the first long transfer of a day.
         launch: the network of new jobs; None for the bastion's.
         hosts: settings of single hosts, by host name.
     """
@@ -142,6 +143,7 @@ class Settings:
     fdpass: bool = _setting(True, recorded=True)
     compression: bool = _setting(True, recorded=True)
     session_ahead: bool = False
+    transfer_hint: bool = True
     launch: LaunchNetwork | None = None
     hosts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 

@@ -24,7 +24,43 @@ GREETING_S: Final = 30.0
 """The longest wait for the greeting, however many lines come before it."""
 STAYS_S: Final = 1.5
 """How long after the greeting this process stays at least: short connections are most of them."""
+BULK_S: Final = 30.0
+"""How long bytes must come without a pause until they are a long transfer."""
+_BULK_BYTES: Final = 50_000
+"""Bytes in each second of a transfer; typing has less, and forwarded pages have pauses."""
+_WINDOW_S: Final = 1.0
 _NEVER: Final = float("inf")
+
+
+class Bulk:
+    """Notices a long transfer in one direction, by two counters."""
+
+    def __init__(self) -> None:
+        self._told = False
+        self._window = 0.0
+        self._seen = [0, 0]
+        self._began = [(0.0, 0), (0.0, 0)]
+
+    def rate(self, now: float, up: int, down: int) -> float:
+        """Bytes a second, once in its life, when a transfer has gone on for `BULK_S`; else 0.
+
+        Args:
+            now: the time of `time.monotonic`.
+            up: the bytes so far in one direction.
+            down: the bytes so far in the other one.
+        """
+        passed = now - self._window
+        if self._told or passed < _WINDOW_S:
+            return 0.0
+        found = 0.0
+        for which, count in enumerate((up, down)):
+            began, before = self._began[which]
+            if count - self._seen[which] < _BULK_BYTES * passed:
+                self._began[which] = now, count
+            elif now - began >= BULK_S:
+                found = (count - before) / (now - began)
+        self._window, self._seen, self._told = now, [up, down], bool(found)
+        return found
 
 
 class Pump:
@@ -36,6 +72,7 @@ class Pump:
         ungreeted: makes the error for a tunnel without an SSH server's greeting, from the bytes
             that came instead.
         leave: asks another process to go on with the stream; returns whether it was asked.
+        on_bulk: takes the bytes a second of a long transfer, once; it must not block.
 
     Attributes:
         up: how many bytes have come from ssh.
@@ -49,11 +86,14 @@ class Pump:
         stdio: Stdio,
         ungreeted: Callable[[Greeting], SmProxyError],
         leave: Callable[[LeavableStream], bool] = lambda _: False,
+        on_bulk: Callable[[float], object] = lambda _: None,
     ) -> None:
         self._stream = stream
         self._stdio = stdio
         self._ungreeted = ungreeted
         self._leave = leave
+        self._on_bulk = on_bulk
+        self._bulk = Bulk()
         self._backlog = memoryview(b"")
         self._stdin_open = True
         self._ssh_gone = False
@@ -100,6 +140,8 @@ class Pump:
         elif self._stdin_open and not self._listening:
             self._ssh_gone = self._ssh_gone or self._stdio.gone()
         self._ssh_gone = self._ssh_gone or bool(ready.hung_up)
+        if rate := self._bulk.rate(now, self.up, self.down):
+            self._on_bulk(rate)
         self._stream = unwrapped(self._stream)
         if now >= self._stays_until and isinstance(self._stream, LeavableStream):
             self._consider_leaving(now, self._stream)

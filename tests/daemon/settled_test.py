@@ -16,15 +16,16 @@ if sys.platform == "win32":
 
 from sm_proxy.daemon import partings, settled
 from sm_proxy.daemon.kept_stream import KeptStream
-from sm_proxy.daemon.partings import Parting
+from sm_proxy.daemon.partings import Parting, Transfer
 from sm_proxy.errors import SmProxyError
 from sm_proxy.settings import Settings
 from sm_proxy.ssm.api import SessionEndedError
 from sm_proxy.state.connection_log import ConnectionRecord
+from sm_proxy.tunnel import pump
 from tests.daemon.fake_session import FakeStream
 from tests.daemon.kept_world import KeptWorld, drive, greeted, until_true
 
-TOLD = {"record": asdict(ConnectionRecord("sm-my-job", kept=True)), "began": 7.0}
+TOLD = {"record": asdict(ConnectionRecord("sm-my-job", kept=True)), "began": 7.0, "hints": True}
 DATA = bytes(range(256)) * 2000
 
 
@@ -36,6 +37,7 @@ class Settling:
         assert isinstance(stream, KeptStream)
         self.stream = stream
         self.told = told
+        self.transfers: list[Transfer] = []
         self.far: FakeStream = world.shares.sessions[-1].streams[-1]
         self.ssh, self._near = socket.socketpair()
         self.ssh.settimeout(60)
@@ -79,8 +81,11 @@ class Settling:
 def connection(world: KeptWorld, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settling]:
     told: list[Parting] = []
 
-    def fork(parting: Parting) -> int:
-        told.append(parting)
+    def fork(parting: Parting | Transfer) -> int:
+        if isinstance(parting, Transfer):
+            found.transfers.append(parting)
+        else:
+            told.append(parting)
         return 1 << 30  # the process has ended
 
     monkeypatch.setattr(partings, "fork", fork)
@@ -203,3 +208,24 @@ def test_a_keeper_that_ends_half_way_says_why(world: KeptWorld, connection: Sett
     assert isinstance(failure, SmProxyError)
     assert failure.message == "the process that holds the session was ended"
     assert not connection.told
+
+
+def test_a_long_transfer_is_told_of_while_it_goes_on(
+    connection: Settling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pump, "_WINDOW_S", 0.0)
+    monkeypatch.setattr(pump, "_BULK_BYTES", 0)  # a turn without bytes is no pause
+    monkeypatch.setattr(pump, "BULK_S", 0.01)
+    connection.settle()
+
+    def is_told() -> bool:
+        connection.ssh.sendall(bytes(5_000))
+        return bool(connection.transfers)
+
+    until_true(is_told)
+    (transfer,) = connection.transfers
+    assert not connection.told
+    assert transfer.rate > 0
+    assert transfer.settled.record.host == "sm-my-job"
+    connection.ssh.close()
+    until_true(lambda: connection.told)

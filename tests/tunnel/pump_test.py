@@ -21,7 +21,7 @@ from sm_proxy.tunnel import pump as pump_module
 from sm_proxy.tunnel import stream as stream_module
 from sm_proxy.tunnel.greeting import Greeting
 from sm_proxy.tunnel.leavable import LeavableStream
-from sm_proxy.tunnel.pump import Pump
+from sm_proxy.tunnel.pump import Bulk, Pump
 from sm_proxy.tunnel.stream import Stream, StreamWrapper
 
 LIMIT = 1 << 16
@@ -633,3 +633,59 @@ def test_no_error_if_the_container_and_ssh_end_together(direct: Connection) -> N
     direct.ssh_leaves()
     direct.run()
     assert direct.stream.finish_called
+
+
+def told(rates: Callable[[int], tuple[int, int]], seconds: int = 120) -> list[tuple[int, float]]:
+    """When a long transfer was noticed, in seconds, and its rate; `rates` are bytes a second."""
+    bulk, found, up, down = Bulk(), [], 0, 0
+    for second in range(seconds):
+        if rate := bulk.rate(1000.0 + second, up, down):
+            found.append((second, rate))
+        more = rates(second)
+        up, down = up + more[0], down + more[1]
+    return found
+
+
+@pytest.mark.parametrize("direction", [0, 1])
+def test_a_long_transfer_is_noticed_once_with_its_rate(direction: int) -> None:
+    def rates(_: int) -> tuple[int, int]:
+        return (7_000, 600_000) if direction else (600_000, 7_000)
+
+    assert told(rates) == [(30, 600_000)]
+
+
+def test_short_transfers_with_pauses_are_none() -> None:
+    assert told(lambda second: (0, 600_000 if second % 20 else 0)) == []
+    assert told(lambda second: (600_000, 0) if second % 40 < 20 else (0, 600_000)) == []
+
+
+def test_typing_and_its_output_are_none() -> None:
+    assert told(lambda second: (200, 3_000_000 if second % 5 == 0 else 10_000)) == []
+    assert told(lambda _: (0, 40_000)) == []
+
+
+def test_a_long_sleep_between_looks_is_a_pause() -> None:
+    bulk = Bulk()
+    assert not bulk.rate(1000.0, 0, 0)
+    assert not bulk.rate(1060.0, 1_000_000, 0)
+    assert not bulk.rate(1061.0, 2_000_000, 0)
+
+
+def test_a_pump_tells_of_a_long_transfer(
+    direct: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pump_module, "_WINDOW_S", 0.0)
+    monkeypatch.setattr(pump_module, "_BULK_BYTES", 0)  # a turn without bytes is no pause
+    monkeypatch.setattr(pump_module, "BULK_S", 0.01)
+    rates: list[float] = []
+
+    def container() -> None:
+        direct.far.sendall(GREETING)
+        while not rates:
+            direct.far.sendall(bytes(LIMIT))
+        direct.far.close()
+
+    direct.beside(container)
+    direct.beside(lambda: os.read(direct.from_us or 0, 1) and direct.ssh_sees())
+    Pump(direct.stream, direct.stdio, ungreeted, on_bulk=rates.append).run()
+    assert len(rates) == 1
