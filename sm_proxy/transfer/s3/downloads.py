@@ -1,15 +1,16 @@
 """Download objects by s3transfer, verify them, and put them at their targets.
 
-A download goes to a temporary name beside its target. There is no resume: at S3's speed the part
-that would be kept is a matter of seconds.
+A download goes to a temporary folder beside its target, which only its owner can enter: nobody
+else reads what the file's mode will forbid. There is no resume: at S3's speed the part to keep is a
+matter of seconds.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ class Download:
     Attributes:
         entry: what is copied.
         item: its object.
-        part: the temporary file; it is gone if there is an error.
+        part: the temporary file, alone in a folder; it is gone if there is an error.
         error: why it could not be downloaded.
     """
 
@@ -47,14 +48,14 @@ class Download:
             os.utime(self.part, (self.entry.accessed, self.entry.modified))
             self.part.replace(self.entry.target)
         except OSError as error:
-            self.drop()
             return disk_failure(self.entry.target, error)
+        finally:
+            self.drop()
         return None
 
     def drop(self) -> None:
         """Delete the temporary file."""
-        with contextlib.suppress(OSError):
-            self.part.unlink()
+        shutil.rmtree(self.part.parent, ignore_errors=True)
 
 
 def fetch(
@@ -114,7 +115,7 @@ def disk_failure(path: str, error: OSError) -> SmProxyError:
 
 
 def _temporary(target: str) -> Path:
-    return Path(target).parent / f".sm-proxy-{secrets.token_hex(8)}"
+    return Path(target).parent / f".sm-proxy-{secrets.token_hex(8)}" / "part"
 
 
 def _both(moved: list[int], on_moved: Callable[[int], None]) -> Callable[[int], None]:
@@ -131,7 +132,8 @@ def _begin(manager: Any, download: Download, on_moved: Callable[[int], None]) ->
     """The future of a download; the OSError that prevents it."""
     item, part = download.item, download.part
     try:
-        part.parent.mkdir(parents=True, exist_ok=True)
+        part.parent.parent.mkdir(parents=True, exist_ok=True)
+        part.parent.mkdir(mode=0o700)
         watchers = [_watcher(item.size, on_moved)]
         return manager.download(item.bucket, item.key, str(part), subscribers=watchers)
     except OSError as error:

@@ -136,6 +136,19 @@ def test_a_file_that_cannot_be_written_is_a_problem(
     assert result.done == plan.by_s3[1:]
 
 
+def test_nobody_else_reads_a_file_while_it_comes(
+    aws: Aws, chosen: Callable[..., Plan], tmp_path: Path
+) -> None:
+    seen: list[int] = []
+
+    def look(_: int) -> None:
+        seen.extend(folder.stat().st_mode & 0o077 for folder in tmp_path.glob("here/.sm-proxy-*"))
+
+    by_s3.run(chosen(a=b"secret"), aws, Reachable(), look)
+    assert seen
+    assert not any(seen)
+
+
 @pytest.fixture
 def in_parts(s3: Any, aws: Aws) -> Callable[[list[bytes]], objects.Object]:
     """Uploads an object in parts."""

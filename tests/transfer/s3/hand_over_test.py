@@ -166,6 +166,20 @@ def test_urls_are_secrets(aws: Aws, python: Shell, one: Entry) -> None:
     assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in text
 
 
+def test_no_command_line_in_the_container_shows_a_url(aws: Aws, tmp_path: Path, one: Entry) -> None:
+    shell = Shell(tmp_path, "python3")
+    curl, seen = tmp_path / "bin" / "curl", tmp_path / "seen"
+    real = curl.resolve()
+    curl.unlink()
+    curl.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >>{seen}\nexec {real} "$@"\n')
+    curl.chmod(0o755)
+    assert by_s3.run(plan(one), aws, shell).done == (one,)
+    words = seen.read_text()
+    assert "/dev/fd/3" in words
+    assert "X-Amz" not in words
+    assert "://" not in words
+
+
 def test_a_file_that_changes_meanwhile_does_not_arrive(
     aws: Aws, python: Shell, tmp_path: Path, entry: MakeEntry
 ) -> None:
