@@ -24,8 +24,9 @@ MAX_EVENTS = 10_000
 MAX_BYTES = 1 << 20
 # Bytes that the service counts for an event besides its message.
 EVENT_OVERHEAD = 26
-# f or b for the direction, 44 digits of position, 12 digits for the empty pages given so far.
-_TOKEN = re.compile(r"([fb])/(\d{44})(\d{12})/s")
+# f or b for the direction; the time of the event before the place, and how many of that time are
+# before it: a late event does not move the place; the empty pages given so far.
+_TOKEN = re.compile(r"([fb])/(\d{32})(\d{12})(\d{12})/s")
 _BAD_TOKEN = "The specified nextToken is invalid."  # noqa: S105 - a message, not a secret
 
 
@@ -47,16 +48,18 @@ class Reader:
             group = self._store.group(call.region, group_name(params))
             stream = group.stream(params["logStreamName"])
             low, high = _bounds(stream, params)
-            forward, place, emptied = _place(params, low, high)
+            forward, place, emptied = _place(stream, params, low, high)
             if emptied < self._faults["empty_log_pages"]:
                 start, end, emptied = place, place, emptied + 1
             else:
                 start, end = _span(stream, place, low, high, params, forward=forward)
             events = [stream[index] for index in range(start, end)]
+            forward_token = _token("f", stream, end, emptied)
+            backward_token = _token("b", stream, start, emptied)
         return {
             "events": [_line(event, masked) for event in events],
-            "nextForwardToken": f"f/{end:044d}{emptied:012d}/s",
-            "nextBackwardToken": f"b/{start:044d}{emptied:012d}/s",
+            "nextForwardToken": forward_token,
+            "nextBackwardToken": backward_token,
         }
 
     def filter(self, call: Call) -> dict[str, Any]:
@@ -114,7 +117,12 @@ def _bounds(stream: LogStream, params: dict[str, Any]) -> tuple[int, int]:
     return low, max(low, high)
 
 
-def _place(params: dict[str, Any], low: int, high: int) -> tuple[bool, int, int]:
+def _token(way: str, stream: LogStream, place: int, emptied: int) -> str:
+    at = stream[place - 1].timestamp if place else 0
+    return f"{way}/{at:032d}{place - stream.position(at):012d}{emptied:012d}/s"
+
+
+def _place(stream: LogStream, params: dict[str, Any], low: int, high: int) -> tuple[bool, int, int]:
     """Return the direction, the position, and the number of empty pages given so far."""
     token = params.get("nextToken")
     if token is None:
@@ -123,8 +131,8 @@ def _place(params: dict[str, Any], low: int, high: int) -> tuple[bool, int, int]
     found = _TOKEN.fullmatch(token)
     if found is None:
         raise AwsError("InvalidParameterException", _BAD_TOKEN)
-    way, place, emptied = found.groups()
-    return way == "f", int(place), int(emptied)
+    at, count, emptied = map(int, found.groups()[1:])
+    return found[1] == "f", stream.position(at) + count, emptied
 
 
 def _span(

@@ -85,6 +85,18 @@ def test_empty_pages_come_before_the_events(lab: Lab, stream: dict[str, str]) ->
     assert [texts(page) for page in pages] == [[], [], ["a"]]
 
 
+def test_a_late_event_does_not_move_the_place_of_a_token(lab: Lab, stream: dict[str, str]) -> None:
+    logs = lab.client("logs")
+    where = stream["logGroupName"], stream["logStreamName"]
+    lab.control.put_logs(*where, events("a", "b", at=1000))
+    first = logs.get_log_events(**stream, startFromHead=True)
+    lab.control.put_logs(*where, events("late", at=500))
+    lab.control.put_logs(*where, events("c", at=2000))
+    token = first["nextForwardToken"]
+    second = logs.get_log_events(**stream, startFromHead=True, nextToken=token)
+    assert (texts(first), texts(second)) == (["a", "b"], ["c"])
+
+
 def test_events_are_masked_unless_unmask_is_allowed(lab: Lab, stream: dict[str, str]) -> None:
     logs = lab.client("logs")
     put(lab, stream, "at 10.0.1.5, port 22")
