@@ -4,6 +4,10 @@ GetLogEvents gives events in the order of their times, and an event may arrive l
 is before events that were read already, and a token that stands behind these never leads to it. So
 each further reading begins a while before the newest event, and leaves out what was read before.
 Events have no ids here; those that are equal in all their fields are counted.
+
+The documentation of GetLogEvents says that the token repeats at the end. Its users report that it
+may change for ever in a log that is being written, and that pages may overlap
+(awslabs/aws-healthomics-tools, pull request 67; boto/boto3, issue 4472). Neither is relied on.
 """
 
 from __future__ import annotations
@@ -24,6 +28,9 @@ PAGE: Final = 10_000
 _AGAIN: Final = 2_000
 """How many events are read again at most: in a busy log, the time above is shorter."""
 _EMPTY_PAGES: Final = 30
+"""Empty pages in a row after which a first reading ends, if the token does not repeat."""
+_EMPTY_AGAIN: Final = 3
+"""The same for further readings, which begin near the end, and which another one follows."""
 _ABSENT: Final = "ResourceNotFoundException"
 _Key = tuple[int, int, int]
 Page = dict[str, Any]
@@ -78,6 +85,7 @@ class LogEvents:
         self._from_ms = since_ms
         self._ask = ask or (lambda call: call())
         self._read: list[tuple[int, _Key]] = []
+        self._last_ms = 0
         self._again = min(_AGAIN, per_page)
 
     def unread(self) -> Iterator[list[Event]]:
@@ -88,14 +96,17 @@ class LogEvents:
         Raises:
             SmProxyError: a call failed.
         """
-        known = Counter(key for _, key in self._read)
+        known = self._known_from(0)
+        self._last_ms = 0
         options = {} if self._from_ms is None else {"startTime": self._from_ms}
         token: str | None = None
-        empty = 0
-        while empty < _EMPTY_PAGES:
+        empty, most = 0, _EMPTY_AGAIN if self._read else _EMPTY_PAGES
+        while empty < most:
             wanted = {**options, **({"nextToken": token} if token else {})}
             page = self._ask(partial(self._page, wanted))
             found = page.get("events", [])
+            if self._goes_back(found):
+                known = self._known_from(found[0]["timestamp"])
             if new := self._new(found, known):
                 yield new
             # An empty page may come before others; at the end, the token repeats.
@@ -103,6 +114,17 @@ class LogEvents:
             if page.get("nextForwardToken") in {None, token}:
                 return
             token = page["nextForwardToken"]
+
+    def _known_from(self, at_ms: int) -> Counter[_Key]:
+        """What was read before, from a time on."""
+        return Counter(key for at, key in self._read if at >= at_ms)
+
+    def _goes_back(self, found: list[dict[str, Any]]) -> bool:
+        """Whether a page begins before the end of the one before it: then they overlap."""
+        before = self._last_ms
+        if found:
+            self._last_ms = int(found[-1].get("timestamp", 0))
+        return bool(found) and int(found[0].get("timestamp", 0)) < before
 
     def _new(self, found: list[dict[str, Any]], known: Counter[_Key]) -> list[Event]:
         new = []

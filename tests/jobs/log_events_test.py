@@ -97,6 +97,38 @@ def test_an_event_that_comes_late_is_given_too() -> None:
     assert read(log) == []
 
 
+def test_pages_that_overlap_give_each_event_once() -> None:
+    stream = Stream(*"abcdef")
+
+    def overlapping(*, nextToken: str = "0", **_: Any) -> dict[str, Any]:  # noqa: N803
+        start = int(nextToken)
+        events = [
+            {"timestamp": at, "ingestionTime": ingested, "message": message}
+            for at, ingested, message in stream.events[max(0, start - 2) : start + 3]
+        ]
+        return {"events": events, "nextForwardToken": str(min(start + 3, len(stream.events)))}
+
+    log = LogEvents(At(GetLogEvents=overlapping), "group", "stream")
+    assert read(log) == list("abcdef")
+    stream.put("new", 6)
+    assert read(log) == ["new"]
+
+
+def test_of_a_token_that_never_repeats_little_is_asked_for() -> None:
+    calls = list[str]()
+
+    def endless(*, nextToken: str = "", **_: Any) -> dict[str, Any]:  # noqa: N803
+        calls.append(nextToken)
+        events = [] if nextToken else [{"timestamp": NOW_MS, "message": "a"}]
+        return {"events": events, "nextForwardToken": f"f/{len(calls)}"}
+
+    log = LogEvents(At(GetLogEvents=endless), "group", "stream")
+    assert read(log) == ["a"]
+    calls.clear()
+    assert read(log) == []
+    assert len(calls) <= 4
+
+
 def test_equal_lines_are_counted() -> None:
     stream = Stream()
     for _ in range(3):
