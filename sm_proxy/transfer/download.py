@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import stat
 from collections.abc import Sequence
+from typing import Final
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.transfer import ranged
@@ -18,6 +19,10 @@ from sm_proxy.transfer.part_file import PartFile
 from sm_proxy.transfer.prefix_digest import PrefixDigest
 from sm_proxy.transfer.progress import Meter
 from sm_proxy.transfer.ranges import Claims
+
+_EARLY: Final = 1 << 30
+"""The digests of files of so many bytes are computed at once, the others when their turn comes: the
+container has other work to do."""
 
 
 def works_for(
@@ -37,11 +42,13 @@ def works_for(
     """
     group = Group(Digests(connections), meter, verify=verify)
     place = where(connections)
-    if verify:
-        for entry in entries:
-            group.digests.expect(entry.source, entry.size)
-    works = group.works([_Download(entry, group, place) for entry in entries], connections.most)
-    return works, group.copied
+    downloads = [_Download(entry, group, place) for entry in entries]
+    early = 0
+    for one in downloads:
+        if early < _EARLY:
+            one.ask_for_digest(one.entry.size)
+            early += one.entry.size
+    return group.works(downloads, connections.most), group.copied
 
 
 def where(connections: Connections) -> str:
@@ -74,6 +81,7 @@ class _Download(Transfer):
         super().__init__(entry, group)
         self._place = place
         self._expected = entry.size
+        self._asked = False
 
     @property
     def digest_of(self) -> str:
@@ -84,9 +92,9 @@ class _Download(Transfer):
         if source.size != self._expected:  # it has changed since it was listed
             self.group.meter.expect(0, source.size - self._expected)
             self._expected = source.size
-            self._expect(source.size)
-        elif self.tries > 1:
-            self._expect(source.size)
+            self.ask_for_digest(source.size)
+        elif self.tries > 1 or not self._asked:
+            self.ask_for_digest(source.size)
         return _DownAttempt(PartFile(self.entry.target, source, anew=self.tries > 1))
 
     def move(self, connection: Connection, attempt: Attempt, owner: object, moved: Moved) -> bool:
@@ -105,9 +113,15 @@ class _Download(Transfer):
     def finish(self, connection: Connection, attempt: Attempt) -> Verdict:
         assert isinstance(attempt, _DownAttempt)  # noqa: S101 - `begin` made it
         part, theirs = attempt.part, self.group.digest(self)
-        now = self._look(connection)
+        same = theirs is not None and theirs == attempt.digest.of(part.source.size)
+        try:
+            now = self._look(connection)
+        except FileNotFoundError:
+            if not same:
+                raise
+            now = part.source  # it is gone, but all of it is here
         grew = now.size > part.source.size
-        same = theirs == attempt.digest.of(part.source.size) if theirs else now == part.source
+        same = same or (theirs is None and now == part.source)
         if not same and not (theirs is None and grew):
             return self._differs(now, part.source, asked=theirs is not None)
         part.finish(self.entry.mode, self.entry.accessed, part.source.modified)
@@ -122,7 +136,7 @@ class _Download(Transfer):
     def _differs(self, now: Source, then: Source, *, asked: bool) -> Verdict:
         if asked and not self.rechecked:  # the digest may be older than the bytes
             self.rechecked = True
-            self._expect(then.size)
+            self.ask_for_digest(then.size)
             return "wait"
         if now == then and self.tries > 1:
             raise SmProxyError(
@@ -132,7 +146,9 @@ class _Download(Transfer):
             )
         return "anew"
 
-    def _expect(self, size: int) -> None:
+    def ask_for_digest(self, size: int) -> None:
+        """Ask for the digest of its first `size` bytes, as they are now."""
+        self._asked = True
         if self.group.verify:
             self.group.digests.expect(self.entry.source, size)
 

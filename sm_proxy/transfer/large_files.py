@@ -250,7 +250,7 @@ class Finish(Share):
             with _about_one_file(transfer, connection):
                 verdict = transfer.finish(connection, attempt)
                 if verdict == "wait":
-                    self.group.completed(transfer, attempt)
+                    self.group.wait_for_digest(transfer, attempt)
                 elif verdict == "anew":
                     transfer.begin_anew(attempt, moved, "it changed while it was copied")
         finally:
@@ -270,7 +270,8 @@ def _about_one_file(transfer: Transfer, connection: Connection) -> Iterator[None
     except Exception as error:
         if lost(connection, error) is None:
             transfer.end()
-            raise copy_failed(transfer.entry.source, error) from None
+            if isinstance(error, (OSError, EOFError)):
+                raise copy_failed(transfer.entry.source, error) from None
         raise
 
 
@@ -291,6 +292,7 @@ class Group:
         self._lock = threading.Lock()
         self._transfers: list[Transfer] = []
         self._complete: deque[Transfer] = deque()
+        self._completed: set[Attempt] = set()
 
     def works(self, transfers: Iterable[Transfer], most: int) -> list[Share]:
         """The shares of each file, for `most` connections at most."""
@@ -327,10 +329,16 @@ class Group:
     def completed(self, transfer: Transfer, attempt: Attempt) -> None:
         """All bytes of a file are there, as far as is known."""
         with self._lock:
-            if transfer in self._complete or transfer.attempt is not attempt:
+            if attempt in self._completed:
                 return
-            self._complete.append(transfer)
+            self._completed.add(attempt)
+        self.wait_for_digest(transfer, attempt)
+
+    def wait_for_digest(self, transfer: Transfer, attempt: Attempt) -> None:
+        """Finish a file once its digest is known; asks for it first."""
         transfer.complete(attempt)
+        with self._lock:
+            self._complete.append(transfer)
         self.digests.hurry()
 
     def finished(self, size: int, *, verified: bool) -> None:

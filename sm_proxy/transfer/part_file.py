@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -51,9 +52,9 @@ class PartFile:
         self._clock = clock
         self._lock = threading.Lock()
         self._syncing = threading.Lock()
-        self._map = MapFile(
-            Path(beside(target, "map")), source, process_identity.this_machine()["boot"]
-        )
+        # Where the boot is unknown, only what is synced counts in the next run.
+        boot = process_identity.this_machine()["boot"] or uuid.uuid4().hex
+        self._map = MapFile(Path(beside(target, "map")), source, boot)
         with self._told():
             if self._target.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "it is a folder")

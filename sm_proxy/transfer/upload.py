@@ -12,8 +12,10 @@ import hashlib
 import os
 import stat
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import paths, private_files, process_identity
@@ -30,6 +32,8 @@ from sm_proxy.transfer.prefix_digest import PrefixDigest
 from sm_proxy.transfer.progress import Meter
 from sm_proxy.transfer.ranges import Claims, RangeMap
 
+_KEPT_S: Final = 14 * 24 * 3600.0
+
 
 def works_for(
     entries: Sequence[Entry], connections: Connections, meter: Meter, *, verify: bool = True
@@ -37,6 +41,7 @@ def works_for(
     """As `download.works_for`, source on this machine; run them by `Engine(..., gently=True)`."""
     group = Group(Digests(connections), meter, verify=verify)
     place = where(connections)
+    _sweep()
     works = group.works([_Upload(entry, group, place) for entry in entries], connections.most)
     return works, group.copied
 
@@ -111,7 +116,7 @@ class _Memory:
     """
 
     def __init__(self, name: str, source: Source, target: str) -> None:
-        folder = paths.cache_dir() / "uploads"
+        folder = _folder()
         self._path = folder / f"{name}.lock"
         self._map = MapFile(folder / f"{name}.map", source)
         try:
@@ -151,6 +156,19 @@ class _Memory:
             yield
         except OSError as error:
             raise disk_error(self._path, error) from None
+
+
+def _folder() -> Path:
+    return paths.cache_dir() / "uploads"
+
+
+def _sweep() -> None:
+    """Remove the maps of uploads that nobody went on with."""
+    with contextlib.suppress(OSError):
+        for path in _folder().iterdir():
+            with contextlib.suppress(OSError):
+                if path.lstat().st_mtime < time.time() - _KEPT_S:
+                    path.unlink()
 
 
 class _Upload(Transfer):

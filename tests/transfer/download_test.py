@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from sm_proxy.errors import SmProxyError
+from sm_proxy.transfer import download
 from tests.transfer.helpers import MODIFIED, content, copy, entry
 from tests.transfer.sftp_world import FAILURE, World
+from tests.waits import await_true
 
 SIZE = 1_500_001
 
@@ -190,6 +192,33 @@ def test_a_file_that_is_truncated_while_it_is_copied_begins_anew(
     result = copy(world, entry(source, target))
     assert result.problems == ()
     assert target.read_bytes() == content(SIZE)[:1000]
+
+
+def test_a_file_that_is_removed_when_all_of_it_has_been_read_is_kept(
+    places: tuple[Path, Path],
+) -> None:
+    source, target = places
+    world = World(source.parent)
+    world.before_script = lambda: await_true(lambda: world.sent == SIZE, 60)
+    world.after_script = source.unlink
+    result = copy(world, entry(source, target))
+    assert result.problems == ()
+    assert target.read_bytes() == content(SIZE)
+    assert result.copied.verified
+
+
+def test_digests_of_files_beyond_the_first_are_computed_when_their_turn_comes(
+    places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "_EARLY", 1)
+    source, target = places
+    sources = [source, *(source.with_name(f"{number}") for number in range(3))]
+    for one in sources[1:]:
+        one.write_bytes(content(300_000))
+    entries = [entry(one, target.with_name(one.name)) for one in sources]
+    result = copy(World(source.parent), *entries)
+    assert (result.problems, result.copied.files) == ((), 4)
+    assert result.copied.verified
 
 
 def test_a_stalled_connection_holds_nothing_up(places: tuple[Path, Path]) -> None:

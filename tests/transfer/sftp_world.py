@@ -55,6 +55,7 @@ class World:
         before_read: called before each read, with the bytes sent so far.
         stalled: connections, by number, that never answer a read.
         before_script: called before each script.
+        after_script: called after each script.
         script_path: PATH of scripts.
     """
 
@@ -69,6 +70,7 @@ class World:
         self.before_read: Callable[[int], None] = lambda _: None
         self.stalled: set[int] = set()
         self.before_script: Callable[[], None] = lambda: None
+        self.after_script: Callable[[], None] = lambda: None
         self.script_path = os.environ["PATH"]
         self.lock = threading.Lock()
         self._sftp = sftp
@@ -105,6 +107,7 @@ class World:
             timeout=timeout,
             check=False,
         )
+        self.after_script()
         return Answer(done.returncode, done.stdout.decode(errors="surrogateescape"))
 
     def close(self) -> None:
