@@ -1,4 +1,4 @@
-"""Small files, in batches that the connections share.
+"""Small files, which the connections share.
 
 small = SmallFiles(entries, "down", connections)
 problems = engine.run(small.works())
@@ -8,7 +8,8 @@ result = small.result()
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,14 +18,15 @@ from sm_proxy.transfer import pipeline, small_file
 from sm_proxy.transfer.checksums import Digests, Scripts
 from sm_proxy.transfer.connection import Connection
 from sm_proxy.transfer.model import Direction, Entry, Problem
+from sm_proxy.transfer.pipeline import Task
 from sm_proxy.transfer.progress import Meter
 from sm_proxy.transfer.small_file import SmallFile
 from sm_proxy.transfer.tree import problem
 
-_SHARES, _FEWEST, _MOST = 40, 50, 200
-"""About so many batches, of so many files: large ones wait less, small ones end together."""
-_BYTES: Final = 1 << 20
-"""Of a batch, which a slow session carries in 1.5 s."""
+_SHARE, _SHARES = 16, 64
+"""Files that are worth a connection of their own, and the most shares that there are."""
+_ROUND_FILES, _ROUND_BYTES = 500, 2 << 20
+"""After so many a connection places what is verified; so many bytes may be in memory."""
 _AGAIN: Final = 2
 """How many times a file is sent again that changes all the time."""
 
@@ -76,16 +78,19 @@ class SmallFiles:
         self._lock = threading.Lock()
         self._settling = threading.Lock()
         self._sent: list[SmallFile] = []
-        self._works = [_Batch(self, files) for files in _batches(self._files)]
-        self._unsent = set(self._works)
+        self._waiting = deque(self._files)
+        self._sending = 0
+        self._finishing = False
 
-    def works(self) -> Sequence[_Batch]:
-        """The batches, for the engine; it may run them in any order."""
+    def works(self) -> Sequence[_Share]:
+        """Shares for the engine; each connection that runs one takes files while there are any."""
         for file in self._files:
             file.reusable = self._verify
             if self._direction == "down" and self._verify:
                 self._digests.expect(file.entry.source, None)
-        return self._works
+        count = min(-(-len(self._files) // _SHARE), _SHARES)
+        total = sum(file.entry.size for file in self._files)
+        return [_Share(self, self._files[0].entry.source, total // count) for _ in range(count)]
 
     def result(self) -> Settled:
         """What has come of them; after the engine has run their works."""
@@ -99,19 +104,62 @@ class SmallFiles:
         """Ask for no further checksums."""
         self._digests.close()
 
-    def send(
-        self, files: Iterable[SmallFile], connection: Connection, moved: Callable[[int], None]
+    def run(self, connection: Connection, moved: Callable[[int], None]) -> None:
+        """Send files while there are any, and place those that are verified."""
+        while self._waiting:
+            with self._lock:
+                self._sending += 1
+            try:
+                self._send(self._round(self._waiting), connection, moved)
+            finally:
+                with self._lock:
+                    self._sending -= 1
+            self._place_some(connection)
+        with self._lock:
+            last = not (self._waiting or self._sending or self._finishing)
+            self._finishing |= last
+        if last:
+            try:
+                with self._settling:
+                    self._finish(connection, moved)
+            finally:
+                self._finishing = False
+
+    def _round(self, waiting: deque[SmallFile]) -> Iterator[SmallFile]:
+        """The next files: each is taken when the connection is ready for it."""
+        size = 0
+        for _ in range(_ROUND_FILES):
+            try:
+                file = waiting.popleft()
+            except IndexError:
+                return
+            if self._direction == "down" and 2 * len(waiting) < len(self._files):
+                self._digests.begin()  # they come while the rest is sent
+            yield file
+            size += file.entry.size
+            if size > _ROUND_BYTES:
+                return
+
+    def _send(
+        self, files: Iterator[SmallFile], connection: Connection, moved: Callable[[int], None]
     ) -> None:
-        """Send what is not sent yet; note those that fail."""
-        todo = [file for file in files if not file.at and not file.settled]
+        """Send files; note those that fail. If the connection is lost, the others wait again."""
+        taken: list[SmallFile] = []
         task = small_file.fetch if self._direction == "down" else small_file.store
+
+        def tasks() -> Iterator[Task[None]]:
+            for file in files:
+                taken.append(file)
+                yield task(file, moved)
+
+        results: Sequence[OSError | None] = ()
         try:
-            results = pipeline.runner(connection).run(task(file, moved) for file in todo)
-        finally:  # those that came before the connection was lost are there
-            self._queue([file for file in todo if file.at])
-        for file, result in zip(todo, results, strict=True):
-            if isinstance(result, OSError):
+            results = pipeline.runner(connection).run(tasks())
+        finally:
+            for file, result in zip(taken, results, strict=False):
                 file.error = result
+            self._waiting.extend(file for file in taken if not file.at and not file.error)
+            self._queue([file for file in taken if file.at])
 
     def _queue(self, sent: Sequence[SmallFile]) -> None:
         self._meter.had(sum(file.entry.size for file in sent if file.earlier))
@@ -121,32 +169,29 @@ class SmallFiles:
         with self._lock:
             self._sent += sent
 
-    def settle(self, batch: _Batch, connection: Connection, moved: Callable[[int], None]) -> None:
-        """Verify and place what can be; after the last batch, wait for the rest."""
-        with self._lock:
-            self._unsent.discard(batch)
-            last = not self._unsent
-        if last:
-            with self._settling:
-                self._finish(connection, moved)
-        elif self._settling.acquire(blocking=False):
-            try:
-                with self._lock:
-                    sent, self._sent = self._sent, []
-                ready: list[SmallFile] = []
-                later: list[SmallFile] = []
-                for file in sent:
-                    (ready if self._is_known(file) else later).append(file)
-                self._place(ready, connection)
-                with self._lock:
-                    self._sent += later
-            finally:
-                self._settling.release()
+    def _place_some(self, connection: Connection) -> None:
+        """Place those whose checksums have come, unless another connection does."""
+        if not self._settling.acquire(blocking=False):
+            return
+        try:
+            with self._lock:
+                sent, self._sent = self._sent, []
+            ready: list[SmallFile] = []
+            later: list[SmallFile] = []
+            for file in sent:
+                (ready if self._is_known(file) else later).append(file)
+            with self._lock:
+                self._sent += later
+            self._place(ready, connection)
+        finally:
+            self._settling.release()
 
     def _finish(self, connection: Connection, moved: Callable[[int], None]) -> None:
+        """Place what is left; send again what has changed."""
         while left := [file for file in self._files if not file.settled]:
-            for files in _batches(left):
-                self.send(files, connection, moved)
+            changed = deque(file for file in left if not file.at)
+            while changed:
+                self._send(self._round(changed), connection, moved)
             left = [file for file in left if not file.settled]
             self._place(left, connection)
             for file in left:
@@ -222,32 +267,17 @@ class SmallFiles:
         )
 
 
-class _Batch:
-    """Some of the small files: a `Work` of the engine."""
+class _Share:
+    """A `Work` of the engine: what one connection can take of the small files."""
 
-    def __init__(self, whole: SmallFiles, files: Sequence[SmallFile]) -> None:
-        self._whole, self._files = whole, files
-        self.path = files[0].entry.source
-        self.size = sum(file.entry.size for file in files)
+    def __init__(self, whole: SmallFiles, path: str, size: int) -> None:
+        self._whole = whole
+        self.path = path
+        self.size = size
 
     def run(self, connection: Connection, moved: Callable[[int], None]) -> None:
-        """Send them, or those that are left; see `Work`."""
-        self._whole.send(self._files, connection, moved)
-        self._whole.settle(self, connection, moved)
-
-
-def _batches(files: Sequence[SmallFile]) -> Iterator[list[SmallFile]]:
-    most = min(max(len(files) // _SHARES, _FEWEST), _MOST)
-    batch: list[SmallFile] = []
-    size = 0
-    for file in files:
-        if batch and (len(batch) == most or size + file.entry.size > _BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(file)
-        size += file.entry.size
-    if batch:
-        yield batch
+        """See `Work`."""
+        self._whole.run(connection, moved)
 
 
 def _placed_here(file: SmallFile) -> OSError | None:

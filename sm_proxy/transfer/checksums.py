@@ -204,6 +204,10 @@ class Digests:
             self._working = True
         threading.Thread(target=self._work, daemon=True).start()
 
+    def begin(self) -> None:
+        """Begin the first call now."""
+        self._wanted.set()
+
     def ready(self, path: str) -> bool:
         """Whether `get` returns at once."""
         return self._requests[path].ready.is_set()

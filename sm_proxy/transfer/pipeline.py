@@ -26,8 +26,9 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 Task: TypeAlias = Generator[Sequence[Request], Sequence[Reply], T]
 
-_IN_FLIGHT: Final = 64
-"""Requests: 256 KiB of replies for files of 4 KiB, which a link of 0.7 MB/s and 300 ms needs."""
+_IN_FLIGHT: Final = 32
+"""Requests. A file takes three round trips: of files of 4 KiB, a session's 0.7 MB/s fit into 50 ms.
+More would be more that one connection still has to do when the others have nothing left."""
 _FIRST_NUMBER: Final = 0x8000_0000
 """paramiko counts from 1, so that each knows its own replies."""
 
