@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import contextvars
 import json
 import os
 import sys
@@ -14,10 +13,9 @@ from typing import Any, Final, TextIO
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.local import secret_values
 from sm_proxy.local.redaction import redact
+from sm_proxy.local.threads import INHERITED
 
 ENVELOPE_VERSION = 1
-_logged: Final = contextvars.ContextVar("logged", default=False)
-"""Whether status lines go to a log, from this thread and the `Background` threads it starts."""
 _LOG: Final = "sm_proxy"
 
 
@@ -101,11 +99,12 @@ def status_to_log() -> Iterator[None]:
 
     Python prints them only if that program asks for this log's level INFO.
     """
-    token = _logged.set(True)
+    before = INHERITED.logs_status
+    INHERITED.logs_status = True
     try:
         yield
     finally:
-        _logged.reset(token)
+        INHERITED.logs_status = before
 
 
 def status(message: str, *, dim: bool = False) -> None:
@@ -116,7 +115,7 @@ def status(message: str, *, dim: bool = False) -> None:
         dim: whether it adds nothing new, and so may be faint.
     """
     words = printable(redact(message))
-    if _logged.get():
+    if INHERITED.logs_status:
         import logging  # noqa: PLC0415 - ssh does without
 
         logging.getLogger(_LOG).info("%s", words)

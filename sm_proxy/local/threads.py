@@ -6,7 +6,6 @@ in short slices. The threads are daemons: they do not keep the process alive aft
 
 from __future__ import annotations
 
-import contextvars
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -16,6 +15,30 @@ T = TypeVar("T")
 Item = TypeVar("Item")
 
 _SLICE_S: Final = 0.25
+
+
+class _Inherited(threading.local):
+    """What a thread has from the one that started it; `contextvars` would be one more import.
+
+    Attributes:
+        logs_status: whether its status lines go to a log: see `output.status_to_log`.
+    """
+
+    logs_status = False
+
+
+INHERITED: Final = _Inherited()
+
+
+def inheriting(work: Callable[[], object]) -> Callable[[], None]:
+    """`work` for a thread that is to have what this thread has in `INHERITED`."""
+    given = dict(vars(INHERITED))
+
+    def run() -> None:
+        vars(INHERITED).update(given)
+        work()
+
+    return run
 
 
 class Background(Generic[T]):
@@ -44,8 +67,7 @@ class Background(Generic[T]):
     def begin(self) -> None:
         """Start the work."""
         self._begun = True
-        run = contextvars.copy_context().run  # a thread would begin with an empty context
-        thread = threading.Thread(target=run, args=(self._run,), daemon=True)
+        thread = threading.Thread(target=inheriting(self._run), daemon=True)
         try:
             thread.start()
         except RuntimeError:

@@ -2,6 +2,10 @@
 
 One SSH connection carries all of them. When it is lost, the local ports stay: what was under way is
 reset, and new connections wait for a bounded time until there is an SSH connection again.
+
+paramiko carries 70 MB/s here where `ssh -L` carries 155 MB/s (the lab, route `direct`, one
+connection); a session of Session Manager carries less than 1. In return it works the same on
+Windows, knows why it was lost, and tells which port nothing listens on.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ cannot go on ends with the code that tells why: a job's end, not a lost session.
 
 from __future__ import annotations
 
-import contextvars
 import threading
 import time
 from collections import deque
@@ -17,6 +16,7 @@ from typing import Final, Protocol, runtime_checkable
 import paramiko
 
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import threads
 from sm_proxy.transfer.connection import Connection
 from sm_proxy.transfer.growth import Growth
 from sm_proxy.transfer.model import Problem
@@ -206,8 +206,8 @@ class Engine:
     def _start(self, connection: Connection | None) -> None:
         with self._changed:
             self._able += 1
-        run = contextvars.copy_context().run  # a thread would begin with an empty context
-        thread = threading.Thread(target=run, args=(self._serve, connection), daemon=True)
+        run = threads.inheriting(lambda: self._serve(connection))
+        thread = threading.Thread(target=run, daemon=True)
         self._threads.append(thread)
         thread.start()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import contextvars
 import logging
 import socket
 import threading
@@ -13,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.local import poll
+from sm_proxy.local import poll, threads
 from sm_proxy.public_key import signature_algorithms
 from sm_proxy.tunnel.greeting import SILENCE_S, Greeting
 from sm_proxy.tunnel.stream import Stream, finish, wanted
@@ -72,8 +71,7 @@ class BlockingSocket:
         self._listening = True
         self._talking = True
         self._backlog = memoryview(b"")
-        run = contextvars.copy_context().run  # a thread would begin with an empty context
-        self._thread = threading.Thread(target=run, args=(self._run,), daemon=True)
+        self._thread = threading.Thread(target=threads.inheriting(self._run), daemon=True)
         self._thread.start()
 
     def wait_open(self) -> None:

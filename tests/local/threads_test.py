@@ -93,3 +93,19 @@ def test_a_report_needs_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Background(lambda: 3, or_here=True).result() == 3
     with pytest.raises(ZeroDivisionError):
         Background(lambda: 7 // 0, or_here=True).result()
+
+
+def test_a_thread_has_what_its_starter_had_and_gives_nothing_back() -> None:
+    def change() -> bool:
+        before = threads.INHERITED.logs_status
+        threads.INHERITED.logs_status = not before
+        return before
+
+    threads.INHERITED.logs_status = True
+    try:
+        assert threads.run(change)
+        assert threads.INHERITED.logs_status
+    finally:
+        threads.INHERITED.logs_status = False
+    assert not threads.run(change)
+    assert not threads.INHERITED.logs_status
