@@ -372,3 +372,21 @@ def test_a_call_with_wrong_parameters_is_a_bug(server: Server) -> None:
     with pytest.raises(Exception, match="TrainingJobName"):
         Aws(region="eu-west-1").call("sagemaker", "DescribeTrainingJob")
     assert server.requests == []
+
+
+def test_a_library_may_use_a_client(server: Server) -> None:
+    aws = Aws(region="eu-west-1")
+    client: Any
+    server.answers = [(200, {"TrainingJobName": "x"}), (400, {"__type": "AccessDeniedException"})]
+    with aws.client("sagemaker") as client:
+        assert client.describe_training_job(TrainingJobName="x")["TrainingJobName"] == "x"
+    with (
+        pytest.raises(SmProxyError, match="sagemaker:DescribeTrainingJob is denied") as caught,
+        aws.client("sagemaker") as client,
+    ):
+        client.describe_training_job(TrainingJobName="x")
+    assert caught.value.code == "access-denied"
+    with aws.client("s3", "http://10.0.0.1") as client:
+        assert client.meta.endpoint_url == "http://10.0.0.1"
+    with aws.client("s3") as client:
+        assert client.meta.endpoint_url == server.url

@@ -60,7 +60,11 @@ class Store:
             SmProxyError: there are no credentials.
         """
         client: Any  # its methods are made from the service's model
-        with self.aws.client("s3", self.endpoint) as client:
+        with self.aws.client("s3") as client:
+            # By itself botocore signs for the host of all regions, which a VPC's interface
+            # endpoint does not serve, and which does not know a new bucket's region for hours.
+            endpoint = self.endpoint or str(client.meta.endpoint_url)
+        with self.aws.client("s3", endpoint) as client:
             known = {"Bucket": self.bucket, **parameters}
             url = str(client.generate_presigned_url(operation, known, ExpiresIn=seconds))
         secret_values.keep(*parse_qs(urlsplit(url).query).get("X-Amz-Signature", ()))
