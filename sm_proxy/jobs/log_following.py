@@ -9,11 +9,12 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.patience import Patience
+from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import kinds, log_streams
 from sm_proxy.jobs.job import Job
 from sm_proxy.jobs.log_events import PAGE, Event, LogEvents
@@ -86,6 +87,7 @@ class JobLog:
         self._patience = Patience(float("inf") if follow else _RETRIED_S, on_status)
         self._logs: dict[str, LogEvents] = {}
         self._former: dict[str, LogEvents] = {}
+        self._opened: dict[str, LogEvents] = {}
         self._shown = ""
 
     @property
@@ -115,7 +117,8 @@ class JobLog:
                 self._on_status(f"{node} of {self.job.name} has started again: its new log follows")
             elif not first:
                 self._on_status(f"the log of {node} of {self.job.name} begins")
-            self._logs[node] = self._opened(stream)
+            # An endpoint's algo-1 may become another instance, and then the first one again.
+            self._logs[node] = self._opened.setdefault(stream, self._open(stream))
 
     def unread(self) -> Iterator[Entry]:
         """What was not read yet, of all nodes by time.
@@ -179,7 +182,15 @@ class JobLog:
         return self.job.over and self.job.status not in _ENDING
 
     def _look_again(self) -> None:
-        self.job = self._patience.ask(lambda: kinds.describe_again(self._aws, self.job))
+        try:
+            self.job = self._patience.ask(lambda: kinds.describe_again(self._aws, self.job))
+        except SmProxyError as error:
+            if error.code != "job-not-found":
+                raise
+            # So an endpoint ends. Its log stays.
+            self.job = replace(
+                self.job, status="Deleted", phase="ended", status_since=self._aws.now()
+            )
         self.find_streams()
         self._tell_what_it_waits_for()
 
@@ -199,7 +210,7 @@ class JobLog:
         found = log_streams.find_newest(self._aws, kind.streams(self.job, self._node))
         return {self._node: found} if found else {}
 
-    def _opened(self, stream: str) -> LogEvents:
+    def _open(self, stream: str) -> LogEvents:
         share = 1 if self._node else max(1, self.job.nodes)
         return LogEvents(
             self._aws,

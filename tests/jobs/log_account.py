@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sm_proxy.aws import patience
+from sm_proxy.aws.errors import ServiceError
 from sm_proxy.jobs import log_following
 from tests.fakes import JOB, Clock, FakeAws, description
 
@@ -59,7 +60,13 @@ class LogAccount(FakeAws):
         self.status, self.reason = status, reason
         self._since = START + self.clock.now
 
+    def delete(self) -> None:
+        """There is no such job any more."""
+        self.status = ""
+
     def _describe(self, **_: Any) -> dict[str, Any]:
+        if not self.status:
+            raise ServiceError("ValidationException", "Requested resource not found.", "x")
         over = self.status in {"Completed", "Failed", "Stopped"}
         answer = description(
             self.status,

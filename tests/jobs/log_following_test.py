@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
 import pytest
 
 from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs.job import Job
 from sm_proxy.jobs.kinds import training
 from sm_proxy.jobs.log_following import Entry, JobLog
-from tests.fakes import JOB
+from tests.fakes import JOB, FakeAws
 from tests.jobs import log_account
 from tests.jobs.log_account import LogAccount
 
@@ -125,6 +128,52 @@ def test_a_restart_on_another_instance_is_followed(monkeypatch: pytest.MonkeyPat
         "algo-1: late, of the first instance",
     ]
     assert reader.messages == ["algo-1 of my-job has started again: its new log follows"]
+
+
+def test_an_instance_that_is_chosen_again_is_not_read_again() -> None:
+    """While an endpoint scales out, its algo-1 is a former instance, until the new one writes."""
+    former, present, added = "i-0aaaaaaaaaaaaaaa0", "i-0bbbbbbbbbbbbbbb0", "i-0ccccccccccccccc0"
+    made = {former: 1, present: 2}
+
+    def events(logStreamName: str, nextToken: str = "", **_: Any) -> dict[str, Any]:  # noqa: N803
+        line = {"timestamp": 1, "message": logStreamName}
+        return {"events": [] if nextToken else [line], "nextForwardToken": "end"}
+
+    def streams(**_: Any) -> dict[str, Any]:
+        names = [{"logStreamName": f"v/{id_}", "creationTime": at} for id_, at in made.items()]
+        return {"logStreams": names}
+
+    now = datetime(2026, 11, 29, tzinfo=timezone.utc)
+    job = Job(
+        name="chat",
+        kind="endpoint",
+        noun="endpoint",
+        status="InService",
+        phase="running",
+        created=now,
+        status_since=now,
+        log_group="/aws/sagemaker/Endpoints/chat",
+    )
+    log = JobLog(FakeAws(DescribeLogStreams=streams, GetLogEvents=events), job, "algo-1")
+    lines = list[str]()
+    for nodes in (1, 2, 2):
+        log.job = replace(job, nodes=nodes)
+        log.find_streams()
+        lines += [entry.event.message for entry in log.unread()]
+        if nodes == 2:
+            made[added] = 3
+    assert lines == [f"v/{present}", f"v/{former}"]
+
+
+def test_the_log_of_a_job_that_is_deleted_is_read_to_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    account = LogAccount()
+    account.write("first")
+    account.at(19, partial(account.write, "last"))
+    account.at(19.5, account.delete)
+    reader, status = followed(monkeypatch, account)
+    assert (reader.lines, status) == (["algo-1: first", "algo-1: last"], "Deleted")
 
 
 def test_a_job_that_has_no_log_yet_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
