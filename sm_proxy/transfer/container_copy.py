@@ -241,6 +241,8 @@ class ContainerCopy:
             most = self._connections.most
             some = f"{len(by_ssh)} of them " if len(by_ssh) < len(files) else ""
             sessions = "1 session" if most == 1 else f"up to {most} sessions"
+            if not self._connections.speaks_sftp:
+                sessions += ", as the container has no SFTP server"
             how.append(f"{some}over {sessions}, {choice.words}")
         if files:
             self._say(f"{count}, {size} {where}: {'; '.join(how)}")
