@@ -11,6 +11,7 @@ import pytest
 
 from sm_proxy.local import container_files
 from sm_proxy_lab.machines import rootfs
+from tests.e2e import copies
 from tests.e2e.labs import Lab
 from tests.lab.conftest import needs_debian
 from tests.soak import SOAK
@@ -76,6 +77,21 @@ def test_files_are_copied_both_ways(lab: Lab, inspected: dict[str, Any], tmp_pat
     for source, target in ((there, f"{lab.host}:/tmp/it"), (f"{lab.host}:/tmp/it", back)):
         done = lab.run("scp", "-F", lab.config, str(source), str(target))
         assert done.returncode == 0, done.stderr
+    assert back.read_bytes() == there.read_bytes()
+
+
+def test_cp_copies_both_ways_also_without_an_sftp_server(
+    lab: Lab, inspected: dict[str, Any], tmp_path: Path
+) -> None:
+    there, back = tmp_path / "there", tmp_path / "back"
+    there.write_bytes(bytes(range(256)) * 1100)  # larger than what goes in a batch
+    for source, target in ((there, f"{lab.host}:/tmp/cp"), (f"{lab.host}:/tmp/cp", back)):
+        done = copies.run(lab, str(source), str(target))
+        assert done.returncode == 0, done.stderr
+        data = json.loads(done.stdout)["data"]
+        if "sftp" not in inspected["features"]:
+            assert data["sessions"] == 1
+            assert b"sftp" in done.stderr.lower(), "why it is slow"
     assert back.read_bytes() == there.read_bytes()
 
 
