@@ -7,6 +7,8 @@ import gc
 import logging
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -196,3 +198,32 @@ def test_a_dropped_client_ends_its_connection(place: Place) -> None:
     del client
     gc.collect()
     await_true(lambda: place.streams[0].socket.fileno() < 0, 60)
+
+
+EXIT = """
+from types import SimpleNamespace
+from sm_proxy import ssh_client
+from sm_proxy.ssm.api import terminate_within_bound
+from sm_proxy.tunnel.blocking_socket import BlockingSocket
+from tests.tunnel.fakes import SocketStream
+
+class Session(SocketStream):
+    def close(self):
+        api = SimpleNamespace(terminate=lambda name: print("ended", name, flush=True))
+        terminate_within_bound(api, "s-1")
+
+ssh_client._tunnels.add(BlockingSocket(Session()))
+"""
+
+
+def test_a_session_is_ended_when_the_interpreter_exits() -> None:
+    """From Python 3.12 on, no thread starts at that time."""
+    done = subprocess.run(
+        [sys.executable, "-c", EXIT],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd=Path(__file__).parents[1],
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("ended s-1\n", "", 0)
