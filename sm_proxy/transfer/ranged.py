@@ -258,40 +258,54 @@ class _SftpFile:
 
 
 class _OneStream:
-    """The same without an SFTP server: one request at a time."""
+    """The same without an SFTP server: one request at a time, of several pieces."""
 
     _PIECES: Final = 8
 
     def __init__(self, file: FileLike) -> None:
         self._file = file
+        self._next: tuple[int, int] | None = None
 
     def fetch(self, claim: Claim, arrived: Callable[[int, bytes], bool]) -> Ending:
-        while piece := claim(0):
-            start, end = piece
-            self._file.seek(start)
-            data = self._file.read(end - start)
-            if not data:
-                return "ended"
-            if not arrived(start, data[: end - start]):
-                return "stopped"
+        while pieces := self._pieces(claim):
+            self._file.seek(pieces[0][0])
+            data = self._file.read(pieces[-1][1] - pieces[0][0])
+            for start, end in pieces:
+                part, data = data[: end - start], data[end - start :]
+                if not part:
+                    return "ended"
+                if not arrived(start, part):
+                    return "stopped"
         return "done"
 
     def store(
         self, claim: Claim, data: Callable[[int, int], bytes], stored: Callable[[int, int], bool]
     ) -> Ending:
-        while piece := claim(0):
-            start, end = piece
-            content = data(start, end)
-            if len(content) < end - start:
+        while pieces := self._pieces(claim):
+            begin, end = pieces[0][0], pieces[-1][1]
+            content = data(begin, end)
+            if len(content) < end - begin:
                 return "ended"
-            self._file.seek(start)
+            self._file.seek(begin)
             self._file.write(content)
-            if not stored(start, end):
+            if not all(stored(*piece) for piece in pieces):
                 return "stopped"
         return "done"
 
     def close(self) -> None:
         self._file.close()
+
+    def _pieces(self, claim: Claim) -> list[tuple[int, int]]:
+        """Pieces that follow each other."""
+        first, self._next = self._next or claim(0), None
+        pieces = [first] if first else []
+        while pieces and len(pieces) < self._PIECES:
+            self._next = claim(pieces[-1][1] - pieces[0][0])
+            if self._next is None or self._next[0] != pieces[-1][1]:
+                break
+            pieces.append(self._next)
+            self._next = None
+        return pieces
 
 
 def _code(answer: bytes) -> int:

@@ -19,6 +19,8 @@ from typing import Any, cast
 from sm_proxy.errors import SmProxyError
 from sm_proxy.transfer.connection import Answer, Connection
 from sm_proxy.transfer.sftp_client import SftpClient
+from sm_proxy.transfer.shell_channel import ShellChannel
+from sm_proxy.transfer.shell_files import ShellFiles
 from sm_proxy.transfer.wire import Wire
 
 OK, EOF, NO_FILE, DENIED, FAILURE = range(5)
@@ -75,6 +77,7 @@ class World:
         self.lock = threading.Lock()
         self._sftp = sftp
         self._open: list[Connection] = []
+        self._children: list[subprocess.Popen[bytes]] = []
 
     def first(self) -> Connection:
         return self.open()
@@ -85,6 +88,8 @@ class World:
             number = self.opened
         self.fail_open(number)
         ours, theirs = socket.socketpair()
+        if not self._sftp:
+            return self._shell(number, ours, theirs)
         server = threading.Thread(target=self._serve, args=(theirs, number), daemon=True)
         server.start()
         wire = Wire(ours)
@@ -92,6 +97,22 @@ class World:
         connection = Connection(number, SftpClient(wire), process, compressed=compress)
         with self.lock:
             self._open.append(connection)
+        return connection
+
+    def _shell(self, number: int, ours: socket.socket, theirs: socket.socket) -> Connection:
+        """A container without an SFTP server."""
+        channel, wire = ShellChannel(), Wire(ours)
+        with theirs:
+            child = subprocess.Popen(
+                ["/bin/sh", "-c", channel.command],
+                cwd=self.root,
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
+            )
+        process = cast(Any, Process(wire, number))
+        connection = Connection(number, ShellFiles(channel, wire), process, compressed=False)
+        self._open.append(connection)
+        self._children.append(child)
         return connection
 
     def script(self, text: str, timeout: float) -> Answer:
@@ -113,6 +134,8 @@ class World:
     def close(self) -> None:
         for connection in self._open:
             connection.close()
+        for child in self._children:
+            child.wait(60)
 
     def _serve(self, end: socket.socket, number: int) -> None:
         with contextlib.suppress(OSError, EOFError), end:
