@@ -89,7 +89,7 @@ def ssh_processes(lab: Lab) -> list[str]:
     return found
 
 
-def received(lab: Lab) -> int:
-    """How many bytes the laptop's network has received."""
+def moved(lab: Lab) -> int:
+    """How many bytes have gone through the laptop's network: its gateway is on the loopback."""
     lines = lab.run("cat", "/proc/self/net/dev").stdout.decode().splitlines()[2:]
     return sum(int(line.partition(":")[2].split()[0]) for line in lines)

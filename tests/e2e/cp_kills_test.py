@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import random
+import secrets
 import signal
 import subprocess
 import sys
@@ -13,13 +14,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.e2e.copies import MIB, command, cp, folder_there, leaves_nothing, names, received
+from tests.e2e.copies import MIB, command, cp, folder_there, leaves_nothing, moved, names
 from tests.e2e.labs import Lab
-from tests.soak import SOAK
+from tests.soak import SOAK, cases
 
 pytestmark = pytest.mark.e2e
 
@@ -27,7 +27,6 @@ KILLS = 200 if SOAK else 5
 KILLS_OF_ONE_COPY = 5
 WAYS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 FAULTS = 20 if SOAK else 4
-SIZE = (64 if SOAK else 4) * MIB
 PLAIN = ("--compress", "no")
 """Otherwise each run reads a sample first."""
 PER_KILL = MIB // 2
@@ -36,61 +35,93 @@ PER_KILL = MIB // 2
 
 @dataclass(frozen=True)
 class Source:
-    """A file in the container, and what a copy of it costs if nothing goes wrong."""
+    """A file in the container, and what a copy of it costs if nothing goes wrong.
+
+    Attributes:
+        place: the word for `cp`.
+        digest: its SHA-256.
+        size: in bytes.
+        seconds: of a whole copy.
+        moved: bytes through the laptop's network, in both directions.
+    """
 
     place: str
     digest: str
+    size: int
     seconds: float
-    received: int
+    moved: int
+
+
+@contextlib.contextmanager
+def made(lab: Lab, folder: Path, size: int) -> Iterator[Source]:
+    """A file in the container that does not compress, copied once."""
+    there, target = folder_there(lab), folder / "calm"
+    script = f"cd {there}; head -c {size} /dev/urandom >file; sha256sum file"
+    digest = lab.ok(lab.host, script).split()[0].decode()
+    place = f"{lab.host}:{there}/file"
+    began, before = time.monotonic(), moved(lab)
+    cp(lab, *PLAIN, place, str(target), timeout=600)
+    assert _digest(target) == digest
+    calm = moved(lab) - before
+    yield Source(place, digest, size, time.monotonic() - began, calm)
+    lab.ok(lab.host, f"rm -r {there}")
 
 
 @pytest.fixture(scope="module")
 def source(host_lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
-    """A file that does not compress."""
-    folder, target = folder_there(host_lab), tmp_path_factory.mktemp("calm") / "file"
-    script = f"cd {folder}; head -c {SIZE} /dev/urandom >file; sha256sum file"
-    digest = host_lab.ok(host_lab.host, script).split()[0].decode()
-    place = f"{host_lab.host}:{folder}/file"
-    began, before = time.monotonic(), received(host_lab)
-    cp(host_lab, *PLAIN, place, str(target), timeout=600)
-    assert _digest(target) == digest
-    calm = received(host_lab) - before
-    yield Source(place, digest, time.monotonic() - began, calm)
-    host_lab.ok(host_lab.host, f"rm -r {folder}")
+    """A file that takes seconds to copy."""
+    with made(host_lab, tmp_path_factory.mktemp("source"), 4 * MIB) as found:
+        yield found
 
 
-def test_a_copy_that_is_killed_at_any_moment_goes_on(
-    lab: Lab, source: Source, tmp_path: Path
+@pytest.mark.parametrize("copy", range(KILLS // KILLS_OF_ONE_COPY))
+def test_a_download_that_is_killed_at_any_moment_goes_on(
+    lab: Lab, source: Source, copy: int, tmp_path: Path
 ) -> None:
     """The next run takes over what there is, and nothing else is left."""
-    seed = random.randrange(1 << 32)  # noqa: S311
-    sys.stderr.write(f"seed {seed}\n")  # shown if the test fails
-    chance = random.Random(seed)  # noqa: S311 - any moment
-    for round_ in range(KILLS // KILLS_OF_ONE_COPY):
-        folder = tmp_path / str(round_)
-        folder.mkdir()
-        target, before, complete = folder / "file", received(lab), 1
-        for _ in range(KILLS_OF_ONE_COPY):
-            _kill(lab, source, target, chance)
-            if target.exists():  # the kill came too late
-                complete += 1
-                target.unlink()
-        cp(lab, *PLAIN, source.place, str(target), timeout=600)
-        assert _digest(target) == source.digest
-        assert names(folder) == ["file"]
-        allowed = source.received * complete + KILLS_OF_ONE_COPY * PER_KILL
-        assert received(lab) - before < allowed, complete
-        lab.warm("list")  # a killed process leaves its sessions to the next command
-        leaves_nothing(lab)
+    chance = _chance(copy)
+    target, before, complete = tmp_path / "file", moved(lab), 1
+    for _ in range(KILLS_OF_ONE_COPY):
+        _kill(lab, [source.place, str(target)], chance, source.seconds)
+        if target.exists():  # the kill came too late
+            complete += 1
+            target.unlink()
+    cp(lab, *PLAIN, source.place, str(target), timeout=600)
+    assert _digest(target) == source.digest
+    assert names(tmp_path) == ["file"]
+    assert moved(lab) - before < source.moved * complete + KILLS_OF_ONE_COPY * PER_KILL
+    lab.warm("list")  # a killed process leaves its sessions to the next command
+    leaves_nothing(lab)
 
 
-def _kill(lab: Lab, source: Source, target: Path, chance: random.Random) -> None:
+@pytest.mark.parametrize("copy", cases(range(10), [0]))
+def test_an_upload_that_is_killed_at_any_moment_goes_on(
+    lab: Lab, copy: int, tmp_path: Path
+) -> None:
+    chance, here, there = _chance(copy), tmp_path / "file", folder_there(lab)
+    data = secrets.token_bytes(8 * MIB)
+    here.write_bytes(data)
+    for _ in range(KILLS_OF_ONE_COPY if SOAK else 2):
+        _kill(lab, [str(here), f"{lab.host}:{there}"], chance, 2.0)
+    cp(lab, *PLAIN, str(here), f"{lab.host}:{there}")
+    found = lab.ok(lab.host, f"cd {there}; ls -A; sha256sum file; rm -r {there}").split()
+    assert found[:2] == [b"file", hashlib.sha256(data).hexdigest().encode()], "and no part file"
+    lab.warm("list")
+    leaves_nothing(lab)
+
+
+def _chance(number: int) -> random.Random:
+    """Any moments: the seed is shown if the test fails."""
+    seed = f"{number}-{random.randrange(1 << 32)}"  # noqa: S311
+    sys.stderr.write(f"seed {seed}\n")
+    return random.Random(seed)  # noqa: S311
+
+
+def _kill(lab: Lab, words: list[str], chance: random.Random, within_s: float) -> None:
     """Begin a copy and kill it."""
-    process = lab.popen(
-        *command(*PLAIN, source.place, str(target)), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    process = lab.popen(*command(*PLAIN, *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(chance.random() * source.seconds)
+        process.wait(chance.random() * within_s)
     ended = process.poll()
     process.send_signal(way := chance.choice(WAYS))
     _, err = process.communicate(timeout=60)
@@ -100,13 +131,16 @@ def _kill(lab: Lab, source: Source, target: Path, chance: random.Random) -> None
 
 def test_a_lost_connection_costs_few_bytes(lab: Lab, source: Source, tmp_path: Path) -> None:
     """Websockets are cut and sessions ended; the copy needs no help."""
-    before = received(lab)
-    with _faults(lab, source.seconds / (FAULTS + 1)) as done:
-        cp(lab, *PLAIN, source.place, str(tmp_path / "file"), timeout=600)
-    assert _digest(tmp_path / "file") == source.digest
-    again = received(lab) - before - source.received
+    with contextlib.ExitStack() as stack:
+        if SOAK:
+            source = stack.enter_context(made(lab, tmp_path, 64 * MIB))
+        before = moved(lab)
+        with _faults(lab, source.seconds / (FAULTS + 1)) as done:
+            cp(lab, *PLAIN, source.place, str(tmp_path / "file"), timeout=600)
+        again = moved(lab) - before - source.moved
+        assert _digest(tmp_path / "file") == source.digest
     assert done
-    assert again < max(SIZE // 20, len(done) * PER_KILL), (again, done)
+    assert again < max(source.moved // 20, len(done) * PER_KILL), (again, done)
     leaves_nothing(lab)
 
 
@@ -118,11 +152,10 @@ def _faults(lab: Lab, every_s: float) -> Iterator[list[str]]:
 
     def work() -> None:
         while len(done) < FAULTS and not over.wait(every_s):
-            sessions = lab.sessions()
-            if sessions:
+            if sessions := lab.sessions():
                 kind = ("cut", "terminate")[len(done) % 2]
-                request: dict[str, Any] = {"session": sessions[len(done) % len(sessions)]}
-                lab._gateway(op=kind, side="client", **request)
+                session = sessions[len(done) % len(sessions)]
+                lab._gateway(op=kind, side="client", session=session)
                 done.append(kind)
 
     thread = threading.Thread(target=work)
