@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 import time
@@ -99,8 +100,8 @@ def in_words(progress: Progress) -> str:
     percent = 100 * done // total if total else 0
     words = [f"{sizes.in_words(done)} of {sizes.in_words(total)} ({percent} %)"]
     words.append(f"{sizes.in_words(progress.rate)}/s")
-    if progress.rate >= 1 and (left := (total - done) / progress.rate) < _LONGEST_S:
-        words.append(f"{clock_words(left)} left")
+    if progress.rate >= 1 and 0 < (left := (total - done) / progress.rate) < _LONGEST_S:
+        words.append(f"{_whole(math.ceil(left))} left")
     if progress.files_total > 1:
         words.append(f"{progress.files_done} of {progress.files_total} files")
     return ", ".join(words)
@@ -119,9 +120,11 @@ def _in_line(progress: Progress, room: int) -> str:
 
 def clock_words(seconds: float) -> str:
     """`3.4s`, `33s`, `5m33s`, `2h05m`."""
-    if seconds < _SHORT_S:
-        return f"{seconds:.1f}s"
-    minutes, rest = divmod(round(seconds), 60)
+    return f"{seconds:.1f}s" if seconds < _SHORT_S else _whole(round(seconds))
+
+
+def _whole(seconds: int) -> str:
+    minutes, rest = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
         return f"{hours}h{minutes:02}m"
