@@ -15,7 +15,7 @@ from typing import Final
 
 from sm_proxy.transfer.model import Entry
 
-PIECE: Final = 16 << 10
+PIECE: Final = 4 << 10
 """Bytes that one place of a file contributes to a sample."""
 PIECES: Final = 4
 """How many places are looked at: a header often shrinks when the rest does not."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
@@ -33,16 +33,6 @@ from sm_proxy.transfer.tree_up import list_up
 _WORTH_ANOTHER: Final = 16 << 20
 """From so many bytes on, another first connection costs less than a wrong compression."""
 _OVER: Final = frozenset({"job-ended", "job-failed"})
-
-
-class Readable(Protocol):
-    """A file of either side."""
-
-    def seek(self, offset: int, /) -> object:
-        """Move to an offset."""
-
-    def read(self, size: int, /) -> bytes:
-        """At most `size` bytes."""
 
 
 class _InS3:
@@ -220,11 +210,18 @@ class ContainerCopy:
     def _sample(self, path: str, offsets: Sequence[int]) -> bytes:
         if self._task.direction == "up":
             with Path(path).open("rb") as local:
-                return _read(local, offsets)
+                pieces = []
+                for offset in offsets:
+                    local.seek(offset)
+                    pieces.append(local.read(PIECE))
+                return b"".join(pieces)
 
         def read(connection: Connection) -> bytes:
             with connection.sftp.open(path, "rb") as file:
-                return _read(file, offsets)
+                if len(offsets) > 1:  # then the file is long enough for all of them
+                    return b"".join(file.readv([(offset, PIECE) for offset in offsets]))
+                file.seek(offsets[0])
+                return file.read(PIECE)
 
         return self._pool.ask(read)
 
@@ -280,11 +277,3 @@ class ContainerCopy:
             self._tally.problems += engine.run(works)
         finally:
             self._pool.release()
-
-
-def _read(file: Readable, offsets: Iterable[int]) -> bytes:
-    pieces = []
-    for offset in offsets:
-        file.seek(offset)
-        pieces.append(file.read(PIECE))
-    return b"".join(pieces)
