@@ -32,7 +32,7 @@ def run(process: SshProcess, host: str, text: str, timeout: float) -> Answer:
     """
     process.start(["sh"])
     wire = process.wire
-    wire.silence_s = timeout
+    wire.silence_s = 2 * timeout  # the timer ends it before
     is_late = threading.Event()
 
     def end() -> None:

@@ -200,7 +200,7 @@ class SshProcess:
         command = self._command(remote, flags, options)
         ours, theirs = socket.socketpair()
         errors, their_errors = socket.socketpair()
-        with connection, theirs, their_errors:
+        with connection, theirs, errors, their_errors:
             self.wire = Wire(ours, self._carried)
             self._keep(self.wire.close)
             socket.send_fds(errors, [b"\0"], [connection.fileno()])
@@ -220,8 +220,8 @@ class SshProcess:
         self._read_complaints(process.stderr)
         ours, theirs = socket.socketpair()
         self.wire = Wire(ours)
-        self._keep(self.wire.close)
         threading.Thread(target=_carry, args=(process, theirs), daemon=True).start()
+        self._keep(self.wire.close)
 
     def _command(
         self, remote: Sequence[str], flags: Sequence[str], options: Sequence[str]
