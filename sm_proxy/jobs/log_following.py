@@ -36,6 +36,7 @@ _LAG_S: Final = 2.0
 _LAG_ROUNDS: Final = 3
 """Lines come late. After the end of a job, so many readings in a row must bring none."""
 _LONGEST_LAG_S: Final = 60.0
+"""So long may lines come after the end of a job, or of an instance that another one replaces."""
 _RETRIED_S: Final = 60.0
 _ENDING: Final = frozenset({"Uploading", "Stopping", "Deleting"})
 """Statuses in which the containers are gone and the outcome is not known yet."""
@@ -86,7 +87,7 @@ class JobLog:
         self._since_ms, self._unmask = since_ms, unmask
         self._patience = Patience(float("inf") if follow else _RETRIED_S, on_status)
         self._logs: dict[str, LogEvents] = {}
-        self._former: dict[str, LogEvents] = {}
+        self._former: list[tuple[float, str, LogEvents]] = []
         self._opened: dict[str, LogEvents] = {}
         self._shown = ""
 
@@ -106,19 +107,20 @@ class JobLog:
         Raises:
             SmProxyError: a call failed.
         """
-        self._former = {}
-        first = not self._logs
+        now, first = time.monotonic(), not self._logs
         for node, stream in self._patience.ask(self._newest).items():
             known = self._logs.get(node)
             if known is not None and known.stream == stream:
                 continue
             if known is not None:
-                self._former[node] = known  # for what it still has
+                self._former.append((now + _LONGEST_LAG_S, node, known))
                 self._on_status(f"{node} of {self.job.name} has started again: its new log follows")
             elif not first:
                 self._on_status(f"the log of {node} of {self.job.name} begins")
             # An endpoint's algo-1 may become another instance, and then the first one again.
             self._logs[node] = self._opened.setdefault(stream, self._open(stream))
+        present = self._logs.values()
+        self._former = [each for each in self._former if each[0] > now and each[2] not in present]
 
     def unread(self) -> Iterator[Entry]:
         """What was not read yet, of all nodes by time.
@@ -126,7 +128,7 @@ class JobLog:
         Raises:
             SmProxyError: a call failed.
         """
-        logs = [*self._former.items(), *self._logs.items()]
+        logs = [*((node, log) for _, node, log in self._former), *self._logs.items()]
         pages = [log.unread() for _, log in logs]
         firsts = threads.map_concurrently(lambda each: next(each, []), pages, _AT_ONCE)
         return heapq.merge(

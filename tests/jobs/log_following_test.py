@@ -120,12 +120,14 @@ def test_a_restart_on_another_instance_is_followed(monkeypatch: pytest.MonkeyPat
     account.at(60, lambda: account.end("Training"))
     account.at(61, partial(account.write, "after", epoch=1_800_000_000))
     account.at(61, partial(account.write, "late, of the first instance"))
-    account.at(80, lambda: account.end("Completed"))
+    account.at(85, partial(account.write, "later, of the first instance"))
+    account.at(90, lambda: account.end("Completed"))
     reader, _ = followed(monkeypatch, account)
     assert sorted(reader.lines) == [
         "algo-1: after",
         "algo-1: before",
         "algo-1: late, of the first instance",
+        "algo-1: later, of the first instance",
     ]
     assert reader.messages == ["algo-1 of my-job has started again: its new log follows"]
 
@@ -156,7 +158,7 @@ def test_an_instance_that_is_chosen_again_is_not_read_again() -> None:
     )
     log = JobLog(FakeAws(DescribeLogStreams=streams, GetLogEvents=events), job, "algo-1")
     lines = list[str]()
-    for nodes in (1, 2, 2):
+    for nodes in (1, 2, 2, 2):
         log.job = replace(job, nodes=nodes)
         log.find_streams()
         lines += [entry.event.message for entry in log.unread()]
