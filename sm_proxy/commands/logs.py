@@ -112,6 +112,8 @@ class _Printer:
                 waiting, size = [], 0
         if waiting:
             output.write_part("".join(waiting))
+        elif not count:
+            output.refuse_without_reader()  # `logs -f | grep -m 1 ready` ends with grep
         return count
 
     def _lines(self, message: str) -> Iterator[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TextIO
 
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.local import secret_values
+from sm_proxy.local import poll, secret_values
 from sm_proxy.local.redaction import redact
 from sm_proxy.local.threads import INHERITED
 
@@ -60,6 +60,22 @@ def write_part(text: str) -> None:
         SmProxyError: `output-failed`, for example on a full disk.
     """
     _write(text)
+
+
+def refuse_without_reader() -> None:
+    """Raise if the reader of stdout has gone: a command that has nothing to write learns it here.
+
+    Windows does not tell.
+
+    Raises:
+        BrokenPipeError: as from a write.
+    """
+    try:
+        descriptor = sys.stdout.fileno()
+    except (AttributeError, OSError, ValueError):  # closed, or not a file
+        return
+    if poll.wait([], [], [descriptor], 0).hung_up:
+        raise BrokenPipeError
 
 
 def envelope(

@@ -3,13 +3,15 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import sys
+from pathlib import Path
 
 import pytest
 
 from sm_proxy.commands import doctor
 from sm_proxy.errors import SmProxyError
-from sm_proxy.local import output
+from sm_proxy.local import output, stdio
 from sm_proxy.local.output import Result
 from sm_proxy.local.threads import Background
 
@@ -135,3 +137,21 @@ def test_status_lines_go_to_a_log_for_another_program(
     assert capfd.readouterr() == ("", "")
     output.status("printed")
     assert capfd.readouterr().err == "sm-proxy: printed\n"
+
+
+@pytest.mark.skipif(not stdio.POLLABLE, reason="only POSIX tells")
+def test_a_reader_that_has_gone_is_noticed_without_a_write(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        output.refuse_without_reader()
+        os.close(reader)
+        with pytest.raises(BrokenPipeError):
+            output.refuse_without_reader()
+    output.refuse_without_reader()  # closed
+    with (tmp_path / "file").open("w") as file:
+        for other in (file, io.StringIO(), None):
+            monkeypatch.setattr(sys, "stdout", other)
+            output.refuse_without_reader()
