@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.labs import Job, Lab
+from tests.e2e.labs import Job, Lab, code_of
 from tests.lab.conftest import needs_root
 from tests.soak import only_in_soak
 from tests.waits import await_true
@@ -48,13 +48,23 @@ def copied(lab: Lab, *words: str) -> dict[str, object]:
     return {**data.get("data", data), "said": done.stderr.decode()}
 
 
-def test_a_checkpoint_comes_from_s3(lab: Lab, job: Job, tmp_path: Path) -> None:
+def test_a_checkpoint_comes_from_s3_even_when_the_job_is_over(
+    lab: Lab, job: Job, tmp_path: Path
+) -> None:
     host = f"sm-{job.name}"
     found = copied(lab, f"{host}:/opt/ml/checkpoints/a.pt", str(tmp_path))
     assert (found["via"], found["verified"], found["bytes"]) == ("s3", True, 5 * _MB)
     assert f"from s3://{_BUCKET}/e2e/checkpoints" in str(found["said"])
     content = (tmp_path / "a.pt").read_bytes()
     assert hashlib.sha256(content).hexdigest() == digest(lab, host, "/opt/ml/checkpoints/a.pt")
+    job.stop()
+    await_true(lambda: job.status() == "Stopped", 60, job.status)
+    lab.forget()
+    copied(lab, "-r", f"{host}:/opt/ml/checkpoints", str(tmp_path / "left"))
+    assert (tmp_path / "left" / "a.pt").read_bytes() == content
+    done = lab.sm_proxy("cp", f"{host}:/opt/ml/code/train.py", str(tmp_path))
+    assert done.returncode == 1
+    assert code_of(done) == "job-ended"
 
 
 @only_in_soak
