@@ -13,8 +13,7 @@ from tests.e2e.labs import SM_PROXY, Lab
 from tests.waits import await_true
 
 MIB = 1 << 20
-SESSIONS = "2"
-"""Each session costs an ssh."""
+SESSIONS = "--sessions"
 
 
 def cp(lab: Lab, *words: str, status: int = 0, **options: Any) -> dict[str, Any]:
@@ -35,7 +34,8 @@ def run(lab: Lab, *words: str, **options: Any) -> subprocess.CompletedProcess[by
 
 def command(*words: str) -> list[str]:
     """The command line of a copy over ssh that shows its outcome as JSON."""
-    return [*SM_PROXY, "cp", "--json", "--via", "ssh", "--sessions", SESSIONS, *words]
+    sessions = [] if SESSIONS in words else [SESSIONS, "1"]  # each costs an ssh
+    return [*SM_PROXY, "cp", "--json", "--via", "ssh", *sessions, *words]
 
 
 def folder_there(lab: Lab, host: str = "") -> str:

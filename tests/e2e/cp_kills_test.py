@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.copies import MIB, command, cp, folder_there, leaves_nothing, moved, names
+from tests.e2e.copies import MIB, SESSIONS, command, cp, folder_there, leaves_nothing, moved, names
 from tests.e2e.labs import Lab
 from tests.soak import SOAK, cases
 
@@ -27,7 +27,7 @@ KILLS = 200 if SOAK else 5
 KILLS_OF_ONE_COPY = 5
 WAYS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 FAULTS = 20 if SOAK else 4
-PLAIN = ("--compress", "no")
+PLAIN = ("--compress", "no", SESSIONS, "2")
 """Otherwise each run reads a sample first."""
 PER_KILL = MIB // 2
 """So many bytes may come again after a kill: what was under way, and another login."""
