@@ -78,6 +78,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
         _tell_what_is_missing(log, job)
         return Result()
     ended = log.follow(printer.show)
+    _tell_what_is_missing(log, ended)
     if ended.status != _COMPLETED:
         raise failure.explain(aws, ended, settings.prefix, output.status, show_log=False)
     return Result()

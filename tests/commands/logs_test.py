@@ -123,6 +123,14 @@ def test_without_a_log_a_message_says_so(
     assert "is Failed (CapacityError: none left) and has no log\n" in capsys.readouterr().err
 
 
+def test_a_followed_job_that_ends_without_a_log_says_so(
+    account: LogAccount, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account.at(30, partial(account.end, "Completed"))
+    assert cli.main(["logs", "-f", "sm-my-job"]) == 0
+    assert "training job my-job is Completed and has no log\n" in capsys.readouterr().err
+
+
 def test_nodes_without_a_log_are_counted(
     account: LogAccount, capsys: pytest.CaptureFixture[str]
 ) -> None:
