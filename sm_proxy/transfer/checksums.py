@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.transfer.connection import Answer
+from sm_proxy.transfer.ssh.connection import Answer
 
 _BYTES_S: Final = 20e6
 """A slow disk reads at least so many bytes per second."""

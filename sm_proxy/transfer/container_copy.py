@@ -12,23 +12,24 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import hostname, lookup
 from sm_proxy.local import sizes
 from sm_proxy.settings import Settings
-from sm_proxy.transfer import compression, download, s3, upload
-from sm_proxy.transfer.batches import SmallFiles
+from sm_proxy.transfer import compression, s3
 from sm_proxy.transfer.compression import PIECE, Choice
-from sm_proxy.transfer.connection import Connection, SftpLike
-from sm_proxy.transfer.connections import Connections
 from sm_proxy.transfer.engine import Engine, Work
-from sm_proxy.transfer.folders import Folders
+from sm_proxy.transfer.large import download, upload
 from sm_proxy.transfer.model import SMALL, Entry, Outcome
-from sm_proxy.transfer.one_by_one import Reachable
 from sm_proxy.transfer.pool import Pool
 from sm_proxy.transfer.progress import Meter
 from sm_proxy.transfer.s3 import ended
+from sm_proxy.transfer.small.batches import SmallFiles
+from sm_proxy.transfer.ssh.connection import Connection, SftpLike
+from sm_proxy.transfer.ssh.connections import Connections
+from sm_proxy.transfer.ssh.one_by_one import Reachable
 from sm_proxy.transfer.tally import Tally
 from sm_proxy.transfer.task import Task
-from sm_proxy.transfer.tree import Tree
-from sm_proxy.transfer.tree_down import list_down
-from sm_proxy.transfer.tree_up import list_up
+from sm_proxy.transfer.trees.folders import Folders
+from sm_proxy.transfer.trees.tree import Tree
+from sm_proxy.transfer.trees.tree_down import list_down
+from sm_proxy.transfer.trees.tree_up import list_up
 
 _WORTH_ANOTHER: Final = 16 << 20
 """From so many bytes on, another first connection costs less than a wrong compression."""

@@ -11,11 +11,11 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.local import threads
 from sm_proxy.settings import Settings
 from sm_proxy.transfer import tally, task
-from sm_proxy.transfer.connections import MOST
 from sm_proxy.transfer.container_copy import ContainerCopy
 from sm_proxy.transfer.model import Outcome, Problem
 from sm_proxy.transfer.places import Ends
 from sm_proxy.transfer.progress import Meter, Progress
+from sm_proxy.transfer.ssh.connections import MOST
 from sm_proxy.transfer.task import Options
 
 

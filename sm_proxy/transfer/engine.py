@@ -17,9 +17,9 @@ import paramiko
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import threads
-from sm_proxy.transfer.connection import Connection
 from sm_proxy.transfer.growth import Growth
 from sm_proxy.transfer.model import Problem
+from sm_proxy.transfer.ssh.connection import Connection
 
 GIVE_UP_S: Final = 60.0
 """Without a byte in so many seconds, although connections were replaced, the copy ends."""

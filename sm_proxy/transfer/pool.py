@@ -9,9 +9,9 @@ from typing import Final, TypeVar
 import paramiko
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.transfer.connection import Connection
-from sm_proxy.transfer.connections import Connections
 from sm_proxy.transfer.engine import copy_failed
+from sm_proxy.transfer.ssh.connection import Connection
+from sm_proxy.transfer.ssh.connections import Connections
 
 T = TypeVar("T")
 _TRIES: Final = 5

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.transfer.batches import Settled
-from sm_proxy.transfer.large_files import Copied
+from sm_proxy.transfer.large.large_files import Copied
 from sm_proxy.transfer.model import Entry, Outcome, Problem
 from sm_proxy.transfer.s3 import Result
+from sm_proxy.transfer.small.batches import Settled
 
 _SAME: Final = "Run the same command again: it goes on where it stopped."
 

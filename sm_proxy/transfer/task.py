@@ -13,9 +13,9 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import nodes
 from sm_proxy.settings import Settings
 from sm_proxy.transfer import places
-from sm_proxy.transfer.connections import MOST
 from sm_proxy.transfer.model import Direction, Via
 from sm_proxy.transfer.places import Ends
+from sm_proxy.transfer.ssh.connections import MOST
 
 MOST_SESSIONS: Final = 64
 """More sessions than that help nobody: the agent sends their bytes with one processor."""

@@ -154,6 +154,6 @@ def test_host_names_are_parsed_only_where_they_come_in() -> None:
         "jobs/nodes.py",  # a name with `.*`
         "ssh_config/blocks.py",
         "ssh_client.py",
-        "transfer/connections.py",
+        "transfer/ssh/connections.py",
         "transfer/container_copy.py",
     }

@@ -9,7 +9,7 @@ import pytest
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.transfer import checksums
-from sm_proxy.transfer.connection import Answer
+from sm_proxy.transfer.ssh.connection import Answer
 
 ODD = ["plain", "with space", "-rf", "new\nline", "back\\slash", "quo'te\"", "\udcff", "$(true)"]
 

@@ -9,8 +9,8 @@ import pytest
 
 from sm_proxy.errors import Code, SmProxyError
 from sm_proxy.transfer import engine, growth
-from sm_proxy.transfer.connection import Connection
 from sm_proxy.transfer.engine import Engine
+from sm_proxy.transfer.ssh.connection import Connection
 from tests.transfer.sftp_world import World
 
 Step = Callable[[Connection, Callable[[int], None]], None]

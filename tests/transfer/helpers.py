@@ -6,9 +6,9 @@ import random
 from pathlib import Path
 from typing import Any, cast
 
-from sm_proxy.transfer import download, upload
 from sm_proxy.transfer.engine import Engine
-from sm_proxy.transfer.large_files import Copied
+from sm_proxy.transfer.large import download, upload
+from sm_proxy.transfer.large.large_files import Copied
 from sm_proxy.transfer.model import Entry, Problem
 from sm_proxy.transfer.progress import Meter, Progress
 from tests.transfer.sftp_world import World

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from paramiko import sftp
 
-from sm_proxy.transfer.connection import Connection
+from sm_proxy.transfer.ssh.connection import Connection
 from tests.transfer import sftp_server
 
 Answer = Callable[[int, bytes], "bytes | None"]

@@ -11,12 +11,12 @@ import pytest
 from paramiko import sftp
 
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.transfer import far_side
-from sm_proxy.transfer.batches import SmallFiles
-from sm_proxy.transfer.folders import Folders
 from sm_proxy.transfer.model import Entry
-from sm_proxy.transfer.tree import DEEPEST
-from sm_proxy.transfer.tree_down import list_down
+from sm_proxy.transfer.small.batches import SmallFiles
+from sm_proxy.transfer.trees import far_side
+from sm_proxy.transfer.trees.folders import Folders
+from sm_proxy.transfer.trees.tree import DEEPEST
+from sm_proxy.transfer.trees.tree_down import list_down
 from tests.transfer import hostile_server, sftp_server
 from tests.transfer.hostile_server import attributes
 

@@ -8,9 +8,9 @@ from typing import Any, cast
 import pytest
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.transfer.connection import Connection
-from sm_proxy.transfer.connections import Connections
 from sm_proxy.transfer.pool import Pool
+from sm_proxy.transfer.ssh.connection import Connection
+from sm_proxy.transfer.ssh.connections import Connections
 
 
 class Link:

@@ -14,10 +14,10 @@ from typing import cast
 import pytest
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.transfer.connection import Answer, Connection
-from sm_proxy.transfer.sftp_client import SftpClient
-from sm_proxy.transfer.ssh_process import SshProcess
-from sm_proxy.transfer.wire import Wire
+from sm_proxy.transfer.ssh.connection import Answer, Connection
+from sm_proxy.transfer.ssh.sftp_client import SftpClient
+from sm_proxy.transfer.ssh.ssh_process import SshProcess
+from sm_proxy.transfer.ssh.wire import Wire
 from sm_proxy_lab.machines import sshd_binary
 
 _INSTALLED = Path("/usr/lib/openssh/sftp-server")

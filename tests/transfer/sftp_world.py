@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.transfer.connection import Answer, Connection
-from sm_proxy.transfer.sftp_client import SftpClient
-from sm_proxy.transfer.shell_channel import ShellChannel
-from sm_proxy.transfer.shell_files import ShellFiles
-from sm_proxy.transfer.wire import Wire
+from sm_proxy.transfer.ssh.connection import Answer, Connection
+from sm_proxy.transfer.ssh.sftp_client import SftpClient
+from sm_proxy.transfer.ssh.shell_channel import ShellChannel
+from sm_proxy.transfer.ssh.shell_files import ShellFiles
+from sm_proxy.transfer.ssh.wire import Wire
 
 OK, EOF, NO_FILE, DENIED, FAILURE = range(5)
 STATUS, HANDLE, DATA, ATTRS = 101, 102, 103, 105

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from sm_proxy.transfer import pipeline
-from sm_proxy.transfer.batches import SmallFiles
-from sm_proxy.transfer.connection import Connection
 from sm_proxy.transfer.engine import Engine
-from sm_proxy.transfer.folders import Folders
 from sm_proxy.transfer.model import Direction
 from sm_proxy.transfer.progress import Meter
-from sm_proxy.transfer.tree_down import list_down
-from sm_proxy.transfer.tree_up import list_up
+from sm_proxy.transfer.small.batches import SmallFiles
+from sm_proxy.transfer.ssh import pipeline
+from sm_proxy.transfer.ssh.connection import Connection
+from sm_proxy.transfer.trees.folders import Folders
+from sm_proxy.transfer.trees.tree_down import list_down
+from sm_proxy.transfer.trees.tree_up import list_up
 from tests.soak import cases
 from tests.transfer import sftp_server
 

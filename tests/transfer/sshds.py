@@ -25,8 +25,8 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.identity import identities
 from sm_proxy.jobs.container import Container
 from sm_proxy.settings import Settings
-from sm_proxy.transfer import connections
-from sm_proxy.transfer.connections import Connections
+from sm_proxy.transfer.ssh import connections
+from sm_proxy.transfer.ssh.connections import Connections
 from sm_proxy.tunnel.socket_stream import SocketStream
 from sm_proxy.tunnel.stream import Stream, StreamWrapper
 from sm_proxy_lab.machines import sshd_binary

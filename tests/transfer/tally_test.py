@@ -8,10 +8,10 @@ import pytest
 
 from sm_proxy.errors import Code, SmProxyError
 from sm_proxy.transfer import tally
-from sm_proxy.transfer.batches import Settled
-from sm_proxy.transfer.large_files import Copied
+from sm_proxy.transfer.large.large_files import Copied
 from sm_proxy.transfer.model import Entry, Outcome, Problem
 from sm_proxy.transfer.s3 import Result
+from sm_proxy.transfer.small.batches import Settled
 from sm_proxy.transfer.tally import Tally
 
 WHOLE = Outcome(3, 600, 1.0, 8, "ssh", verified=True)

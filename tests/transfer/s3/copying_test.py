@@ -15,10 +15,10 @@ import pytest
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.transfer import s3 as by_s3
-from sm_proxy.transfer.connection import Answer
 from sm_proxy.transfer.model import Entry
 from sm_proxy.transfer.s3 import integrity, objects
 from sm_proxy.transfer.s3.choice import Plan
+from sm_proxy.transfer.ssh.connection import Answer
 from tests.lab.aws.harness import Lab
 from tests.transfer.s3.conftest import BUCKET, MakeEntry
 

@@ -22,10 +22,10 @@ from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import secret_values
 from sm_proxy.transfer import s3 as by_s3
-from sm_proxy.transfer.connection import Answer
 from sm_proxy.transfer.model import Direction, Entry
 from sm_proxy.transfer.s3 import hand_over, in_container
 from sm_proxy.transfer.s3.choice import Plan
+from sm_proxy.transfer.ssh.connection import Answer
 from tests.lab.aws.harness import Lab
 from tests.transfer.s3.conftest import BUCKET, MakeEntry
 

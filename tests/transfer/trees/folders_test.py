@@ -1,0 +1,108 @@
+"""Folders of a copy: made before, finished after, and nothing below one that cannot be made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sm_proxy.transfer.model import Direction
+from sm_proxy.transfer.ssh.connection import Connection
+from sm_proxy.transfer.trees.folders import Folders
+from sm_proxy.transfer.trees.tree import Tree
+from sm_proxy.transfer.trees.tree_down import list_down
+from sm_proxy.transfer.trees.tree_up import list_up
+from tests.transfer import sftp_server
+
+DIRECTIONS = pytest.mark.parametrize("direction", ["down", "up"])
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    path = tmp_path / "home"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "here"
+    path.mkdir()
+    monkeypatch.chdir(path)
+    return path
+
+
+@pytest.fixture
+def far(home: Path) -> Iterator[Connection]:
+    with sftp_server.connection(home) as connection:
+        yield connection
+
+
+def listed(far: Connection, direction: Direction) -> Tree:
+    by = list_down if direction == "down" else list_up
+    return by(far, ["d"], "new", recursive=True)
+
+
+@DIRECTIONS
+def test_they_get_the_modes_and_times_of_their_sources(
+    far: Connection, home: Path, here: Path, direction: Direction
+) -> None:
+    source, target = (home, here) if direction == "down" else (here, home)
+    (source / "d/e").mkdir(parents=True)
+    for name, mode in (("d/e", 0o500), ("d", 0o550)):
+        (source / name).chmod(mode)
+        os.utime(source / name, (1_000, 2_000))
+    folders = Folders(listed(far, direction), direction)
+    made = folders.make(far)
+    assert [one.target for one in made.folders] == ["new", "new/e"]
+    (target / "new/e/file").touch()  # they can be written to until the end
+    folders.finish(far)
+    for name, mode in (("new/e", 0o500), ("new", 0o550)):
+        seen = (target / name).stat()
+        assert (seen.st_mode & 0o7777, seen.st_mtime) == (mode, 2_000)
+
+
+@DIRECTIONS
+def test_those_that_are_there_are_kept(
+    far: Connection, home: Path, here: Path, direction: Direction
+) -> None:
+    source, target = (home, here) if direction == "down" else (here, home)
+    (source / "d/e").mkdir(parents=True)
+    (source / "d/e").chmod(0o777)
+    (target / "new/d/e").mkdir(parents=True, mode=0o711)
+    os.utime(target / "new/d/e", (1_000, 2_000))
+    folders = Folders(listed(far, direction), direction)
+    assert folders.make(far).problems == ()
+    folders.finish(far)
+    seen = (target / "new/d/e").stat()
+    assert (seen.st_mode & 0o7777, seen.st_mtime) == (0o711, 2_000)
+
+
+@DIRECTIONS
+def test_nothing_is_copied_into_one_that_cannot_be_made(
+    far: Connection, home: Path, here: Path, direction: Direction
+) -> None:
+    source, target = (home, here) if direction == "down" else (here, home)
+    for name in ("d/e/f/deep", "d/good"):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).touch()
+    (target / "new/d").mkdir(parents=True)
+    (target / "new/d/e").write_bytes(b"in the way")
+    made = Folders(listed(far, direction), direction).make(far)
+    assert [one.target for one in made.files] == ["new/d/good"]
+    assert [one.path for one in made.problems] == ["d/e"]
+    assert "no folder" in made.problems[0].error.message
+    assert (target / "new/d/e").read_bytes() == b"in the way"
+
+
+def test_a_tree_of_many_folders_comes_back_the_same(
+    far: Connection, home: Path, here: Path
+) -> None:
+    for number in range(80):
+        (here / f"d/{number % 10}/{number}").mkdir(parents=True)
+    made = Folders(listed(far, "up"), "up").make(far)
+    assert (len(made.folders), made.problems) == (91, ())
+    again = list_down(far, ["new"], "new", recursive=True)
+    assert {one.target for one in again.folders} == {one.target for one in made.folders}
