@@ -100,11 +100,11 @@ def failure(outcome: Outcome, *, verify: bool = True) -> SmProxyError | None:
         error = problems[0].error
         return SmProxyError(error.code, describe(problems[0]), error.hint)
     if problems:
+        copied = "1 file was" if outcome.files == 1 else f"{outcome.files} files were"
         codes = {problem.error.code for problem in problems}
         return SmProxyError(
             codes.pop() if len(codes) == 1 else "copy-failed",
-            f"{len(problems)} files or folders were not copied, {outcome.files} files were: "
-            f"{describe(problems[0])}",
+            f"{len(problems)} files or folders were not copied, {copied}: {describe(problems[0])}",
             _SAME,
         )
     if verify and not outcome.verified:
