@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import time
+from collections import Counter
 
 import pytest
 
 from tests.e2e.labs import LOG_GROUP, SM_PROXY, Lab
-from tests.soak import SOAK
+from tests.soak import SOAK, only_in_soak
 from tests.waits import await_true
 
 pytestmark = pytest.mark.e2e
 
+_FAULTS: tuple[dict[str, object], ...] = (
+    {"throttle": {"logs:GetLogEvents": 5}},
+    {"fail": {"logs:*": 3}},
+    {"fail": {"sagemaker:*": 2}},
+    {"empty_log_pages": 2},
+    {"log_delay_ms": 2000},
+)
 _MANY = 1_000_000 if SOAK else 30_000
 
 
@@ -67,3 +76,31 @@ def test_a_line_that_comes_late_is_shown_once_and_an_interrupt_ends_it(lab: Lab)
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=60) == (b"", b"")
     assert process.returncode == 130
+
+
+@only_in_soak
+def test_each_line_is_shown_once_in_spite_of_faults_and_a_restart(lab: Lab) -> None:
+    """Lines come late and in disorder, calls fail, and an instance replaces the first one."""
+    random_ = random.Random(18)  # noqa: S311 - a test
+    job = lab.launch("faulty", "sh", "-c", "trap exit TERM; echo first; sleep 600 & wait")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = lab.popen(*SM_PROXY, "logs", "-f", job.host, **pipes)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"first\n"
+    (stream,) = lab.python(f"answer = streams({job.name + '/'!r})")
+    sent = list[str]()
+    for number in range(400):
+        if number == 200:
+            stream = f"{job.name}/algo-1-{int(time.time()) + 1}"
+        if number % 20 == 0:
+            lab.control("faults", **random_.choice(_FAULTS))
+        sent.append(f"line {number}")
+        at_ms = int(time.time() * 1000) - random_.choice([0, 0, 100, 20_000])
+        event = {"timestamp": at_ms, "message": sent[-1]}
+        lab.control("put_logs", LOG_GROUP, stream, [event])
+        time.sleep(0.1)
+    lab.control("clear_faults")
+    job.stop()
+    out, _ = process.communicate(timeout=120)
+    shown = Counter(line for line in out.decode().splitlines() if line.startswith("line "))
+    assert shown == Counter(sent)
