@@ -107,6 +107,8 @@ class _Download(Transfer):
 
     def move(self, connection: Connection, attempt: Attempt, owner: object, moved: Moved) -> bool:
         assert isinstance(attempt, _DownAttempt)  # noqa: S101 - `begin` made it
+        if self.suspect:  # a pipe by now? The server would wait for a writer, and answer nothing.
+            self._look(connection)
         file = ranged.open_to_read(connection, self.entry.source)
         ending = file.fetch(
             lambda in_flight: attempt.next_piece(owner, in_flight),

@@ -88,12 +88,13 @@ class Transfer(ABC):
     Attributes:
         entry: what to copy.
         over: whether it is at its target, or given up.
+        suspect: whether a connection was lost while it was copied.
     """
 
     def __init__(self, entry: Entry, group: Group) -> None:
         self.entry = entry
         self.group = group
-        self.over = False
+        self.over = self.suspect = False
         self.tries = 1
         self.rechecked = False
         self._attempt: Attempt | None = None
@@ -170,6 +171,9 @@ class Transfer(ABC):
             attempt.users += 1
         try:
             return attempt.claims.complete or self.move(connection, attempt, owner, count)
+        except BaseException:
+            self.suspect = True
+            raise
         finally:
             attempt.claims.release(owner)
             with self._lock:

@@ -195,7 +195,7 @@ class _Upload(Transfer):
         return self._part
 
     def begin(self, connection: Connection) -> Attempt:
-        self._refuse_folder(connection)
+        self._refuse_what_is_no_file(connection)
         local = LocalSource(self.entry.source)
         try:
             then = local.look()
@@ -214,10 +214,13 @@ class _Upload(Transfer):
             raise
         return attempt
 
-    def _refuse_folder(self, connection: Connection) -> None:
+    def _refuse_what_is_no_file(self, connection: Connection) -> None:
+        """A rename would fail at the end, or replace a device."""
         with contextlib.suppress(FileNotFoundError):
-            if stat.S_ISDIR(connection.sftp.stat(self.entry.target).st_mode or 0):
-                raise SmProxyError("copy-failed", f"{self.entry.target} is a folder there")
+            found = stat.S_IFMT(connection.sftp.stat(self.entry.target).st_mode or 0)
+            if found not in {stat.S_IFREG, 0}:
+                kind = "a folder" if found == stat.S_IFDIR else "no file"
+                raise SmProxyError("copy-failed", f"{self.entry.target} is {kind} there")
 
     def _resume(self, connection: Connection, attempt: _UpAttempt) -> None:
         """Go on with a part file that is as long as the map says; else make a new one."""

@@ -158,8 +158,11 @@ class SmallFiles:
             results = pipeline.runner(connection).run(tasks())
         finally:
             for file, result in zip(taken, results, strict=False):
-                file.error = result
-            self._waiting.extend(file for file in taken if not file.at and not file.error)
+                file.error = file.error or result
+            again = [file for file in taken if not file.at and not file.error]
+            for file in again:
+                file.suspect = True
+            self._waiting.extend(again)
             self._queue([file for file in taken if file.at])
 
     def _queue(self, sent: Sequence[SmallFile]) -> None:
@@ -226,11 +229,12 @@ class SmallFiles:
         good = [file for file in files if self._is_good(file)]
         if self._direction == "up":
             tasks = (small_file.place_there(file) for file in good)
-            results: Sequence[OSError | None] = pipeline.runner(connection).run(tasks)
+            results = pipeline.runner(connection).run(tasks)
+            for file, result in zip(good, results, strict=True):
+                file.error, file.placed = result, result is None
         else:
-            results = [_placed_here(file) for file in good]
-        for file, result in zip(good, results, strict=True):
-            file.error, file.placed = result, result is None
+            for file in good:
+                small_file.place_here(file)
         self._meter.finished(sum(file.placed for file in good))
 
     def _is_good(self, file: SmallFile) -> bool:
@@ -279,14 +283,6 @@ class _Share:
     def run(self, connection: Connection, moved: Callable[[int], None]) -> None:
         """See `Work`."""
         self._whole.run(connection, moved)
-
-
-def _placed_here(file: SmallFile) -> OSError | None:
-    try:
-        small_file.place_here(file)
-    except OSError as error:
-        return error
-    return None
 
 
 def _problem(file: SmallFile) -> Problem:

@@ -12,6 +12,7 @@ from typing import Final
 from paramiko import sftp
 
 from sm_proxy.errors import SmProxyError
+from sm_proxy.transfer.large.own_files import disk_error
 from sm_proxy.transfer.model import Direction, Entry
 from sm_proxy.transfer.small import local_side
 from sm_proxy.transfer.ssh import pipeline, sftp_packets
@@ -37,6 +38,7 @@ class SmallFile:
         reusable: whether what an earlier run left may be used, as it will be verified.
         steady: whether its size was the same before and after it was read.
         renaming: whether a rename in the container may have been done.
+        suspect: whether a connection was lost while it was read.
         placed: whether it is at its target.
         error: why it is not copied.
     """
@@ -51,6 +53,7 @@ class SmallFile:
     reusable: bool = True
     steady: bool = True
     renaming: bool = False
+    suspect: bool = False
     placed: bool = False
     error: SmProxyError | OSError | None = None
 
@@ -70,6 +73,10 @@ def fetch(file: SmallFile, moved: Callable[[int], None]) -> Task[None]:
     """Read it from the container and write it here, under its temporary name."""
     if file.reusable and _left_here(file):
         return
+    if file.suspect:  # a pipe by now? The server would wait for a writer, and answer nothing.
+        (found,) = yield [Request(sftp.CMD_STAT, file.entry.source)]
+        if pipeline.attributes(found).type not in {stat.S_IFREG, 0}:
+            raise OSError("it is no file any more")
     (opened,) = yield [sftp_packets.opened(file.entry.source)]
     handle = pipeline.data(opened)
     try:
@@ -86,8 +93,12 @@ def _keep(file: SmallFile, data: bytes, seen: Attributes) -> None:
     file.steady = seen.size in {None, len(data)}
     modified = file.entry.modified if seen.modified is None else seen.modified
     file.entry = replace(file.entry, size=len(data), modified=modified)
-    local_side.write(file.part, data, file.entry)
-    file.at, file.digest = file.part, local_side.digest(data)
+    try:
+        local_side.write(file.part, data, file.entry)
+    except OSError as error:
+        file.error = disk_error(file.entry.target, error)
+    else:
+        file.at, file.digest = file.part, local_side.digest(data)
 
 
 def _left_here(file: SmallFile) -> bool:
@@ -140,8 +151,9 @@ def store(file: SmallFile, moved: Callable[[int], None]) -> Task[None]:
         if file.reusable and _left_there(file.entry, reply):
             file.at, file.earlier = path, True
             return
-    if isinstance(target, Attributes) and target.type == stat.S_IFDIR:
-        raise OSError(f"{file.entry.target} is a folder in the container")
+    if isinstance(target, Attributes) and target.type not in {stat.S_IFREG, stat.S_IFLNK, 0}:
+        kind = "a folder" if target.type == stat.S_IFDIR else "no file"
+        raise OSError(f"{file.entry.target} is {kind} in the container")
     if isinstance(part, Attributes):
         yield [Request(sftp.CMD_REMOVE, file.part)]
     (opened,) = yield [sftp_packets.created(file.part)]
@@ -171,9 +183,14 @@ def _left_there(entry: Entry, reply: sftp_packets.Reply) -> bool:
 
 
 def place_here(file: SmallFile) -> None:
-    """Give it its name on this machine."""
-    if file.at != file.entry.target:
-        os.replace(file.at, file.entry.target)  # noqa: PTH105 - many
+    """Give it its name on this machine; it is then placed, or has an error."""
+    try:
+        if file.at != file.entry.target:
+            os.replace(file.at, file.entry.target)  # noqa: PTH105 - many
+    except OSError as error:
+        file.error = disk_error(file.entry.target, error)
+    else:
+        file.placed = True
 
 
 def place_there(file: SmallFile) -> Task[None]:

@@ -135,9 +135,7 @@ def _taken(one: _Found, builder: TreeBuilder, *, recursive: bool) -> bool:
     if not folder and seen.type != stat.S_IFREG:
         builder.refuse(one.source, "it is neither a file nor a folder")
         return False
-    if not folder and (Path(one.target).is_dir() or one.target.endswith(os.sep)):
-        exists = Path(one.target).exists()
-        why = f"{one.target} is a folder" if exists else f"there is no folder {one.target}"
+    if not folder and (why := _in_the_way(one.target)):
         builder.refuse(one.source, why)
         return False
     modified = seen.modified or 0
@@ -151,6 +149,22 @@ def _taken(one: _Found, builder: TreeBuilder, *, recursive: bool) -> bool:
         seen.accessed or modified,
     )
     return builder.add(entry) and folder
+
+
+def _in_the_way(target: str) -> str:
+    """Why no file can get this name; empty if one can: a file, or a link in a folder, is replaced.
+
+    A rename would replace a device as well: as root, a copy to `/dev/null` would be its end.
+    """
+    try:
+        seen = os.stat(target)  # noqa: PTH116 - many
+    except OSError:
+        return f"there is no folder {target}" if target.endswith(os.sep) else ""
+    if stat.S_ISDIR(seen.st_mode):
+        return f"{target} is a folder"
+    if stat.S_ISREG(seen.st_mode) or os.path.islink(target):  # noqa: PTH114 - many
+        return ""
+    return f"{target} is neither a file nor a folder"
 
 
 def _entries(

@@ -51,6 +51,8 @@ def list_up(
     if isinstance(there, Attributes) and not into:
         (real,) = far.real([target])
         target = target if isinstance(real, OSError) else real
+        if there.type not in {stat.S_IFREG, 0}:  # a rename would replace a device
+            raise SmProxyError("copy-failed", f"{target} is no file in the container")
     builder = TreeBuilder()
     for path in paths:
         base = names.base(path, windows=_WINDOWS)

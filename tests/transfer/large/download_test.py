@@ -194,6 +194,26 @@ def test_a_file_that_is_truncated_while_it_is_copied_begins_anew(
     assert target.read_bytes() == content(SIZE)[:1000]
 
 
+def test_a_file_that_became_a_pipe_stalls_no_second_connection(
+    places: tuple[Path, Path],
+) -> None:
+    """The server would wait for a writer, and answer nothing meanwhile."""
+    source, target = places
+    world = World(source.parent, most=1)
+    world.cuts = [SIZE // 2]
+    item = entry(source, target)
+
+    def replace(number: int) -> None:
+        if number == 2:
+            source.unlink()
+            os.mkfifo(source)
+
+    world.fail_open = replace
+    (problem,) = copy(world, item).problems
+    assert "not a regular file any more" in problem.error.message
+    assert not target.exists()
+
+
 def test_a_file_that_is_removed_when_all_of_it_has_been_read_is_kept(
     places: tuple[Path, Path],
 ) -> None:

@@ -269,6 +269,46 @@ def test_one_that_cannot_be_copied_holds_no_other_up(
     assert found(target / "new") == files
 
 
+def test_what_this_machine_refuses_names_the_target(
+    far: Connection, home: Path, here: Path
+) -> None:
+    """The source is not to blame if the folder of the target is missing, or its disk full."""
+    (home / "a").write_bytes(b"a")
+    tree = list_down(far, ["a"], "missing/a")
+    (problem,) = run(SmallFiles(tree.files, "down", sftp_server.Scripts(home)), far).problems
+    assert problem.path == "a"
+    assert problem.error.message == "missing/a: No such file or directory on this machine"
+
+
+def test_a_device_in_the_container_is_not_replaced(far: Connection, home: Path, here: Path) -> None:
+    files = fill(here / "d")
+    tree = listed(far, "up")
+    os.mkfifo(home / "new/size 1")
+    settled = run(SmallFiles(tree.files, "up", sftp_server.Scripts(home)), far)
+    assert [one.path for one in settled.problems] == ["d/./size 1"]
+    assert (home / "new/size 1").is_fifo()
+    assert len(found(home / "new")) == len(files) - 1
+
+
+def test_a_file_that_became_a_pipe_stalls_no_second_connection(
+    home: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server would wait for a writer, and answer nothing meanwhile."""
+    files = fill(home / "d")
+    with sftp_server.connection(home) as one, sftp_server.connection(home, 2) as other:
+        small = SmallFiles(listed(one, "down").files, "down", sftp_server.Scripts(home))
+        cut_after(monkeypatch, one, 5)
+        with pytest.raises((EOFError, OSError, SSHException)):
+            run(small, one)
+        monkeypatch.undo()
+        monkeypatch.chdir(here)
+        (home / "d/size 1").unlink()
+        os.mkfifo(home / "d/size 1")
+        settled = run(small, other)
+    assert [one.path for one in settled.problems] == ["d/./size 1"]
+    assert len(found(here / "new")) == len(files) - 1
+
+
 @pytest.mark.parametrize("direction", ["down", "up"])
 def test_a_link_at_a_target_or_a_part_is_replaced(
     far: Connection, home: Path, here: Path, direction: Direction

@@ -178,6 +178,22 @@ def test_a_link_that_is_named_as_the_target_is_followed(
     assert targets(list_down(far, ["a"], "link")) == {"a": str(here / "real")}
 
 
+def test_what_is_no_file_is_not_replaced(far: Connection, home: Path, here: Path) -> None:
+    """As root, a copy to `/dev/null` would replace the device."""
+    write(home, "a", "d/a", "d/b")
+    os.mkfifo(here / "device")
+    (here / "link").symlink_to("device")
+    for target in ("device", "link"):
+        assert why(list_down(far, ["a"], target)) == {
+            "a": f"{here / 'device' if target == 'link' else target} is neither a file nor a folder"
+        }
+    (here / "d").mkdir()
+    os.mkfifo(here / "d/a")
+    tree = list_down(far, ["d"], ".", recursive=True)
+    assert why(tree) == {"d/a": "./d/a is neither a file nor a folder"}
+    assert [one.target for one in tree.files] == ["./d/b"]
+
+
 def test_names_that_differ_in_case_are_refused_where_the_disk_ignores_it(
     far: Connection, home: Path, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

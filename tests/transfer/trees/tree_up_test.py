@@ -106,6 +106,15 @@ def test_a_link_that_is_named_as_the_target_is_followed(
     assert targets(list_up(far, ["a"], "link")) == {"a": str(home / "real")}
 
 
+def test_what_is_no_file_is_not_replaced(far: Connection, home: Path, here: Path) -> None:
+    write(here, "a")
+    os.mkfifo(home / "device")
+    (home / "link").symlink_to("device")
+    for target in ("device", "link"):
+        with pytest.raises(SmProxyError, match="device is no file in the container"):
+            list_up(far, ["a"], target)
+
+
 def test_where_a_users_home_is_the_server_tells(far: Connection, home: Path, here: Path) -> None:
     write(here, "a")
     with pytest.raises(SmProxyError, match="does not tell where ~no-such-user-here/b is"):
