@@ -112,6 +112,7 @@ class Server:
     def configure(self, subsystem: str = "Subsystem sftp internal-sftp") -> None:
         text = _CONFIG.format(folder=self.folder, subsystem=subsystem)
         (self.folder / "sshd_config").write_text(text)
+        (self.folder / "as_root.sh").write_text(_AS_ROOT)
 
     def connections(self, **options: Any) -> Connections:
         aws: Any = SimpleNamespace(scope="here")
@@ -125,7 +126,6 @@ class Server:
         if os.geteuid() != 0:
             return words
         script = self.folder / "as_root.sh"
-        script.write_text(_AS_ROOT)
         passwd = self.folder / f"passwd-{next(self.numbers)}"
         return ["unshare", "-m", "sh", str(script), str(passwd), *words]
 
