@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qs
 
 from sm_proxy_lab.aws import moto_app
 from sm_proxy_lab.aws.http import s3_names
@@ -30,7 +31,7 @@ def check(call: Call) -> Any | None:
 
     Raises:
         AwsError: PermanentRedirect, with the bucket's region; AccessDenied, another owner is
-            expected.
+            expected; NoSuchUpload, an upload in parts was aborted or completed.
     """
     name, _ = s3_names.place(call.path)
     if not name or call.operation == "CreateBucket":
@@ -39,6 +40,7 @@ def check(call: Call) -> Any | None:
         raise AwsError("AccessDenied", "Access Denied", 403)
     bucket = _find(name)
     if bucket is None or call.operation in _ANYWHERE or bucket.region_name == call.region:
+        _check_upload(call, bucket)
         return bucket
     message = (
         "The bucket you are attempting to access must be addressed using the specified endpoint. "
@@ -46,6 +48,13 @@ def check(call: Call) -> Any | None:
     )
     headers = {"x-amz-bucket-region": str(bucket.region_name)}
     raise AwsError("PermanentRedirect", message, 301, headers)
+
+
+def _check_upload(call: Call, bucket: Any | None) -> None:
+    upload = parse_qs(call.query).get("uploadId")
+    if bucket is not None and upload and upload[0] not in bucket.multiparts:
+        message = "The specified upload does not exist."
+        raise AwsError("NoSuchUpload", message, 404)
 
 
 def _find(name: str) -> Any | None:

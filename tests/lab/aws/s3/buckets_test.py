@@ -94,6 +94,9 @@ def test_large_objects_are_copied_in_parts(s3: Client) -> None:
         parts.append({"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]})
     client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
     assert client.head_object(**place)["ContentLength"] == len(part) + 3
+    for operation in (client.upload_part, client.complete_multipart_upload):
+        more = {"PartNumber": 1} if operation == client.upload_part else {}
+        assert refusal(operation, **upload, **more)[0] == "NoSuchUpload"
 
 
 def test_the_sdks_default_bucket_is_there_in_each_region(s3: Client) -> None:
