@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 import shlex
 import threading
+import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -99,12 +100,13 @@ class Scripts(Protocol):
         """See `Connections.script`."""
 
 
-def of(connections: Scripts, paths: Sequence[str]) -> dict[str, str | None]:
+def of(connections: Scripts, sizes: Mapping[str, int]) -> dict[str, str | None]:
     """The SHA-256 of whole files in the container.
 
     Args:
         connections: to reach it.
-        paths: in the container; any names. Relative ones begin at the user's home folder.
+        sizes: of each file in bytes, by its path in the container: how long it may take. Names may
+            be any; relative ones begin at the user's home folder.
 
     Returns:
         the hexadecimal digest of each; None if it cannot be read.
@@ -113,15 +115,21 @@ def of(connections: Scripts, paths: Sequence[str]) -> dict[str, str | None]:
         SmProxyError: `unsupported`, the container has neither `sha256sum` nor Python; else the code
             of `Connections.script`.
     """
-    return of_heads(connections, dict.fromkeys(paths))
+    return _digests(connections, dict.fromkeys(sizes), sum(sizes.values()))
 
 
 def of_heads(connections: Scripts, sizes: Mapping[str, int | None]) -> dict[str, str | None]:
-    """As `of`, of the first bytes of each file; None for all of it."""
+    """As `of`, of the first bytes of each file; None for all of it, which should be small."""
+    return _digests(connections, sizes, sum(size or _UNKNOWN for size in sizes.values()))
+
+
+def _digests(
+    connections: Scripts, sizes: Mapping[str, int | None], total: int
+) -> dict[str, str | None]:
     numbered = list(enumerate(sizes.items()))
     script = "".join([_TOOLS, *_calls(numbered), "echo end\n"])
-    seconds = _SLACK_S + sum(size or _UNKNOWN for size in sizes.values()) / _BYTES_S
-    answer = _patiently(connections, script, seconds)
+    seconds = _SLACK_S + total / _BYTES_S
+    answer = patiently(lambda: connections.script(script, seconds), seconds)
     if answer.output.startswith("unverifiable"):
         raise SmProxyError(
             "unsupported",
@@ -154,13 +162,23 @@ def _argument(path: str) -> str:
     return shlex.quote(path if path.startswith("/") else f"./{path}")
 
 
-def _patiently(connections: Scripts, script: str, seconds: float) -> Answer:
-    """Run it, again where the session was lost on the way."""
+def patiently(run: Callable[[], Answer], seconds: float) -> Answer:
+    """Run a script, again where its session was lost on the way; not where it was too slow.
+
+    Args:
+        run: runs it, as often as it is called.
+        seconds: that it may take.
+
+    Raises:
+        SmProxyError: as `Connections.script`.
+    """
     for left in reversed(range(_TRIES)):
+        began = time.monotonic()
         try:
-            return connections.script(script, seconds)
-        except SmProxyError as error:  # noqa: PERF203 - three rounds
-            if not left or error.code not in _TRANSIENT:
+            return run()
+        except SmProxyError as error:
+            too_slow = time.monotonic() - began >= seconds
+            if not left or too_slow or error.code not in _TRANSIENT:
                 raise
     raise AssertionError("not reached")
 

@@ -190,7 +190,7 @@ class ContainerCopy:
     def _run_s3(self, plan: s3.Plan) -> Sequence[Entry]:
         """Copy what comes by S3; return what is left for ssh after all."""
         try:
-            result = s3.run(plan, self._aws, self._connections, self._meter.moved)
+            result = s3.run(plan, self._aws, self._connections, self._meter.moved, self._say)
         except SmProxyError as error:
             if self._task.options.via != "auto":
                 raise

@@ -49,6 +49,7 @@ def run(
     aws: Aws,
     connections: Scripts | None,
     on_moved: Callable[[int], None] = lambda _: None,
+    on_status: Callable[[str], None] = lambda _: None,
 ) -> Result:
     """Copy by S3 what the plan says; blocks until it is done.
 
@@ -57,6 +58,7 @@ def run(
         aws: as there.
         connections: to the container, for hand-overs and checksums; None if the job has ended.
         on_moved: takes numbers of bytes, from several threads; fewer than 0 if they come again.
+        on_status: takes a line for the user, if something stays in the bucket.
 
     Raises:
         SmProxyError: nothing could be copied, for one reason.
@@ -71,17 +73,21 @@ def run(
             for download in fetched:
                 download.drop()
     if chosen.handed_over and connections is not None:
-        verdicts += _handed_over(chosen, aws, connections, on_moved)
+        verdicts += _handed_over(chosen, aws, connections, on_moved, on_status)
     return _sorted(verdicts)
 
 
 def _handed_over(
-    chosen: Plan, aws: Aws, connections: Scripts, on_moved: Callable[[int], None]
+    chosen: Plan,
+    aws: Aws,
+    connections: Scripts,
+    on_moved: Callable[[int], None],
+    on_status: Callable[[str], None],
 ) -> Iterator[tuple[Entry, _Verdict]]:
     store = open_store(aws, chosen.bucket, in_container.endpoint(connections))
     move = hand_over.up if chosen.direction == "up" else hand_over.down
-    # Closed: whatever ends this, nothing stays in the bucket.
-    with contextlib.closing(move(store, connections, chosen.handed_over, on_moved)) as moved:
+    work = move(store, connections, chosen.handed_over, on_moved, on_status)
+    with contextlib.closing(work) as moved:  # whatever ends this, nothing stays in the bucket
         for entry, verdict in moved:
             if isinstance(verdict, SmProxyError):
                 yield entry, verdict
@@ -140,7 +146,7 @@ def _asked(
     if connections is None or not unknown:
         return judged
     try:
-        digests = checksums.of(connections, [download.entry.source for download in unknown])
+        digests = checksums.of(connections, {one.entry.source: one.entry.size for one in unknown})
         return judged | {
             download: digests[download.entry.source] == downloads.sha256(download.part)
             for download in unknown

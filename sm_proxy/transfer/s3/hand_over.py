@@ -1,22 +1,23 @@
 """Hand files over in the user's bucket: one side uploads, the other downloads, and we delete.
 
 Files go in groups, so that no more than a group is in the bucket at once. The container does its
-half by presigned URLs, in parts where a file is large. The SHA-256 of each file is compared.
+half by presigned URLs, in parts of which we make the object. The SHA-256 of each file is compared.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import threads
 from sm_proxy.transfer import checksums
 from sm_proxy.transfer.checksums import Scripts
 from sm_proxy.transfer.model import Entry
 from sm_proxy.transfer.s3 import downloads, in_container, objects
 from sm_proxy.transfer.s3.in_container import Get, Put
+from sm_proxy.transfer.s3.leftovers import InBucket, cleared
 from sm_proxy.transfer.s3.store import Store
 
 GROUP: Final = 2 << 30
@@ -28,6 +29,7 @@ PART: Final = 64 << 20
 _MOST_PARTS: Final = 10_000
 _SCRIPT: Final = 64
 """How many parts one script uploads."""
+_CALLS_AT_ONCE: Final = 8
 
 Verdict: TypeAlias = SmProxyError | bool
 """What came of a file: whether it is verified, or why it is not there."""
@@ -38,6 +40,7 @@ def down(
     connections: Scripts,
     entries: Sequence[Entry],
     on_moved: Callable[[int], None],
+    on_status: Callable[[str], None],
 ) -> Generator[tuple[Entry, Verdict], None, None]:
     """Copy files from the container.
 
@@ -46,6 +49,7 @@ def down(
         connections: to the container.
         entries: files.
         on_moved: takes numbers of bytes.
+        on_status: takes a line for the user, if something stays in the bucket.
 
     Yields:
         Each file, once it is at its target or has failed.
@@ -54,8 +58,8 @@ def down(
         SmProxyError: the container or the bucket cannot be used at all.
     """
     for group in _groups(entries):
-        with _cleared(store) as upload:
-            failed = _upload(store, connections, group, upload)
+        with cleared(store, on_status) as there:
+            failed = _upload(store, connections, group, there)
             sent = [(number, entry) for number, entry in group if number not in failed]
             yield from ((entry, failed[number]) for number, entry in group if number in failed)
             yield from _download(store, connections, sent, on_moved)
@@ -66,13 +70,14 @@ def up(
     connections: Scripts,
     entries: Sequence[Entry],
     on_moved: Callable[[int], None],
+    on_status: Callable[[str], None],
 ) -> Generator[tuple[Entry, Verdict], None, None]:
     """Copy files to the container; as `down`."""
     from sm_proxy.transfer.s3 import uploads  # noqa: PLC0415 - half of the copies need it
 
     for group in _groups(entries):
-        with _cleared(store) as upload:
-            upload.keys.update(store.key(number) for number, _ in group)
+        with cleared(store, on_status) as there:
+            there.expect(*(store.key(number) for number, _ in group))
             sent, failed = [], {}
             for number, entry in group:
                 digest = uploads.put(store, number, entry, on_moved)
@@ -98,32 +103,9 @@ def _groups(entries: Sequence[Entry]) -> Iterator[list[tuple[int, Entry]]]:
         yield group
 
 
-@dataclass
-class _InBucket:
-    """What must not stay in the bucket.
-
-    Attributes:
-        keys: of objects that may be there.
-        uploads: the UploadId of each upload that is not complete, by key.
-    """
-
-    keys: set[str] = field(default_factory=set)
-    uploads: dict[str, str] = field(default_factory=dict)
-
-
-@contextlib.contextmanager
-def _cleared(store: Store) -> Iterator[_InBucket]:
-    """Nothing is left in the bucket after the body, whatever ends it."""
-    found = _InBucket()
-    try:
-        yield found
-    finally:
-        store.clear(found.keys, found.uploads)
-
-
 @dataclass(frozen=True)
 class _Part:
-    """A part of a file: `part` is its number in a multipart upload, 0 for a whole file."""
+    """A part of a file: `part` is its number in the upload, from 1 on."""
 
     number: int
     entry: Entry
@@ -133,46 +115,42 @@ class _Part:
 
 
 def _upload(
-    store: Store, connections: Scripts, group: Sequence[tuple[int, Entry]], there: _InBucket
+    store: Store, connections: Scripts, group: Sequence[tuple[int, Entry]], there: InBucket
 ) -> dict[int, SmProxyError]:
-    """Let the container upload files; those that failed, by their numbers."""
-    parts: list[_Part] = []
-    for number, entry in group:
-        key = store.key(number)
-        there.keys.add(key)
-        cut = list(_parts(number, entry))
-        if len(cut) > 1:
-            there.uploads[key] = str(store.call("CreateMultipartUpload", Key=key)["UploadId"])
-        parts += cut
+    """Let the container upload files; those that failed, by their numbers.
+
+    Small files, too, are uploads in parts. If we are interrupted, a request of the container may
+    still arrive: after the upload was aborted, it leaves nothing in the bucket.
+    """
+    keys = {number: store.key(number) for number, _ in group}
+    threads.map_concurrently(there.begin, keys.values(), _CALLS_AT_ONCE)
     failed: dict[int, SmProxyError] = {}
     tags: dict[int, dict[int, str]] = {}
-    for some in _scripts(parts):
+    for some in _scripts([part for number, entry in group for part in _parts(number, entry)]):
         wanted = [part for part in some if part.number not in failed]
-        seconds = in_container.seconds_for(sum(part.size for part in wanted))
-        works = [_put(store, part, there.uploads, seconds) for part in wanted]
-        for part, outcome in zip(wanted, in_container.run(connections, works), strict=True):
+
+        def works(seconds: int, wanted: Sequence[_Part] = wanted) -> list[Put]:
+            return [_put(store, part, there, seconds) for part in wanted]
+
+        size = sum(part.size for part in wanted)
+        outcomes = in_container.run(connections, size, works)
+        for part, outcome in zip(wanted, outcomes, strict=True):
             if isinstance(outcome, SmProxyError):
                 failed.setdefault(part.number, outcome)
             else:
                 tags.setdefault(part.number, {})[part.part] = outcome
-    for number, _ in group:
-        key = store.key(number)
-        if number not in failed and key in there.uploads:
-            try:
-                store.complete(key, there.uploads[key], tags[number])
-            except SmProxyError as error:
-                failed[number] = error
-            else:
-                del there.uploads[key]
-    return failed
+
+    def complete(number: int) -> tuple[int, SmProxyError | None]:
+        return number, there.complete(keys[number], tags[number])
+
+    sent = [number for number in keys if number not in failed]
+    ends = threads.map_concurrently(complete, sent, _CALLS_AT_ONCE)
+    return failed | {number: error for number, error in ends if error is not None}
 
 
 def _parts(number: int, entry: Entry) -> Iterator[_Part]:
-    if entry.size <= PART:
-        yield _Part(number, entry, 0, 0, entry.size)
-        return
     length = max(PART, -(-entry.size // _MOST_PARTS))
-    for part, start in enumerate(range(0, entry.size, length), 1):
+    for part, start in enumerate(range(0, max(1, entry.size), length), 1):
         yield _Part(number, entry, part, start, min(length, entry.size - start))
 
 
@@ -188,13 +166,14 @@ def _scripts(parts: Sequence[_Part]) -> Iterator[list[_Part]]:
         yield some
 
 
-def _put(store: Store, part: _Part, uploads: dict[str, str], seconds: int) -> Put:
+def _put(store: Store, part: _Part, there: InBucket, seconds: int) -> Put:
     key = store.key(part.number)
-    if part.part:
-        names: dict[str, Any] = {"UploadId": uploads[key], "PartNumber": part.part}
-        url = store.url("upload_part", seconds, Key=key, **names)
-    else:
-        url = store.url("put_object", seconds, Key=key)
+    place: dict[str, Any] = {
+        "Key": key,
+        "UploadId": there.upload_of(key),
+        "PartNumber": part.part,
+    }
+    url = store.url("upload_part", seconds, **place)
     return Put(part.entry.source, part.start, part.size, url)
 
 
@@ -216,7 +195,7 @@ def _download(
         return
     fetched = downloads.fetch(store.aws, wanted, on_moved)
     try:
-        digests = checksums.of(connections, [entry.source for entry, _ in wanted])
+        digests = checksums.of(connections, {entry.source: entry.size for entry, _ in wanted})
     except SmProxyError as error:
         if error.code != "unsupported":
             for download in fetched:
@@ -254,19 +233,21 @@ def _fetched(
     """Let the container download files, which it compares with their SHA-256."""
     if not sent:
         return
-    seconds = in_container.seconds_for(sum(entry.size for _, entry, _ in sent))
-    works = [
-        Get(
-            entry.target,
-            entry.size,
-            store.url("get_object", seconds, Key=store.key(number)),
-            digest,
-            entry.mode,
-            entry.modified,
-            entry.accessed,
-        )
-        for number, entry, digest in sent
-    ]
-    outcomes = in_container.run(connections, works)
+
+    def works(seconds: int) -> list[Get]:
+        return [
+            Get(
+                entry.target,
+                entry.size,
+                store.url("get_object", seconds, Key=store.key(number)),
+                digest,
+                entry.mode,
+                entry.modified,
+                entry.accessed,
+            )
+            for number, entry, digest in sent
+        ]
+
+    outcomes = in_container.run(connections, sum(entry.size for _, entry, _ in sent), works)
     for (_, entry, _), outcome in zip(sent, outcomes, strict=True):
         yield entry, outcome if isinstance(outcome, SmProxyError) else True

@@ -11,15 +11,17 @@ import ipaddress
 import json
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
 from sm_proxy.errors import SmProxyError, printable
+from sm_proxy.transfer import checksums
 from sm_proxy.transfer.checksums import Scripts
 from sm_proxy.transfer.s3.container_programs import CURL, FIND, PYTHON
 from sm_proxy.transfer.s3.store import denied
+from sm_proxy.transfer.ssh.connection import Answer
 
 _SLACK_S: Final = 120
 _BYTES_S: Final = 2_000_000
@@ -86,7 +88,7 @@ def endpoint(connections: Scripts) -> str | None:
         SmProxyError: as `Connections.script`.
     """
     script = 'printf "endpoint=%s\\n" "${AWS_ENDPOINT_URL_S3:-${AWS_ENDPOINT_URL-}}"\n'
-    answer = connections.script(script, _ENDPOINT_S)
+    answer = checksums.patiently(lambda: connections.script(script, _ENDPOINT_S), _ENDPOINT_S)
     found = re.search(r"^endpoint=(https?://[A-Za-z0-9.:\[\]-]+)/?$", answer.output, re.MULTILINE)
     host = urlsplit(found[1]).hostname if found else None
     return found[1] if found and host and _is_private(host) else None
@@ -100,13 +102,15 @@ def _is_private(host: str) -> bool:
     return address.is_private or address.is_link_local
 
 
-def seconds_for(size: int) -> int:
-    """How long a script may take that moves so many bytes, and its URLs are valid."""
-    return _SLACK_S + size // _BYTES_S
+def run(
+    connections: Scripts, size: int, works_for: Callable[[int], Sequence[Put | Get]]
+) -> list[str | SmProxyError]:
+    """Let the container do some uploads and downloads; again if its session is lost meanwhile.
 
-
-def run(connections: Scripts, works: Sequence[Put | Get]) -> list[str | SmProxyError]:
-    """Let the container do some uploads and downloads.
+    Args:
+        connections: to the container.
+        size: of all of them, in bytes.
+        works_for: makes them, with URLs that are valid for so many seconds.
 
     Returns:
         For each the ETag, empty for a download; or why it failed.
@@ -114,8 +118,15 @@ def run(connections: Scripts, works: Sequence[Put | Get]) -> list[str | SmProxyE
     Raises:
         SmProxyError: `copy-failed`, the container has no tool, or reaches no S3; or ssh failed.
     """
-    size = sum(work.size for work in works)
-    answer = connections.script(script(works), float(seconds_for(size)))
+    seconds = _SLACK_S + size // _BYTES_S
+    works: Sequence[Put | Get] = ()
+
+    def again() -> Answer:
+        nonlocal works
+        works = works_for(seconds)
+        return connections.script(script(works), float(seconds))
+
+    answer = checksums.patiently(again, float(seconds))
     if _NO_TOOL in answer.output:
         raise SmProxyError(
             "copy-failed",

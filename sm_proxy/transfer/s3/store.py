@@ -6,7 +6,6 @@ has it may use it, so its signature is known to `secret_values`.
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -100,19 +99,34 @@ class Store:
         whole = {"UploadId": upload, "MultipartUpload": {"Parts": parts}}
         self.call("CompleteMultipartUpload", Key=key, **whole)
 
-    def clear(self, keys: Iterable[str], uploads: Mapping[str, str]) -> None:
-        """Delete objects and abort uploads, as far as that is possible.
+    def clear(self, keys: Iterable[str], uploads: Mapping[str, str]) -> str:
+        """Abort uploads, then delete objects, as far as that is possible.
 
         Args:
             keys: of the objects.
             uploads: the UploadId of each upload that is not complete, by key.
+
+        Returns:
+            one line for the user about what is left; empty if nothing is.
         """
-        for key, upload in uploads.items():
-            with contextlib.suppress(SmProxyError):
-                self.call("AbortMultipartUpload", Key=key, UploadId=upload)
-        for key in keys:
-            with contextlib.suppress(SmProxyError):
-                self.call("DeleteObject", Key=key)
+        calls = [
+            *(("AbortMultipartUpload", {"Key": key, "UploadId": uploads[key]}) for key in uploads),
+            *(("DeleteObject", {"Key": key}) for key in keys),
+        ]
+        left = {why: None for operation, names in calls if (why := self._left(operation, names))}
+        if not left:
+            return ""
+        return f"not everything is deleted in s3://{self.bucket}/{self.folder}: {'; '.join(left)}"
+
+    def _left(self, operation: str, names: Mapping[str, str]) -> str:
+        """Why a call did not delete something."""
+        try:
+            answer = self.aws.call("s3", operation, Bucket=self.bucket, **names)
+        except ServiceError as error:
+            return "" if error.error == "NoSuchUpload" else error.as_failure().message
+        except SmProxyError as error:
+            return error.message
+        return "the bucket keeps old versions" if answer.get("DeleteMarker") else ""
 
     def _failure(self, error: ServiceError) -> SmProxyError:
         if error.error in _NO_BUCKET:

@@ -287,3 +287,53 @@ def test_only_a_private_endpoint_of_the_container_counts(
 ) -> None:
     python.environment["AWS_ENDPOINT_URL_S3"] = named
     assert in_container.endpoint(python) == (named.rstrip("/") if accepted else None)
+
+
+def test_a_lost_session_is_opened_again(aws: Aws, python: Shell, one: Entry) -> None:
+    asked, urls = python.script, list[str]()
+
+    def script(text: str, timeout: float) -> Answer:
+        answer = asked(text, timeout)
+        if "X-Amz-Signature=" in text:
+            urls.append(text)
+            if len(urls) == 1:
+                raise SmProxyError("session-lost", "ssh has ended")
+        return answer
+
+    python.script = script  # type: ignore[method-assign]
+    assert by_s3.run(plan(one), aws, python).done == (one,)
+    assert len(urls) == 2
+
+
+def test_a_request_that_arrives_after_an_interrupt_leaves_nothing(
+    aws: Aws, python: Shell, one: Entry
+) -> None:
+    asked, late = python.script, list[str]()
+
+    def script(text: str, timeout: float) -> Answer:
+        if "sm-proxy-copy" in text:
+            late.append(text)
+            raise KeyboardInterrupt
+        return asked(text, timeout)
+
+    python.script = script  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        by_s3.run(plan(one), aws, python)
+    assert "NoSuchUpload" in asked(late[0], 60).output
+
+
+@pytest.mark.parametrize("direction", ["down", "up"])
+def test_what_stays_in_the_bucket_is_told(
+    aws: Aws, python: Shell, one: Entry, s3: Any, lab: Lab, *, direction: Direction
+) -> None:
+    lab.control.faults(deny=["s3:DeleteObject"])
+    told: list[str] = []
+    Path(one.target).parent.mkdir()
+    result = by_s3.run(plan(one, direction=direction), aws, python, on_status=told.append)
+    assert result.done == (one,)
+    lab.control.clear_faults()
+    (item,) = s3.list_objects_v2(Bucket=BUCKET, Prefix="hand/")["Contents"]
+    s3.delete_object(Bucket=BUCKET, Key=item["Key"])
+    (line,) = told
+    assert f"s3://{BUCKET}/{item['Key'].removesuffix('0')}: " in line
+    assert "s3:DeleteObject" in line
