@@ -30,7 +30,7 @@ class Plan:
         reason: one line for the user; empty if S3 was no choice.
         direction: of the copy.
         bucket: `BUCKET` or `BUCKET/PREFIX` for what is handed over; empty without.
-        unsure: those from S3 that may not be the container's: its SHA-256 has to agree.
+        unsure: those from S3 that may not be the container's, if it cannot tell their SHA-256.
     """
 
     from_s3: tuple[tuple[Entry, Object], ...]

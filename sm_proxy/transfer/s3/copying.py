@@ -16,6 +16,7 @@ from sm_proxy.transfer.model import Entry, Problem
 from sm_proxy.transfer.s3 import downloads, hand_over, in_container, integrity
 from sm_proxy.transfer.s3.choice import Plan
 from sm_proxy.transfer.s3.downloads import Download
+from sm_proxy.transfer.s3.objects import Object
 from sm_proxy.transfer.s3.store import open_store
 
 _AT_ONCE: Final = 4
@@ -25,6 +26,10 @@ _BATCH: Final = 500
 _HERE: Final = frozenset({"copy-failed"})
 """Failures of this machine's disk: ssh would meet them, too."""
 _Verdict: TypeAlias = Literal["done", "unverified", "again"] | SmProxyError
+_Judgement: TypeAlias = bool | SmProxyError | None
+"""Whether a download is right, why it failed, or None: nobody knows."""
+_Digests: TypeAlias = dict[str, str | None] | None
+"""The SHA-256 of files in the container; None if it cannot compute them, or is gone."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +71,22 @@ def run(
     """
     verdicts: list[tuple[Entry, _Verdict]] = []
     for start in range(0, len(chosen.from_s3), _BATCH):
-        fetched = downloads.fetch(aws, chosen.from_s3[start : start + _BATCH], on_moved)
+        wanted = chosen.from_s3[start : start + _BATCH]
+        fetched, digests = _fetched(aws, connections, wanted, on_moved)
+
+        def judged(one: Download, digests: _Digests = digests) -> _Judgement:
+            return _judged(aws, one, digests, chosen.unsure)
+
         try:
-            verdicts += _finished(aws, connections, fetched, chosen.unsure, on_moved)
+            for download, agrees in zip(
+                fetched, threads.map_concurrently(judged, fetched, _AT_ONCE), strict=True
+            ):
+                verdict = _landed(
+                    download, agrees, can_ask=digests is not None, is_live=connections is not None
+                )
+                verdicts.append((download.entry, verdict))
+                if verdict == "again" and download.error is None:
+                    on_moved(-download.entry.size)
         finally:
             for download in fetched:
                 download.drop()
@@ -95,64 +113,64 @@ def _handed_over(
                 yield entry, "done" if verdict else "unverified"
 
 
-def _finished(
+def _fetched(
     aws: Aws,
     connections: Scripts | None,
-    fetched: Sequence[Download],
-    unsure: Collection[Entry],
+    wanted: Sequence[tuple[Entry, Object]],
     on_moved: Callable[[int], None],
-) -> list[tuple[Entry, _Verdict]]:
-    """Verify what was downloaded, and give the files their names."""
-    judged = threads.map_concurrently(lambda one: _judged(aws, one), fetched, _AT_ONCE)
-    known = {
-        # A copy may be as S3 says and still be another file's.
-        download: None if agrees is True and download.entry in unsure else agrees
-        for download, agrees in zip(fetched, judged, strict=True)
-    }
-    agreements = _asked(connections, known)
-    verdicts: list[tuple[Entry, _Verdict]] = []
-    for download, agrees in agreements.items():
-        if agrees is True or (agrees is None and connections is None):
-            verdict: _Verdict = download.land() or ("done" if agrees else "unverified")
-        elif isinstance(agrees, SmProxyError) and (connections is None or agrees.code in _HERE):
-            verdict = agrees
-        elif connections is None:
-            verdict = _differs(download)
-        else:
-            verdict = "again"
-            if download.error is None:
-                on_moved(-download.entry.size)
-        verdicts.append((download.entry, verdict))
-    return verdicts
+) -> tuple[list[Download], _Digests]:
+    """Download files, while the container computes their SHA-256."""
+    sizes = {entry.source: entry.size for entry, _ in wanted}
+
+    def digests() -> _Digests:
+        if connections is None:
+            return None
+        try:
+            return checksums.of(connections, sizes)
+        except SmProxyError as error:  # ssh copies them, or says why not
+            return None if error.code == "unsupported" else {}
+
+    computing = threads.Background(digests)
+    fetched = downloads.fetch(aws, wanted, on_moved)
+    try:
+        return fetched, computing.result()
+    except BaseException:
+        for download in fetched:
+            download.drop()
+        raise
 
 
-def _judged(aws: Aws, download: Download) -> bool | SmProxyError | None:
-    """Whether S3 says that a download is right; None if it cannot tell."""
+def _landed(download: Download, agrees: _Judgement, *, can_ask: bool, is_live: bool) -> _Verdict:
+    """Give a file its name, unless it is the wrong one.
+
+    Args:
+        download: of the file.
+        agrees: whether it is right; why it failed; or None, nobody knows.
+        can_ask: whether the container has told its SHA-256.
+        is_live: whether there is a container.
+    """
+    if agrees is True:
+        # What S3 says is of its copy only.
+        return download.land() or ("done" if can_ask or not is_live else "unverified")
+    if not is_live:
+        return (download.land() or "unverified") if agrees is None else agrees or _differs(download)
+    return agrees if isinstance(agrees, SmProxyError) and agrees.code in _HERE else "again"
+
+
+def _judged(
+    aws: Aws, download: Download, digests: _Digests, unsure: Collection[Entry]
+) -> _Judgement:
+    """Whether a download is right: it is the container's file, or else as S3 has it."""
     if download.error is not None:
         return download.error
     try:
-        return integrity.agrees(aws, download.item, download.part)
+        if digests is not None:
+            return digests.get(download.entry.source) == downloads.sha256(download.part)
+        return download.entry not in unsure and integrity.agrees(aws, download.item, download.part)
     except OSError as error:
         return downloads.disk_failure(download.entry.target, error)
     except SmProxyError as error:
         return error
-
-
-def _asked(
-    connections: Scripts | None, judged: dict[Download, bool | SmProxyError | None]
-) -> dict[Download, bool | SmProxyError | None]:
-    """Ask the container about those that S3 cannot tell."""
-    unknown = [download for download, agrees in judged.items() if agrees is None]
-    if connections is None or not unknown:
-        return judged
-    try:
-        digests = checksums.of(connections, {one.entry.source: one.entry.size for one in unknown})
-        return judged | {
-            download: digests[download.entry.source] == downloads.sha256(download.part)
-            for download in unknown
-        }
-    except (OSError, SmProxyError):  # ssh copies them, or says why not
-        return judged | dict.fromkeys(unknown, False)
 
 
 def _differs(download: Download) -> SmProxyError:

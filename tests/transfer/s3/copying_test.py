@@ -28,10 +28,10 @@ pytestmark = pytest.mark.xdist_group("transfer-s3")
 
 
 class Digesting:
-    """A container that says which SHA-256 its files have."""
+    """A container that says which SHA-256 its checkpoints have."""
 
-    def __init__(self, contents: dict[str, bytes]) -> None:
-        self._contents = contents
+    def __init__(self, **contents: bytes) -> None:
+        self._contents = {f"/opt/ml/checkpoints/{name}": contents[name] for name in contents}
 
     def script(self, text: str, timeout: float) -> Answer:
         assert timeout > 0
@@ -44,11 +44,13 @@ class Digesting:
         return Answer(0, "\n".join([*lines, "end\n"]))
 
 
-class Reachable:
-    """A container that is there, and runs no script."""
+class Bare:
+    """A container that cannot compute checksums."""
 
     def script(self, text: str, timeout: float) -> Answer:
-        raise AssertionError(text, timeout)
+        assert text
+        assert timeout > 0
+        return Answer(0, "unverifiable\n")
 
 
 @pytest.fixture
@@ -83,7 +85,7 @@ def test_files_arrive_with_mode_and_times(aws: Aws, chosen: Callable[..., Plan])
     contents = {"big": os.urandom(20 * MB), "small": b"x", "empty": b""}
     plan = chosen(**contents)
     moved: list[int] = []
-    result = by_s3.run(plan, aws, Reachable(), moved.append)
+    result = by_s3.run(plan, aws, Digesting(**contents), moved.append)
     assert result == by_s3.Result(done=plan.by_s3)
     about = files(plan)[0].stat()
     assert [file.read_bytes() for file in files(plan)] == list(contents.values())
@@ -99,7 +101,7 @@ def test_an_object_that_was_replaced_comes_by_ssh(
     plan = chosen(a=b"old", b=b"same")
     s3.put_object(Bucket=BUCKET, Key=plan.from_s3[0][1].key, Body=b"new")
     moved: list[int] = []
-    result = by_s3.run(plan, aws, Reachable(), moved.append)
+    result = by_s3.run(plan, aws, Digesting(a=b"old", b=b"same"), moved.append)
     assert (result.again, result.done) == (plan.by_s3[:1], plan.by_s3[1:])
     assert sum(moved) == len("same")
     assert not files(plan)[0].exists()
@@ -119,7 +121,7 @@ def test_of_an_ended_job_a_replaced_object_is_a_problem(
 def test_a_denied_object_comes_by_ssh(lab: Lab, aws: Aws, chosen: Callable[..., Plan]) -> None:
     plan = chosen(a=b"x")
     lab.control.faults(deny=["s3:GetObject"])
-    assert by_s3.run(plan, aws, Reachable()).again == plan.by_s3
+    assert by_s3.run(plan, aws, Digesting(a=b"x")).again == plan.by_s3
     (problem,) = by_s3.run(plan, aws, None).problems
     assert problem.error.code == "access-denied"
 
@@ -131,7 +133,7 @@ def test_a_file_that_cannot_be_written_is_a_problem(
     (tmp_path / "file").touch()
     blocked = replace(plan.by_s3[0], target=str(tmp_path / "file" / "a"))
     plan = replace(plan, from_s3=((blocked, plan.from_s3[0][1]), plan.from_s3[1]))
-    result = by_s3.run(plan, aws, Reachable())
+    result = by_s3.run(plan, aws, Digesting(a=b"x", b=b"y"))
     assert [one.error.code for one in result.problems] == ["copy-failed"]
     assert result.done == plan.by_s3[1:]
 
@@ -144,7 +146,7 @@ def test_nobody_else_reads_a_file_while_it_comes(
     def look(_: int) -> None:
         seen.extend(folder.stat().st_mode & 0o077 for folder in tmp_path.glob("here/.sm-proxy-*"))
 
-    by_s3.run(chosen(a=b"secret"), aws, Reachable(), look)
+    by_s3.run(chosen(a=b"secret"), aws, Digesting(a=b"secret"), look)
     assert seen
     assert not any(seen)
 
@@ -214,14 +216,22 @@ def test_what_s3_cannot_vouch_for_is_unverified(
     assert by_s3.run(Plan(tuple(entries), (), (), ""), aws, None).unverified == (entries[0][0],)
 
 
-def test_a_copy_that_is_not_certain_must_be_the_containers(
+def test_an_older_file_that_was_renamed_is_not_its_copy(
+    aws: Aws, chosen: Callable[..., Plan]
+) -> None:
+    # Its time of modification is from before the copy of the file that it replaced.
+    plan = chosen(a=b"mine", b=b"his")
+    mine, other = plan.by_s3
+    moved: list[int] = []
+    result = by_s3.run(plan, aws, Digesting(a=b"mine", b=b"her"), moved.append)
+    assert (result.done, result.again) == ((mine,), (other,))
+    assert sum(moved) == len("mine")
+
+
+def test_without_checksums_of_the_container_a_copy_is_unverified(
     aws: Aws, chosen: Callable[..., Plan]
 ) -> None:
     plan = chosen(a=b"mine", b=b"his")
-    plan = replace(plan, unsure=frozenset(plan.by_s3))
-    mine, other = plan.by_s3
-    there = Digesting({mine.source: b"mine", other.source: b"her"})
-    moved: list[int] = []
-    result = by_s3.run(plan, aws, there, moved.append)
-    assert (result.done, result.again) == ((mine,), (other,))
-    assert sum(moved) == len("mine")
+    plan = replace(plan, unsure=frozenset(plan.by_s3[1:]))
+    result = by_s3.run(plan, aws, Bare())
+    assert (result.unverified, result.again) == (plan.by_s3[:1], plan.by_s3[1:])
