@@ -234,7 +234,8 @@ class _Session:
         return self._status(OK)
 
     def _open_file(self, path: Path, wanted: int) -> tuple[int, bytes]:
-        flags = os.O_RDONLY if wanted == 1 else os.O_RDWR | os.O_CREAT
+        flags = os.O_RDONLY if wanted == 1 else os.O_RDWR
+        flags |= os.O_CREAT if wanted & 0x08 else 0
         flags |= os.O_TRUNC if wanted & 0x10 else 0
         handle = os.open(path, flags, 0o600)
         name = str(handle).encode()

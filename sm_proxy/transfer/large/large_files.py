@@ -164,7 +164,8 @@ class Transfer(ABC):
         owner = object()
 
         def count(size: int) -> None:
-            attempt.moved += size
+            with self._lock:
+                attempt.moved += size
             moved(size)
 
         with self._lock:
@@ -201,11 +202,13 @@ class Transfer(ABC):
         moved(-attempt.moved)
         self.group.meter.had(attempt.moved - attempt.claims.covered)
 
-    def end(self) -> None:
-        """It is at its target, or given up: release the part file."""
-        self.over = True
+    def end(self) -> bool:
+        """It is at its target, or given up: release the part file; False if it was over before."""
+        with self._lock:
+            was_over, self.over = self.over, True
         if self._attempt is not None:
             self._attempt.close()
+        return not was_over
 
     def done(self, attempt: Attempt, *, verified: bool) -> None:
         """It is at its target."""
@@ -248,8 +251,11 @@ class Finish(Share):
     def run(self, connection: Connection, moved: Moved) -> None:
         """Verify the file and give it its name, or begin it anew."""
         transfer, attempt = self.transfer, self.transfer.attempt
-        if transfer.over or attempt is None or not transfer.finishing.acquire(blocking=False):
+        if attempt is None or not attempt.claims.complete:
+            return  # it has begun anew meanwhile
+        if transfer.over or not transfer.finishing.acquire(blocking=False):
             return
+        verdict: Verdict = "done"
         try:
             with _about_one_file(transfer, connection):
                 verdict = transfer.finish(connection, attempt)
@@ -265,18 +271,23 @@ class Finish(Share):
 
 @contextlib.contextmanager
 def _about_one_file(transfer: Transfer, connection: Connection) -> Iterator[None]:
-    """A failure ends the file, unless the connection is lost: then another one goes on."""
+    """A failure ends the file, unless the connection is lost: then another one goes on.
+
+    Of a file that is over, no failure counts: it is at its target, or another share has failed.
+    """
     try:
         yield
     except SmProxyError:
-        transfer.end()
-        raise
+        if transfer.end():
+            raise
     except Exception as error:
-        if lost(connection, error) is None:
-            transfer.end()
-            if isinstance(error, (OSError, EOFError)):
-                raise copy_failed(transfer.entry.source, error) from None
-        raise
+        if lost(connection, error) is not None:
+            raise
+        expected = isinstance(error, (OSError, EOFError))
+        if transfer.end() and expected:
+            raise copy_failed(transfer.entry.source, error) from None
+        if not expected:
+            raise
 
 
 class Group:

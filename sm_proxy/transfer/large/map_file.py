@@ -58,6 +58,7 @@ class MapFile:
         self._size = source.size
         self._lock = threading.Lock()
         self._file: Any = None
+        self._over = False
 
     def load(self) -> RangeMap:
         """What it says is there; nothing, if it cannot be used."""
@@ -82,6 +83,8 @@ class MapFile:
     ) -> None:
         """Replace it: `synced` is safe on the disk, `written` is there as well.
 
+        Does nothing after `close` and `remove`: the file is complete by then, or has begun anew.
+
         Raises:
             OSError: the disk is full, ...
         """
@@ -89,7 +92,9 @@ class MapFile:
         lines += [f"{start} {end}" for start, end in written]
         new = self._path.with_name(f"{self._path.name}-new")
         with self._lock:
-            self._close()
+            if self._over:
+                return
+            self._end_lines()
             with contextlib.suppress(FileNotFoundError):
                 new.unlink()
             with os.fdopen(os.open(new, os.O_WRONLY | NEW | SAFE, 0o600), "wb") as file:
@@ -123,6 +128,10 @@ class MapFile:
                 self._path.unlink()
 
     def _close(self) -> None:
+        self._over = True
+        self._end_lines()
+
+    def _end_lines(self) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None

@@ -28,8 +28,9 @@ Claim: TypeAlias = Callable[[int], "tuple[int, int] | None"]
 _OPEN, _CLOSE, _READ, _WRITE = 3, 4, 5, 6
 _STATUS, _HANDLE, _DATA = 101, 102, 103
 _OK, _EOF, _NO_FILE, _DENIED = 0, 1, 2, 3
-_READING, _WRITING = 0x01, 0x02 | 0x08  # writing creates it
-_TRUNCATE: Final = 0x10
+_READING, _WRITING = 0x01, 0x02
+_ANEW: Final = 0x08 | 0x10
+"""Create it; truncate it."""
 _PERMISSIONS: Final = 0x04
 _FIRST_REQUEST: Final = 1 << 31
 _LARGEST: Final = PIECE + 1024
@@ -83,10 +84,11 @@ def open_to_write(connection: Connection, path: str, *, anew: bool) -> RangedFil
     Args:
         connection: to open it over.
         path: of the file.
-        anew: whether to create it, or truncate what is there.
+        anew: whether to create it, or truncate what is there; if not, it must exist: a late share
+            must not make a file again that has got its name.
     """
     if isinstance(connection.sftp, paramiko.SFTPClient):
-        flags = _WRITING | (_TRUNCATE if anew else 0)
+        flags = _WRITING | (_ANEW if anew else 0)
         return _SftpFile(connection.sftp.get_channel(), path, flags)
     file = _OneStream(connection.sftp.open(path, "wb" if anew else "r+b"))
     if anew:

@@ -179,6 +179,12 @@ class Claims:
         with self._lock:
             return self._ranges.covered
 
+    def has(self, start: int, end: int) -> bool:
+        """Whether all of `[start, end)` is there."""
+        with self._lock:
+            missing = self._ranges.missing(start, end - start)
+            return missing is None or missing[0] >= end
+
     def snapshot(self) -> tuple[tuple[int, int], ...]:
         """The ranges that are there now."""
         with self._lock:

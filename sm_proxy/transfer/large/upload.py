@@ -127,6 +127,7 @@ class _Memory:
         folder = _folder()
         self._path = folder / f"{name}.lock"
         self._map = MapFile(folder / f"{name}.map", source)
+        self._lock = threading.Lock()
         try:
             private_files.ensure_own_dir(folder)
             self._handle, _ = open_locked(self._path, target)
@@ -154,9 +155,10 @@ class _Memory:
     def close(self) -> None:
         """Leave it for the next run."""
         self._map.close()
-        handle, self._handle = self._handle, -1
-        if handle >= 0:
-            os.close(handle)
+        with self._lock:
+            handle, self._handle = self._handle, -1
+            if handle >= 0:
+                os.close(handle)
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:

@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.transfer.large import download
+from sm_proxy.transfer.large.map_file import Source
+from sm_proxy.transfer.large.part_file import PartFile
+from sm_proxy.transfer.progress import Meter
 from tests.transfer.helpers import MODIFIED, content, copy, entry
 from tests.transfer.sftp_world import FAILURE, World
 from tests.waits import await_true
@@ -298,3 +302,33 @@ def test_empty_and_small_files_arrive(places: tuple[Path, Path]) -> None:
         result = copy(World(source.parent), entry(source, target))
         assert (result.problems, target.read_bytes()) == ((), content(size))
         assert result.copied.verified
+
+
+def test_of_a_file_that_is_over_no_failure_counts(
+    places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(places[0].parent)
+    connections: Any = world
+    (late, _), _ = download.works_for([entry(*places)], connections, Meter())
+
+    def fail(*_: object) -> None:
+        late.transfer.end()  # another connection has finished it
+        raise OSError("Failure")
+
+    monkeypatch.setattr(late.transfer, "share", fail)
+    late.run(world.open(), print)
+    late.group.close()
+    world.close()
+
+
+def test_bytes_that_come_twice_do_not_replace_the_first_ones(places: tuple[Path, Path]) -> None:
+    source, target = places
+    part = PartFile(str(target), Source(str(source), 100, MODIFIED, "down"))
+    attempt = download._DownAttempt(part)
+    moved: list[int] = []
+    for owner in ("quick", "slow"):
+        attempt.claims.claim(owner)
+    assert attempt.keep("quick", 0, b"a" * 100, moved.append)
+    assert attempt.keep("slow", 0, b"b" * 100, moved.append)
+    assert (part.read(0, 100), moved) == (b"a" * 100, [100])
+    attempt.close()

@@ -120,3 +120,12 @@ def test_what_is_written_while_it_is_replaced_stays(tmp_path: Path) -> None:
     assert loaded(tmp_path / "map", boot="boot 2") == set(range(5))
     one.remove()
     assert not (tmp_path / "map").exists()
+
+
+def test_a_map_that_was_removed_is_not_made_again(tmp_path: Path) -> None:
+    late = MapFile(tmp_path / "map", SOURCE)
+    late.rewrite([], ())
+    late.remove()
+    late.rewrite([(0, 60)], [(60, 80)])  # by a connection that has synced the part file
+    late.add(80, 100)
+    assert list(tmp_path.iterdir()) == []

@@ -111,3 +111,11 @@ def test_a_window_is_half_a_second_of_what_the_link_gives() -> None:
             now += 32768 / rate
             window.arrived(32768)
         assert least <= window.size <= most
+
+
+def test_a_file_that_has_got_its_name_is_not_made_again(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        ranged.open_to_write(world.open(), str(tmp_path / "part"), anew=False)
+    world.close()
+    assert list(tmp_path.iterdir()) == []
