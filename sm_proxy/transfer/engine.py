@@ -135,6 +135,7 @@ class Engine:
         self._running: dict[int, tuple[Work, Connection]] = {}
         self._problems: list[Problem] = []
         self._threads: list[threading.Thread] = []
+        self._opening: set[threading.Thread] = set()
         self._open = 0
         self._able = 0
         self._stopped = False
@@ -152,7 +153,7 @@ class Engine:
         Raises:
             SmProxyError: it cannot go on: the code of the last connection, such as `job-ended`, or
                 `session-lost` if no byte moved for a minute.
-            KeyboardInterrupt: the calling thread was interrupted; no thread is left.
+            KeyboardInterrupt: the calling thread was interrupted; no work runs any more.
         """
         self._queue.extend(works)
         for work in self._queue:
@@ -212,17 +213,21 @@ class Engine:
         thread.start()
 
     def _stop(self, *, ended_well: bool) -> None:
-        """End every thread: one that waits for its connection sees it closed."""
+        """End every work: one that waits for its connection sees it closed.
+
+        Nobody waits for a connection that is only opening: whoever closes `connections` does.
+        """
         with self._changed:
             self._stopped = True
             if ended_well:  # whoever is just leaving a file that is complete
                 self._changed.wait_for(lambda: not self._running, _GRACE_S)
             busy = [connection for _, connection in self._running.values()]
+            at_work = [thread for thread in self._threads if thread not in self._opening]
             self._changed.notify_all()
         for connection in busy:
             connection.close()
         deadline = time.monotonic() + _JOIN_S
-        for thread in self._threads:
+        for thread in at_work:
             thread.join(max(0.0, deadline - time.monotonic()))
         for group in self._groups:
             group.close()
@@ -266,7 +271,7 @@ class Engine:
         pause, longest = _PAUSE_S
         while True:
             try:
-                connection = self._connections.open(compress=self.compress)
+                connection = self._one_more()
             except SmProxyError as error:  # noqa: PERF203 - it waits for the network
                 lasting = error.code not in _TRANSIENT and not error.passing
                 if lasting or not patient or self._stopped or self._hopeless():
@@ -277,6 +282,18 @@ class Engine:
             else:
                 self._count_open(1)
                 return connection
+
+    def _one_more(self) -> Connection:
+        thread = threading.current_thread()
+        with self._changed:
+            if self._stopped:
+                raise SmProxyError("session-lost", "the copy is over")
+            self._opening.add(thread)
+        try:
+            return self._connections.open(compress=self.compress)
+        finally:
+            with self._changed:
+                self._opening.discard(thread)
 
     def _take(self, connection: Connection) -> Work | None:
         """The next work; None if there will be none."""
@@ -359,7 +376,7 @@ class Engine:
 
     def _put_aside(self, problem: Problem) -> None:
         with self._changed:
-            if not self._stopped and problem not in self._problems:
+            if not self._stopped:
                 self._problems.append(problem)
 
     def _end_with(self, error: BaseException) -> None:

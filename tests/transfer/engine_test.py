@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from sm_proxy.errors import Code, SmProxyError
+from sm_proxy.local.threads import Background
 from sm_proxy.transfer import engine, growth
 from sm_proxy.transfer.engine import Engine
 from sm_proxy.transfer.ssh.connection import Connection
@@ -222,3 +223,25 @@ def test_an_upload_begins_with_one_connection_and_opens_another_if_that_may_help
 
     Engine(world, gently=True).run([Job(str(n), step) for n in range(5)])
     assert numbers[:2] == [1, 2]
+
+
+def test_nobody_waits_for_a_connection_that_is_no_longer_needed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_JOIN_S", 60.0)
+    opening, go_on = threading.Event(), threading.Event()
+
+    def open_slowly(number: int) -> None:
+        if number > 1:
+            opening.set()
+            go_on.wait(60)
+
+    def step(*_: Any) -> None:
+        opening.wait(60)
+
+    world.fail_open = open_slowly
+    run = Background(lambda: Engine(world).run([Job(str(n), step) for n in range(3)]))
+    try:
+        assert run.settled(20) == ()
+    finally:
+        go_on.set()
