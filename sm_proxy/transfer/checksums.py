@@ -248,8 +248,12 @@ class Digests:
         return request.digest
 
     def close(self) -> None:
-        """Nobody will ask any more: begin no further call."""
+        """Begin no further call; whoever waits for one gets `session-lost`."""
         with self._lock:
+            for path in self._queue:
+                request = self._requests[path]
+                request.error = SmProxyError("session-lost", "the copy is over")
+                request.ready.set()
             self._queue.clear()
         self._wanted.set()
 

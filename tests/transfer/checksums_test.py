@@ -115,3 +115,11 @@ def test_whoever_waits_for_a_digest_gets_the_failure(tmp_path: Path) -> None:
     digests.expect("a", 1)
     with pytest.raises(SmProxyError, match="cut"):
         digests.get("a")
+
+
+def test_the_end_of_the_copy_ends_the_wait_for_a_digest(tmp_path: Path) -> None:
+    digests = checksums.Digests(Shell(tmp_path), delay=60)
+    digests.expect("file", None)
+    digests.close()
+    with pytest.raises(SmProxyError, match="the copy is over"):
+        digests.get("file")
