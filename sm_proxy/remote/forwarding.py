@@ -164,25 +164,25 @@ class Forwarding:
     def _begin(self, listener: socket.socket) -> None:
         port = self._listeners[listener]
         try:
-            near, _ = listener.accept()
+            near, peer = listener.accept()
         except OSError:  # it has left already, or this process has no descriptor left
             time.sleep(_SHORT_S)
             return
-        near.setblocking(True)
-        near.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            Background(lambda: self._serve(near, port))
-        except RuntimeError:  # the system starts no more threads
+            near.setblocking(True)
+            near.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            Background(lambda: self._serve(near, peer, port))
+        except (OSError, RuntimeError):  # macOS: it has left; or the system starts no more threads
             near.close()
 
-    def _serve(self, near: socket.socket, port: int) -> None:
-        channel = self._channel(near, port)
+    def _serve(self, near: socket.socket, peer: tuple[str, int], port: int) -> None:
+        channel = self._channel(peer, port)
         if channel is None:
             near.close()
         else:
             Relay(near, channel).run()
 
-    def _channel(self, near: socket.socket, port: int) -> Any | None:
+    def _channel(self, peer: tuple[str, int], port: int) -> Any | None:
         """A channel to the port; None if there is none in time."""
         import paramiko  # noqa: PLC0415 - `connect` has imported it, and silenced it
 
@@ -191,9 +191,7 @@ class Forwarding:
         name = next(names)
         while (transport := self._usable(until)) is not None:
             try:
-                return transport.open_channel(
-                    "direct-tcpip", (name, port), near.getpeername(), timeout=_OPEN_S
-                )
+                return transport.open_channel("direct-tcpip", (name, port), peer, timeout=_OPEN_S)
             except paramiko.ChannelException as error:  # noqa: PERF203 - a few rounds
                 name = next(names, "")
                 if error.code != _REFUSED or not name:

@@ -29,8 +29,8 @@ class Relay:
 
     def run(self) -> None:
         """Copy until both directions have ended, or one is broken."""
-        up = Background(self._up)
         try:
+            up = Background(self._up)
             self._down()
             up.result()
         finally:

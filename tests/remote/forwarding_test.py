@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import threading
@@ -232,3 +233,23 @@ def test_a_first_connection_that_fails_is_an_error() -> None:
         Forwarding({listener: PORT}, connect, print).run(pytest.fail)
     assert caught.value is refused
     assert listener.fileno() < 0
+
+
+def test_a_connection_that_left_at_once_does_not_end_the_others() -> None:
+    class Gone:  # as on macOS
+        closed = False
+
+        def accept(self) -> tuple[Gone, tuple[str, int]]:
+            return self, ("127.0.0.1", 1)
+
+        def setblocking(self, _: bool) -> None:
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+        def close(self) -> None:
+            self.closed = True
+
+    gone: Any = Gone()
+    made = Forwarding({gone: PORT}, Client, print)
+    with made._wake, made._woken:
+        made._begin(gone)
+    assert gone.closed
