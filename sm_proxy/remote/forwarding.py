@@ -33,12 +33,14 @@ _PASSING: Final = frozenset(
 )
 """Errors that a later attempt may not meet."""
 _PULSE_S: Final = 30.0
-"""How often to ask the server whether it is there; it has as long to answer, four times."""
+"""How often to ask the server whether it is there: `ServerAliveInterval` of our Host block."""
+_PULSES: Final = 4
+"""After how many of these times without an answer it is lost: `ServerAliveCountMax`."""
 _TICK_S: Final = 0.5
 _SHORT_S: Final = 0.1
 _OPEN_S: Final = 30.0
 _AGAIN_S: Final = 60.0
-"""How often to tell that nothing listens on a port."""
+"""How often to tell that a port cannot be reached."""
 _LOCALHOST: Final = ("localhost", "127.0.0.1", "::1")
 """The names to try in the container, whose `localhost` may lack one of the two addresses."""
 _REFUSED: Final = 2
@@ -124,7 +126,7 @@ class Forwarding:
             if time.monotonic() < due:
                 continue
             silent = silent + 1 if asked is not None and not asked.done else 0
-            if silent > 3:
+            if silent + 1 >= _PULSES:  # one time passed before it was asked
                 return
             if not silent:
                 asked = Background(lambda: transport.global_request("keepalive@openssh.com"))
@@ -195,9 +197,13 @@ class Forwarding:
             except paramiko.ChannelException as error:  # noqa: PERF203 - a few rounds
                 name = next(names, "")
                 if error.code != _REFUSED or not name:
-                    self._tell_refusal(port, error.code)
+                    refused = error.code == _REFUSED
+                    why = "nothing listens on" if refused else "its server forbids connections to"
+                    self._tell(port, f"{why} port {port} in the container")
                     return None
             except (paramiko.SSHException, EOFError, OSError):
+                if transport.is_active():
+                    self._tell(port, f"no answer from the container for port {port}")
                 time.sleep(_SHORT_S)  # lost, or it is just about to be
         return None
 
@@ -209,11 +215,11 @@ class Forwarding:
             )
             return self._transport if time.monotonic() < until else None
 
-    def _tell_refusal(self, port: int, code: int) -> None:
+    def _tell(self, port: int, line: str) -> None:
+        """Give the user a line about a port, unless there was one in the last minute."""
         now = time.monotonic()
         with self._changed:
             if now < self._told.get(port, 0.0):
                 return
             self._told[port] = now + _AGAIN_S
-        why = "nothing listens on" if code == _REFUSED else "its server forbids connections to"
-        self._on_status(f"{why} port {port} in the container")
+        self._on_status(line)

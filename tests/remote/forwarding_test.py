@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import paramiko
@@ -162,6 +163,23 @@ def test_a_port_on_which_nothing_listens_is_told_once(tunnel: Tunnel) -> None:
     assert tunnel.server.asked == 3 * tried
 
 
+def test_a_port_without_an_answer_is_told_once(
+    tunnel: Tunnel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as while the network is down, which takes two minutes until it is noticed."""
+    monkeypatch.setattr(forwarding, "WAIT_S", 0.1)
+    monkeypatch.setattr(forwarding, "_OPEN_S", 0.05)
+    network = threading.Event()
+    monkeypatch.setattr(
+        tunnel.server, "check_channel_direct_tcpip_request", lambda *_: network.wait(60)
+    )
+    for _ in range(2):
+        with tunnel.dial() as near:
+            assert near.recv(1) == b""
+    assert tunnel.said == ["no answer from the container for port 6006"]
+    network.set()
+
+
 def test_a_lost_connection_comes_back_behind_the_same_port(tunnel: Tunnel) -> None:
     with tunnel.dial() as near:
         far = tunnel.server.channel()
@@ -220,6 +238,32 @@ def test_a_server_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPat
     answer.set()
     assert tunnel.said[0].endswith("(its server does not answer): connecting again")
     assert tunnel.end().code == "job-ended"
+
+
+def test_a_silent_server_is_given_up_when_ssh_would_do_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After ServerAliveInterval (30 s) times ServerAliveCountMax (4), which our Host block sets."""
+    seconds, closed = 0.0, threading.Event()
+
+    class Silent:
+        is_active = staticmethod(lambda: True)
+        global_request = staticmethod(lambda _: closed.wait(60))
+
+        def join(self, tick: float) -> None:
+            nonlocal seconds
+            seconds += tick
+
+    clients = [SimpleNamespace(failure=None, get_transport=Silent, close=closed.set)]
+
+    def connect() -> Any:
+        if not clients:
+            raise SmProxyError("job-ended", "training job x is Completed")
+        return clients.pop()
+
+    clock = SimpleNamespace(monotonic=lambda: seconds, sleep=lambda _: None)
+    monkeypatch.setattr(forwarding, "time", clock)
+    with pytest.raises(SmProxyError, match="Completed"):
+        Forwarding({}, connect, print).run(lambda: None)
+    assert seconds == 120
 
 
 def test_a_first_connection_that_fails_is_an_error() -> None:
