@@ -18,7 +18,9 @@ from sm_proxy.identity import login_keys
 from sm_proxy.jobs import hostname
 from sm_proxy.jobs.container import Container
 from sm_proxy.local import output
+from sm_proxy.local.threads import Background
 from sm_proxy.public_key import describe_blob
+from sm_proxy.routes import sessions
 from sm_proxy.settings import Settings
 from sm_proxy.tunnel import login_transport
 from sm_proxy.tunnel.blocking_socket import BlockingSocket, import_paramiko, prefer_kinds
@@ -129,6 +131,8 @@ def connect(
     except BaseException:
         tunnel.close()
         raise
+    # Such as of a notebook that was killed: no other process ends them before the next `ssh`.
+    Background(lambda: sessions.end_orphans(aws), or_here=True)
     return Client(container, tunnel, transport)
 
 

@@ -22,6 +22,7 @@ from sm_proxy import ssh_client
 from sm_proxy.errors import SmProxyError
 from sm_proxy.identity import identities
 from sm_proxy.resolver import Container
+from sm_proxy.routes import sessions
 from sm_proxy.settings import Settings
 from tests import fakes
 from tests.tunnel.forwarding_sshd import Below, ForwardingSshd
@@ -163,6 +164,15 @@ def test_another_host_key_is_refused_and_nothing_is_printed(
     assert place.servers[0].logins == []
     assert "may have restarted" in caplog.text  # the log is read again first
     assert capfd.readouterr() == ("", "")
+
+
+def test_sessions_of_killed_programs_are_ended(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = threading.Event()
+    monkeypatch.setattr(sessions, "end_orphans", lambda _: ended.set())
+    with place.open():
+        assert ended.wait(60)
 
 
 @pytest.mark.parametrize(("user", "code"), [("ubuntu", "wrong-user"), (None, "login-refused")])
