@@ -39,6 +39,7 @@ _PULSES: Final = 4
 _TICK_S: Final = 0.5
 _SHORT_S: Final = 0.1
 _OPEN_S: Final = 30.0
+_END_S: Final = 5.0
 _AGAIN_S: Final = 60.0
 """How often to tell that a port cannot be reached."""
 _LOCALHOST: Final = ("localhost", "127.0.0.1", "::1")
@@ -109,7 +110,7 @@ class Forwarding:
             self._wake.close()
             if client is not None:
                 client.close()
-            accepting.settled(_TICK_S)
+            accepting.settled(_END_S)  # else it would wait for descriptors that are others' by then
             for end in (self._woken, *self._listeners):
                 end.close()
 
