@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
@@ -32,6 +32,9 @@ class Options:
         bucket: `BUCKET` or `BUCKET/PREFIX` in which `s3` hands files over.
         compress: whether ssh compresses; None to decide by a sample.
         verify: whether checksums are compared.
+
+    Raises:
+        SmProxyError: `usage`, a value is none of these.
     """
 
     recursive: bool = False
@@ -40,6 +43,14 @@ class Options:
     bucket: str | None = None
     compress: bool | None = None
     verify: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what the command line cannot say: these may come from a program."""
+        if self.sessions is not None and not 1 <= self.sessions <= MOST_SESSIONS:
+            words = f"sessions must be from 1 to {MOST_SESSIONS}, not {self.sessions}"
+            raise SmProxyError("usage", words)
+        if self.via not in get_args(Via):
+            raise SmProxyError("usage", f"via must be one of {', '.join(get_args(Via))}")
 
 
 @dataclass(frozen=True)

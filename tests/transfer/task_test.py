@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,3 +69,13 @@ def test_a_path_of_python_is_local_whatever_its_name() -> None:
     assert task.words(Path("sm-bert:x")) == ("./sm-bert:x",)
     assert task.words(["sm-bert:x", Path("/a/b:c")]) == ("sm-bert:x", "/a/b:c")
     assert task.words("sm-bert:x") == ("sm-bert:x",)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [({"sessions": 0}, "from 1 to 64, not 0"), ({"sessions": 65}, "not 65"), ({"via": "S3"}, "s3")],
+)
+def test_values_that_the_command_line_cannot_say_are_refused(given: Any, words: str) -> None:
+    with pytest.raises(SmProxyError, match=words) as caught:
+        Options(**given)
+    assert caught.value.code == "usage"
