@@ -59,8 +59,7 @@ def copy(
                 lambda each: _of_node(each.host, copies[each]), list(copies), at_once
             )
         except BaseException:
-            for each in copies.values():
-                each.close()
+            threads.map_concurrently(lambda each: each.close(), copies.values(), len(copies))
             raise
     return tally.merged(outcomes, time.monotonic() - began)
 

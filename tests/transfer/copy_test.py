@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -82,3 +83,16 @@ def test_an_interrupt_closes_the_connections_of_all_nodes(
     with pytest.raises(KeyboardInterrupt):
         copy()
     assert len(closed) == 3
+
+
+def test_an_interrupt_closes_them_at_the_same_time(
+    nodes: Callable[[Run], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(_: Task) -> Outcome:
+        raise KeyboardInterrupt
+
+    nodes(run)
+    met = threading.Barrier(3, timeout=20)
+    monkeypatch.setattr("sm_proxy.transfer.copy.ContainerCopy.close", lambda _: met.wait())
+    with pytest.raises(KeyboardInterrupt):
+        copy()
