@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import socket
 import threading
@@ -58,11 +59,22 @@ class BlockingSocket:
 
     Attributes:
         socket: the end for paramiko, in blocking mode.
+
+    Raises:
+        OSError: the system gives no more descriptors or threads; the stream is closed.
     """
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self.socket, self._near = socket.socketpair()
+        with contextlib.ExitStack() as unless_it_starts:
+            unless_it_starts.callback(stream.close)
+            self.socket, self._near = socket.socketpair()
+            for end in (self.socket, self._near):
+                unless_it_starts.callback(end.close)
+            self._start()
+            unless_it_starts.pop_all()
+
+    def _start(self) -> None:
         self._near.setblocking(False)
         self._opened = threading.Event()
         self._over = threading.Event()
@@ -72,7 +84,10 @@ class BlockingSocket:
         self._talking = True
         self._backlog = memoryview(b"")
         self._thread = threading.Thread(target=threads.inheriting(self._run), daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            raise OSError(errno.EAGAIN, str(error)) from None
 
     def wait_open(self) -> None:
         """Wait until bytes can flow.

@@ -136,3 +136,21 @@ def test_a_socket_closed_by_its_user_is_not_read_again(stream: SocketStream) -> 
         stream.advance = counted  # type: ignore[method-assign]
         time.sleep(0.5)
         assert turns < 50  # it would be thousands
+
+
+@pytest.mark.parametrize("lacks", ["descriptors", "threads"])
+def test_without_descriptors_or_threads_the_stream_is_closed(
+    stream: SocketStream, monkeypatch: pytest.MonkeyPatch, lacks: str
+) -> None:
+    def refuse(*_: object) -> None:
+        if lacks == "descriptors":
+            raise OSError(24, "no more descriptors")
+        raise RuntimeError("no more threads")
+
+    if lacks == "descriptors":
+        monkeypatch.setattr(socket, "socketpair", refuse)
+    else:
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(OSError, match=f"no more {lacks}"):
+        BlockingSocket(stream)
+    assert stream.fileno() < 0
