@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import threads
 from sm_proxy.transfer.ssh.connection import Answer
 
 _BYTES_S: Final = 20e6
@@ -220,7 +221,7 @@ class Digests:
             if self._working:
                 return
             self._working = True
-        threading.Thread(target=self._work, daemon=True).start()
+        threading.Thread(target=threads.inheriting(self._work), daemon=True).start()
 
     def begin(self) -> None:
         """Begin the first call now."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import output
 from sm_proxy.transfer import checksums
 from sm_proxy.transfer.ssh.connection import Answer
 
@@ -123,3 +124,20 @@ def test_the_end_of_the_copy_ends_the_wait_for_a_digest(tmp_path: Path) -> None:
     digests.close()
     with pytest.raises(SmProxyError, match="the copy is over"):
         digests.get("file")
+
+
+def test_status_lines_of_its_connections_go_where_those_of_the_copy_go(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A program that calls `sm_proxy.copy` has its stderr for itself."""
+
+    class Talkative(Shell):
+        def script(self, text: str, timeout: float) -> Answer:
+            output.status("connecting by another route")
+            return super().script(text, timeout)
+
+    digests = checksums.Digests(Talkative(tmp_path), delay=60)
+    with output.status_to_log():
+        digests.expect("absent", 1)
+    assert digests.get("absent") is None
+    assert capsys.readouterr() == ("", "")
