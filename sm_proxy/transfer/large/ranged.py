@@ -262,7 +262,7 @@ class _SftpFile:
 class _OneStream:
     """The same without an SFTP server: one request at a time, of several pieces."""
 
-    _PIECES: Final = 8
+    _PIECES: Final = 32
 
     def __init__(self, file: FileLike) -> None:
         self._file = file

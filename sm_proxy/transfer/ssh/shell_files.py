@@ -24,8 +24,8 @@ _FORMAT: Final = "%f %s %X %Y %u %g"
 """Of `stat -c`: mode in hex, size, times of access and modification, user, group."""
 _NUMBERS: Final = 6
 _BLOCK: Final = 1 << 16
-_PIECE: Final = 1 << 18
-"""How much one line reads or writes."""
+_PIECE: Final = 1 << 20
+"""How much one line reads or writes: the link is idle between two of them."""
 _ERRNO: Final = {
     "No such file": errno.ENOENT,
     "nonexistent": errno.ENOENT,

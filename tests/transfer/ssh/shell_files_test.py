@@ -11,9 +11,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from sm_proxy.transfer.large import ranged
+from sm_proxy.transfer.large.ranges import PIECE
 from sm_proxy.transfer.ssh.shell_channel import ShellChannel
 from sm_proxy.transfer.ssh.shell_files import ShellFiles
 from sm_proxy.transfer.ssh.wire import Wire
@@ -78,6 +82,34 @@ def test_files_go_up_and_down_and_keep_their_names(files: ShellFiles, tmp_path: 
         files.remove(name)
     assert not files.listdir_attr(".")
     assert files.normalize(".") == str(tmp_path / "home")
+
+
+def test_a_megabyte_takes_one_round_trip(
+    files: ShellFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The link is idle while the next line is on its way."""
+    data = bytes(range(256)) * 4096
+    (tmp_path / "home/file").write_bytes(data)
+    connection: Any = SimpleNamespace(sftp=files)
+    file = ranged.open_to_read(connection, "file")
+    lines: list[str] = []
+    run = files._channel.run
+
+    def counted(line: str, *words: Any, **options: Any) -> tuple[int, bytes]:
+        lines.append(line)
+        return run(line, *words, **options)
+
+    monkeypatch.setattr(files._channel, "run", counted)
+    pieces = iter(range(0, len(data), PIECE))
+    found: dict[int, bytes] = {}
+
+    def arrived(start: int, part: bytes) -> bool:
+        found[start] = part
+        return True
+
+    ending = file.fetch(lambda _: next(((at, at + PIECE) for at in pieces), None), arrived)
+    assert (ending, len(lines)) == ("done", 1)
+    assert b"".join(found[at] for at in sorted(found)) == data
 
 
 def test_a_write_in_the_middle_leaves_the_rest(files: ShellFiles, tmp_path: Path) -> None:
