@@ -20,15 +20,9 @@ from sm_proxy.transfer.trees.tree_down import list_down
 from tests.transfer import hostile_server, sftp_server
 from tests.transfer.hostile_server import attributes
 
+pytestmark = pytest.mark.usefixtures("here")
+
 FOLDER = attributes(stat.S_IFDIR | 0o755)
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / "here"
-    path.mkdir()
-    monkeypatch.chdir(path)
-    return path
 
 
 def test_names_that_no_file_can_have_are_refused() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,27 +24,6 @@ from tests.transfer import sftp_server
 
 SIZES = [0, 1, 4096, 32 * 1024 - 1, 32 * 1024, 32 * 1024 + 1, 256 * 1024]
 ODD = ["a b", "line\nbreak", "-rf", "ümlaut", "y" * 255, os.fsdecode(b"\xff")]
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    path = tmp_path / "home"
-    path.mkdir()
-    return path
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / "here"
-    path.mkdir()
-    monkeypatch.chdir(path)
-    return path
-
-
-@pytest.fixture
-def far(home: Path) -> Iterator[Connection]:
-    with sftp_server.connection(home) as connection:
-        yield connection
 
 
 def fill(folder: Path, count: int = 0) -> dict[str, bytes]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,30 +13,8 @@ from sm_proxy.transfer.trees.folders import Folders
 from sm_proxy.transfer.trees.tree import Tree
 from sm_proxy.transfer.trees.tree_down import list_down
 from sm_proxy.transfer.trees.tree_up import list_up
-from tests.transfer import sftp_server
 
 DIRECTIONS = pytest.mark.parametrize("direction", ["down", "up"])
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    path = tmp_path / "home"
-    path.mkdir()
-    return path
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / "here"
-    path.mkdir()
-    monkeypatch.chdir(path)
-    return path
-
-
-@pytest.fixture
-def far(home: Path) -> Iterator[Connection]:
-    with sftp_server.connection(home) as connection:
-        yield connection
 
 
 def listed(far: Connection, direction: Direction) -> Tree:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,28 +13,6 @@ from sm_proxy.transfer.model import Entry
 from sm_proxy.transfer.ssh.connection import Connection
 from sm_proxy.transfer.trees.tree import Tree
 from sm_proxy.transfer.trees.tree_down import list_down
-from tests.transfer import sftp_server
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    path = tmp_path / "home"
-    path.mkdir()
-    return path
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / "here"
-    path.mkdir()
-    monkeypatch.chdir(path)
-    return path
-
-
-@pytest.fixture
-def far(home: Path) -> Iterator[Connection]:
-    with sftp_server.connection(home) as connection:
-        yield connection
 
 
 def write(folder: Path, *names: str) -> None:

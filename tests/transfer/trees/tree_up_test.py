@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,29 +11,7 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.transfer.model import Entry
 from sm_proxy.transfer.ssh.connection import Connection
 from sm_proxy.transfer.trees.tree_up import list_up
-from tests.transfer import sftp_server
 from tests.transfer.trees.tree_down_test import targets, why, write
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    path = tmp_path / "home"
-    path.mkdir()
-    return path
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / "here"
-    path.mkdir()
-    monkeypatch.chdir(path)
-    return path
-
-
-@pytest.fixture
-def far(home: Path) -> Iterator[Connection]:
-    with sftp_server.connection(home) as connection:
-        yield connection
 
 
 def test_a_file_goes_to_the_name_or_into_the_folder_that_is_there(
