@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ import paramiko
 import pytest
 
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import poll
 from sm_proxy.local.threads import Background
 from sm_proxy.remote import forwarding, ports
 from sm_proxy.remote.forwarding import Forwarding
@@ -109,6 +111,14 @@ def in_thread(work: Callable[[bytes], Any], data: bytes) -> threading.Thread:
     thread = threading.Thread(target=work, args=(data,))
     thread.start()
     return thread
+
+
+def is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 def test_bytes_pass_both_ways_and_each_direction_ends_by_itself(tunnel: Tunnel) -> None:
@@ -211,6 +221,23 @@ def test_the_end_of_the_job_ends_it_with_its_reason(tunnel: Tunnel) -> None:
     assert far.closed
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(tunnel.address, 60)
+
+
+def test_no_thread_waits_for_ports_that_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it would wait for ever, or for another file with the same descriptor."""
+    wait = poll.wait
+    found: list[bool] = []
+
+    def late(readers: list[int], *others: Any) -> Any:
+        time.sleep(0.3)  # a busy machine
+        found.append(all(map(is_open, readers)))
+        return wait(readers, *others) if found[-1] else poll.Ready(frozenset(readers), frozenset())
+
+    monkeypatch.setattr(forwarding, "_TICK_S", 0.02)
+    monkeypatch.setattr(poll, "wait", late)
+    Tunnel().end()
+    await_true(lambda: bool(found), 60)
+    assert found == [True]
 
 
 def test_a_new_connection_waits_for_a_bounded_time(
