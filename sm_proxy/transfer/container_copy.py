@@ -135,7 +135,7 @@ class ContainerCopy:
             left = _InS3(ended.Files(self._aws, job))
         except SmProxyError as error:
             raise (over if error.code in _OVER else error) from None
-        folders = Folders(self._list(left), "down")
+        folders = Folders(self._list(left), "down", task.host)
         found = folders.make(left)
         self._tally.problems += found.problems
         self._meter.expect(len(found.files), sum(file.size for file in found.files))
@@ -144,11 +144,11 @@ class ContainerCopy:
         result = s3.run(plan, self._aws, None, self._meter.moved)
         self._tally.add_s3(result)
         self._meter.finished(len(result.done) + len(result.unverified))
-        folders.finish(left)
+        folders.finish(left, complete=not self._tally.problems)
 
     def _copy(self) -> None:
         task = self._task
-        folders = Folders(self._pool.ask(self._list), task.direction)
+        folders = Folders(self._pool.ask(self._list), task.direction, task.host)
         found = self._pool.ask(folders.make)
         self._tally.problems += found.problems
         self._meter.expect(len(found.files), sum(file.size for file in found.files))
@@ -161,12 +161,14 @@ class ContainerCopy:
         if by_ssh:
             self._tally.by_ssh = True
             self._run_ssh(by_ssh, compress=choice is not None and choice.compress)
-        self._pool.ask(folders.finish)
+        complete = not self._tally.problems
+        self._pool.ask(lambda connection: folders.finish(connection, complete=complete))
 
     def _list(self, connection: Reachable) -> Tree:
         task = self._task
         by = list_down if task.direction == "down" else list_up
-        return by(connection, task.sources, task.target, recursive=task.options.recursive)
+        recursive = task.options.recursive
+        return by(connection, task.sources, task.target, recursive=recursive, host=task.host)
 
     def _plan(self, files: Sequence[Entry]) -> s3.Plan:
         """Which files come by S3; with `auto` none, if it cannot be asked."""

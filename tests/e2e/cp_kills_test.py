@@ -17,7 +17,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.copies import MIB, SESSIONS, command, cp, folder_there, leaves_nothing, moved, names
+from tests.e2e.copies import (
+    MIB,
+    SESSIONS,
+    command,
+    contents,
+    cp,
+    folder_there,
+    leaves_nothing,
+    moved,
+    names,
+)
 from tests.e2e.labs import Lab
 from tests.soak import SOAK, cases
 
@@ -108,6 +118,32 @@ def test_an_upload_that_is_killed_at_any_moment_goes_on(
     assert found[:2] == [b"file", hashlib.sha256(data).hexdigest().encode()], "and no part file"
     lab.warm("list")
     leaves_nothing(lab)
+
+
+@pytest.mark.parametrize("copy", cases(range(10), []))
+@pytest.mark.parametrize("up", [False, True])
+def test_a_tree_that_is_killed_at_any_moment_goes_on(
+    lab: Lab, *, copy: int, up: bool, tmp_path: Path
+) -> None:
+    """In the folder that it has made, although scp would now copy into it."""
+    chance, there, here = _chance(copy), folder_there(lab), tmp_path / "tree"
+    (here / "sub").mkdir(parents=True)
+    for number in range(100):
+        (here / "sub" / str(number)).write_bytes(secrets.token_bytes(4096))
+    (here / "large").write_bytes(secrets.token_bytes(2 * MIB))
+    (here / "sub").chmod(0o510)
+    words = [str(here), f"{lab.host}:{there}/tree"]
+    back = [words[1], str(tmp_path / "back")]
+    if not up:
+        cp(lab, "-r", *words)
+    for _ in range(KILLS_OF_ONE_COPY):
+        _kill(lab, ["-r", *(words if up else back)], chance, 4.0)
+    if up:
+        cp(lab, "-r", *words)
+    found = cp(lab, "-r", *back)["data"]
+    if not (tmp_path / "back" / "tree").exists():  # else a kill came too late
+        assert found["files"] == 101
+        assert contents(tmp_path / "back") == contents(here)
 
 
 def _chance(number: int) -> random.Random:

@@ -14,13 +14,18 @@ from sm_proxy.transfer.model import Entry
 from sm_proxy.transfer.ssh import pipeline
 from sm_proxy.transfer.ssh.one_by_one import Reachable
 from sm_proxy.transfer.ssh.sftp_packets import Attributes
-from sm_proxy.transfer.trees import names
+from sm_proxy.transfer.trees import names, unfinished
 from sm_proxy.transfer.trees.far_side import FarSide
 from sm_proxy.transfer.trees.tree import DEEPEST, LOOP, RECURSIVE, TOO_DEEP, Tree, TreeBuilder
 
 
 def list_down(
-    connection: Reachable, sources: Sequence[str], target: str, *, recursive: bool = False
+    connection: Reachable,
+    sources: Sequence[str],
+    target: str,
+    *,
+    recursive: bool = False,
+    host: str = "",
 ) -> Tree:
     """List what is to be copied from a container. Links are followed, as scp does.
 
@@ -32,6 +37,7 @@ def list_down(
             the contents are copied into the target.
         target: on this machine. A link that it names is followed; see `Folders` for others.
         recursive: whether folders are copied.
+        host: the container, to know the folders of its unfinished copies.
 
     Raises:
         SmProxyError: `copy-failed`: the target must be a folder, or there are too many files.
@@ -45,9 +51,17 @@ def list_down(
     builder = TreeBuilder(lambda: names.ignores_case(Path(target)))
     found = [path for some in matches for path in some]
     into = _is_folder(target, several_words=len(sources) > 1, several=len(found) > 1)
-    if into and not Path(target).is_dir():
+
+    def is_unfinished(source: str) -> bool:
+        mark = unfinished.mark_of("down", host, source)
+        return len(sources) == 1 and unfinished.is_here(target, mark)
+
+    if into and recursive and len(found) == 1 and is_unfinished(found[0]):
+        into = False
+    folder = os.path.dirname(found[0])  # noqa: PTH120
+    if into and (not Path(target).is_dir() or (len(found) > 1 and is_unfinished(folder))):
         now = int(time.time())
-        builder.add(Entry("folder", os.path.dirname(found[0]), target, 0, 0o755, now, now))  # noqa: PTH120
+        builder.add(Entry("folder", folder, target, 0, 0o755, now, now))
     starts = []
     for path, seen in zip(found, far.stats(found), strict=True):
         base = names.base(path)
@@ -173,6 +187,8 @@ def _entries(
     above = (*folder.above, real)
     inside = []
     for name, seen in entries:
+        if name == unfinished.NAME:
+            continue
         if refusal := names.refusal(name):
             builder.refuse(names.join(folder.source, name), refusal)
             continue

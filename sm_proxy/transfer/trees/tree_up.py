@@ -14,7 +14,7 @@ from sm_proxy.transfer.model import Entry
 from sm_proxy.transfer.ssh import pipeline
 from sm_proxy.transfer.ssh.one_by_one import Reachable
 from sm_proxy.transfer.ssh.sftp_packets import Attributes
-from sm_proxy.transfer.trees import names
+from sm_proxy.transfer.trees import names, unfinished
 from sm_proxy.transfer.trees.far_side import FarSide
 from sm_proxy.transfer.trees.tree import DEEPEST, LOOP, RECURSIVE, TOO_DEEP, Tree, TreeBuilder
 
@@ -22,7 +22,12 @@ _WINDOWS = sys.platform == "win32"
 
 
 def list_up(
-    connection: Reachable, sources: Sequence[str], target: str, *, recursive: bool = False
+    connection: Reachable,
+    sources: Sequence[str],
+    target: str,
+    *,
+    recursive: bool = False,
+    host: str = "",
 ) -> Tree:
     """List what is to be copied to a container. Links are followed, as scp does.
 
@@ -32,12 +37,14 @@ def list_up(
             target.
         target: in the container, with `~` as scp has it. A link that it names is followed.
         recursive: whether folders are copied.
+        host: the container, to know the folders of its unfinished copies.
 
     Raises:
         SmProxyError: `copy-failed`: the target must be a folder.
         EOFError, OSError, SSHException: the connection is lost.
     """
-    far = FarSide(pipeline.runner(connection))
+    runner = pipeline.runner(connection)
+    far = FarSide(runner)
     target = far.expand(target)
     (there,) = far.stats([target])
     into = isinstance(there, Attributes) and there.type == stat.S_IFDIR
@@ -53,6 +60,9 @@ def list_up(
         target = target if isinstance(real, OSError) else real
         if there.type not in {stat.S_IFREG, 0}:  # a rename would replace a device
             raise SmProxyError("copy-failed", f"{target} is no file in the container")
+    if into and recursive and len(paths) == 1:
+        mark = unfinished.mark_of("up", host, paths[0])
+        into = runner.run([unfinished.is_there(target, mark)]) != [True]
     builder = TreeBuilder()
     for path in paths:
         base = names.base(path, windows=_WINDOWS)
@@ -118,6 +128,8 @@ def _add_file(one: _Found, seen: os.stat_result, builder: TreeBuilder) -> None:
 def _entries(one: _Found, seen: os.stat_result, builder: TreeBuilder) -> Iterator[_Found]:
     above = (*one.above, (seen.st_dev, seen.st_ino))
     for name in sorted(os.listdir(one.source)):  # noqa: PTH208 - many
+        if name == unfinished.NAME:
+            continue
         path = os.path.join(one.source, name)  # noqa: PTH118
         try:
             name.encode("utf-8", "surrogateescape")

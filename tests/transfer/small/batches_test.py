@@ -16,6 +16,7 @@ from sm_proxy.transfer.progress import Meter
 from sm_proxy.transfer.small.batches import Settled, SmallFiles
 from sm_proxy.transfer.ssh import pipeline
 from sm_proxy.transfer.ssh.connection import Answer, Connection
+from sm_proxy.transfer.trees import unfinished
 from sm_proxy.transfer.trees.folders import Folders
 from sm_proxy.transfer.trees.tree import Tree
 from sm_proxy.transfer.trees.tree_down import list_down
@@ -44,7 +45,7 @@ def found(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file()
+        if path.is_file() and path.name != unfinished.NAME
     }
 
 

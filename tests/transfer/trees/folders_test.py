@@ -58,6 +58,32 @@ def test_those_that_are_there_are_kept(
 
 
 @DIRECTIONS
+def test_an_unfinished_copy_of_a_folder_goes_on_in_it(
+    far: Connection, home: Path, here: Path, direction: Direction
+) -> None:
+    """By scp's rules, a second `cp -r HOST:d new` would copy into `new/d`."""
+    source, target = (home, here) if direction == "down" else (here, home)
+    (source / "d/e").mkdir(parents=True)
+    (source / "d/e").chmod(0o555)
+    (source / "d/.sm-proxy-unfinished").write_text("of another copy: not copied")
+    Folders(listed(far, direction), direction).make(far)
+    by = list_down if direction == "down" else list_up
+    for words, host in ((["d/e"], ""), (["d"], "another"), (["d", "d/e"], "")):
+        tree = by(far, words, "new", recursive=True, host=host)
+        assert tree.folders[0].target == f"new/{Path(words[0]).name}", "not what was begun"
+    folders = Folders(listed(far, direction), direction)
+    made = folders.make(far)
+    assert [one.target for one in made.folders] == ["new", "new/e"]
+    folders.finish(far, complete=False)
+    folders = Folders(listed(far, direction), direction)
+    folders.make(far)
+    folders.finish(far)
+    assert [path.name for path in (target / "new").iterdir()] == ["e"], "and no mark"
+    assert (target / "new/e").stat().st_mode & 0o777 == 0o555
+    assert [one.target for one in listed(far, direction).folders] == ["new/d", "new/d/e"]
+
+
+@DIRECTIONS
 def test_nothing_is_copied_into_one_that_cannot_be_made(
     far: Connection, home: Path, here: Path, direction: Direction
 ) -> None:
