@@ -79,8 +79,13 @@ def open_locked(path: Path, what: str) -> tuple[int, bool]:
 
 def _lock(handle: int, what: str) -> None:
     if file_lock.try_lock(handle) is False:
-        hint = "Let it finish, or end it, then try again."
-        raise SmProxyError("busy", f"another copy is writing {what}", hint)
+        raise busy(what)
+
+
+def busy(what: str) -> SmProxyError:
+    """`busy`: another copy is writing a file."""
+    hint = "Let it finish, or end it, then try again."
+    return SmProxyError("busy", f"another copy is writing {what}", hint)
 
 
 def _open_own(path: Path) -> tuple[int, bool]:

@@ -7,12 +7,13 @@ import os
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 from paramiko import sftp
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.transfer.large.own_files import disk_error
+from sm_proxy.transfer.large.own_files import busy, disk_error
 from sm_proxy.transfer.model import Direction, Entry
 from sm_proxy.transfer.small import local_side
 from sm_proxy.transfer.ssh import pipeline, sftp_packets
@@ -96,9 +97,16 @@ def _keep(file: SmallFile, data: bytes, seen: Attributes) -> None:
     try:
         local_side.write(file.part, data, file.entry)
     except OSError as error:
-        file.error = disk_error(file.entry.target, error)
+        file.error = _refused(file.entry.target, error)
     else:
         file.at, file.digest = file.part, local_side.digest(data)
+
+
+def _refused(target: str, error: OSError) -> SmProxyError:
+    """Another copy to the same target takes the part away, or makes it just now."""
+    if isinstance(error, FileNotFoundError) and Path(target).parent.is_dir():
+        return busy(target)
+    return busy(target) if isinstance(error, FileExistsError) else disk_error(target, error)
 
 
 def _left_here(file: SmallFile) -> bool:
@@ -188,7 +196,7 @@ def place_here(file: SmallFile) -> None:
         if file.at != file.entry.target:
             os.replace(file.at, file.entry.target)  # noqa: PTH105 - many
     except OSError as error:
-        file.error = disk_error(file.entry.target, error)
+        file.error = _refused(file.entry.target, error)
     else:
         file.placed = True
 

@@ -22,6 +22,7 @@ from sm_proxy.transfer.trees.tree import Tree
 from sm_proxy.transfer.trees.tree_down import list_down
 from sm_proxy.transfer.trees.tree_up import list_up
 from tests.transfer import sftp_server
+from tests.waits import await_true
 
 SIZES = [0, 1, 4096, 32 * 1024 - 1, 32 * 1024, 32 * 1024 + 1, 256 * 1024]
 ODD = ["a b", "line\nbreak", "-rf", "ümlaut", "y" * 255, os.fsdecode(b"\xff")]
@@ -258,6 +259,25 @@ def test_what_this_machine_refuses_names_the_target(
     (problem,) = run(SmallFiles(tree.files, "down", sftp_server.Scripts(home)), far).problems
     assert problem.path == "a"
     assert problem.error.message == "missing/a: No such file or directory on this machine"
+
+
+def test_two_copies_to_one_target_are_told_of_each_other(
+    far: Connection, home: Path, here: Path
+) -> None:
+    (home / "a").write_bytes(b"a")
+    files = list_down(far, ["a"], "a").files
+    one = SmallFiles(files, "down", sftp_server.Scripts(home))
+
+    class Slow(sftp_server.Scripts):
+        def script(self, text: str, timeout: float) -> Answer:
+            await_true((here / ".a.sm-proxy-part").exists, 60)
+            with sftp_server.connection(home, 2) as other:
+                assert not run(one, other).problems
+            return super().script(text, timeout)
+
+    (problem,) = run(SmallFiles(files, "down", Slow(home)), far).problems
+    assert (problem.error.code, problem.error.message) == ("busy", "another copy is writing a")
+    assert (here / "a").read_bytes() == b"a"
 
 
 def test_a_device_in_the_container_is_not_replaced(far: Connection, home: Path, here: Path) -> None:
