@@ -178,7 +178,9 @@ def _copies(scope: Scope) -> tuple[Statement, ...]:
         Statement(
             "HandFilesOver",
             ("s3:AbortMultipartUpload", "s3:DeleteObject", "s3:PutObject"),
-            tuple(f"{arn}/{stack_names.COPIES}*" for arn in buckets),
+            tuple(
+                f"{arn}/{prefix}{stack_names.COPIES}*" for arn in buckets for prefix in ("", "*/")
+            ),
             "`cp --via s3` of other files, in one of these buckets",
             optional=True,
         ),
