@@ -195,15 +195,22 @@ def _download(
         return
     fetched = downloads.fetch(store.aws, wanted, on_moved)
     try:
-        digests = checksums.of(connections, {entry.source: entry.size for entry, _ in wanted})
+        digests = _digests(connections, [entry for entry, _ in wanted])
+        for download in fetched:
+            yield download.entry, _verdict(download, digests)
+    finally:
+        for download in fetched:
+            download.drop()
+
+
+def _digests(connections: Scripts, entries: Sequence[Entry]) -> dict[str, str | None]:
+    """The SHA-256 of files in the container; empty if it cannot compute them."""
+    try:
+        return checksums.of(connections, {entry.source: entry.size for entry in entries})
     except SmProxyError as error:
         if error.code != "unsupported":
-            for download in fetched:
-                download.drop()
             raise
-        digests = {}
-    for download in fetched:
-        yield download.entry, _verdict(download, digests)
+        return {}
 
 
 def _verdict(download: downloads.Download, digests: dict[str, str | None]) -> Verdict:
@@ -214,10 +221,8 @@ def _verdict(download: downloads.Download, digests: dict[str, str | None]) -> Ve
     try:
         same = not digests or digests.get(entry.source) == downloads.sha256(download.part)
     except OSError as error:
-        download.drop()
         return downloads.disk_failure(entry.target, error)
     if not same:
-        download.drop()
         return _changed(entry)
     return download.land() or bool(digests)
 

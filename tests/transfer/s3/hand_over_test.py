@@ -286,6 +286,19 @@ def test_an_interrupted_copy_leaves_nothing(
         by_s3.run(plan(one), aws, curl)
 
 
+def test_an_interrupt_leaves_no_part_here(aws: Aws, curl: Shell, one: Entry) -> None:
+    asked = curl.script
+
+    def script(text: str, timeout: float) -> Answer:
+        if "sm-proxy-copy" not in text and "sha256sum" in text:
+            raise KeyboardInterrupt
+        return asked(text, timeout)
+
+    curl.script = script  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        by_s3.run(plan(one), aws, curl)
+
+
 def test_there_must_be_such_a_bucket(aws: Aws, curl: Shell, entry: MakeEntry) -> None:
     missing = replace(plan(entry("a", 1)), bucket="no-such-bucket-of-ours")
     with pytest.raises(SmProxyError, match="there is no bucket"):
