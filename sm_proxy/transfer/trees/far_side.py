@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -37,6 +38,13 @@ class FarSide:
     def stats(self, paths: Iterable[str]) -> list[Attributes | OSError]:
         """The attributes of files; links are followed."""
         return self._runner.run(_attributes(sftp.CMD_STAT, path) for path in paths)
+
+    def look(self, path: str) -> tuple[Attributes | OSError, bool]:
+        """The attributes of what a path leads to, and whether the path itself is a link."""
+        there, own = self._runner.run(
+            _attributes(kind, path) for kind in (sftp.CMD_STAT, sftp.CMD_LSTAT)
+        )
+        return there, isinstance(own, Attributes) and own.type == stat.S_IFLNK
 
     def real(self, paths: Iterable[str]) -> list[str | OSError]:
         """The absolute paths without links."""

@@ -46,7 +46,7 @@ def list_up(
     runner = pipeline.runner(connection)
     far = FarSide(runner)
     target = far.expand(target)
-    (there,) = far.stats([target])
+    there, is_link = far.look(target)
     into = isinstance(there, Attributes) and there.type == stat.S_IFDIR
     paths = [path for source in sources for path in _matches(source)]
     if not into and len(paths) > 1:
@@ -55,11 +55,12 @@ def list_up(
             f"{target} is not a folder in the container",
             "Several files go into a folder that exists",
         )
-    if isinstance(there, Attributes) and not into:
+    if is_link and not into:
         (real,) = far.real([target])
         target = target if isinstance(real, OSError) else real
-        if there.type not in {stat.S_IFREG, 0}:  # a rename would replace a device
-            raise SmProxyError("copy-failed", f"{target} is no file in the container")
+    if isinstance(there, Attributes) and there.type not in {stat.S_IFDIR, stat.S_IFREG, 0}:
+        # a rename would replace a device
+        raise SmProxyError("copy-failed", f"{target} is no file in the container")
     if into and recursive and len(paths) == 1:
         mark = unfinished.mark_of("up", host, paths[0])
         into = runner.run([unfinished.is_there(target, mark)]) != [True]

@@ -26,6 +26,15 @@ def test_a_file_goes_to_the_name_or_into_the_folder_that_is_there(
     assert why(list_up(far, ["a"], "none/")) == {"a": "there is no folder none/ in the container"}
 
 
+def test_a_link_that_is_the_target_is_followed(far: Connection, home: Path, here: Path) -> None:
+    """Also one that leads to no file yet, as in scp."""
+    write(here, "a")
+    write(home, "old")
+    for name in ("old", "new"):
+        (home / f"to {name}").symlink_to(name)
+        assert targets(list_up(far, ["a"], f"to {name}")) == {"a": str(home / name)}
+
+
 def test_an_entry_has_the_size_mode_and_times_of_its_source(
     far: Connection, home: Path, here: Path
 ) -> None:
