@@ -237,6 +237,7 @@ class _Session:
         flags = os.O_RDONLY if wanted == 1 else os.O_RDWR
         flags |= os.O_CREAT if wanted & 0x08 else 0
         flags |= os.O_TRUNC if wanted & 0x10 else 0
+        flags |= os.O_EXCL if wanted & 0x20 else 0
         handle = os.open(path, flags, 0o600)
         name = str(handle).encode()
         self.files[name] = handle

@@ -29,8 +29,8 @@ _OPEN, _CLOSE, _READ, _WRITE = 3, 4, 5, 6
 _STATUS, _HANDLE, _DATA = 101, 102, 103
 _OK, _EOF, _NO_FILE, _DENIED = 0, 1, 2, 3
 _READING, _WRITING = 0x01, 0x02
-_ANEW: Final = 0x08 | 0x10
-"""Create it; truncate it."""
+_ANEW: Final = 0x08 | 0x20
+"""Create it; it must not exist, so that a link that somebody puts there is not followed."""
 _PERMISSIONS: Final = 0x04
 _FIRST_REQUEST: Final = 1 << 31
 _LARGEST: Final = PIECE + 1024
@@ -84,13 +84,13 @@ def open_to_write(connection: Connection, path: str, *, anew: bool) -> RangedFil
     Args:
         connection: to open it over.
         path: of the file.
-        anew: whether to create it, or truncate what is there; if not, it must exist: a late share
-            must not make a file again that has got its name.
+        anew: whether to create it, where nothing may have its name; if not, it must exist: a late
+            share must not make a file again that has got its name.
     """
     if isinstance(connection.sftp, paramiko.SFTPClient):
         flags = _WRITING | (_ANEW if anew else 0)
         return _SftpFile(connection.sftp.get_channel(), path, flags)
-    file = _OneStream(connection.sftp.open(path, "wb" if anew else "r+b"))
+    file = _OneStream(connection.sftp.open(path, "wxb" if anew else "r+b"))
     if anew:
         connection.sftp.chmod(path, 0o600)
     return file

@@ -119,3 +119,15 @@ def test_a_file_that_has_got_its_name_is_not_made_again(tmp_path: Path) -> None:
         ranged.open_to_write(world.open(), str(tmp_path / "part"), anew=False)
     world.close()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("sftp", [True, False])
+def test_a_new_file_follows_no_link(tmp_path: Path, sftp: bool) -> None:
+    """Somebody else in the container may put one there, such as in /tmp."""
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "part").symlink_to("precious")
+    world = World(tmp_path, sftp=sftp)
+    with pytest.raises(OSError, match=r"exists|ailure"):
+        ranged.open_to_write(world.open(), str(tmp_path / "part"), anew=True)
+    world.close()
+    assert (tmp_path / "precious").read_text() == "precious"
