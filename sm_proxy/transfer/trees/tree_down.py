@@ -83,7 +83,9 @@ def _is_folder(target: str, *, several_words: bool, several: bool) -> bool:
         return True
     if several_words or (several and os.path.lexists(target)):
         raise SmProxyError(
-            "copy-failed", f"{target} is not a folder", "Several files go into a folder that exists"
+            "copy-failed",
+            f"{target} is not a folder",
+            "Several files go into a folder: make it first",
         )
     return several
 

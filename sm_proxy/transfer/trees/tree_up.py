@@ -53,7 +53,7 @@ def list_up(
         raise SmProxyError(
             "copy-failed",
             f"{target} is not a folder in the container",
-            "Several files go into a folder that exists",
+            "Several files go into a folder: make it first",
         )
     if is_link and not into:
         (real,) = far.real([target])

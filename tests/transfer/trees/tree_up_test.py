@@ -60,8 +60,9 @@ def test_several_sources_need_a_folder_and_different_names(
     far: Connection, home: Path, here: Path
 ) -> None:
     write(here, "a", "d/a")
-    with pytest.raises(SmProxyError, match="new is not a folder in the container"):
+    with pytest.raises(SmProxyError, match="new is not a folder in the container") as raised:
         list_up(far, ["a", "d/a"], "new")
+    assert raised.value.hint == "Several files go into a folder: make it first"
     assert why(list_up(far, ["a", "d/a"], ".")) == {
         "d/a": "another source is copied to ./a, too",
     }
