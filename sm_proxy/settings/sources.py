@@ -81,8 +81,17 @@ def load_given(given: Mapping[str, Any], host: str) -> Settings:
         SmProxyError: `bad-setting`, also for a keyword that is no setting; `config-malformed`.
     """
     if unknown := given.keys() - (Settings.__dataclass_fields__.keys() - _FILE_ONLY):
-        raise SmProxyError("bad-setting", f"there is no setting {min(unknown)}")
-    return load_for(given, host)
+        raise SmProxyError(
+            "bad-setting",
+            f"there is no setting {min(unknown)}",
+            "README.md lists them under Settings",
+        )
+    values = {
+        name: validate(name, value, "the call")
+        for name, value in given.items()
+        if value is not None
+    }
+    return load_for(values, host)
 
 
 def load_for_command(args: argparse.Namespace) -> Settings:

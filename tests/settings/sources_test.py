@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from sm_proxy import settings
+from sm_proxy.errors import SmProxyError
 from sm_proxy.local import paths
-from sm_proxy.settings import Settings
+from sm_proxy.settings import Settings, sources
 from tests.settings.helpers import refused, write_file
 
 
@@ -149,3 +150,18 @@ def test_our_files_are_beside_the_ssh_config_of_a_variable(
     monkeypatch.setenv("SM_PROXY_SSH_DIR", "/c")
     assert settings.load().ssh_folder == Path("/c")
     assert settings.load(given).ssh_folder == Path("/d/sm-proxy")
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"route": "nope"}, "route in the call must be auto or "),
+        ({"wait": "soon"}, "wait in the call must be a duration "),
+        ({"rote": "direct"}, "there is no setting rote. README.md lists them under Settings"),
+    ],
+)
+def test_a_wrong_keyword_in_python_is_no_option(given: dict[str, Any], why: str) -> None:
+    with pytest.raises(SmProxyError) as raised:
+        sources.load_given(given, "sm-bert")
+    assert raised.value.code == "bad-setting"
+    assert raised.value.text.startswith(why)
