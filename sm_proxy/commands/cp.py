@@ -14,7 +14,7 @@ from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings, flags_of, load_for
 from sm_proxy.transfer import places, tally
 from sm_proxy.transfer.copy import copy
-from sm_proxy.transfer.model import Outcome
+from sm_proxy.transfer.model import SMALL, Outcome
 from sm_proxy.transfer.task import MOST_SESSIONS, Options
 
 _COMPRESS: Final = {"auto": None, "yes": True, "no": False}
@@ -111,13 +111,16 @@ def _list(outcome: Outcome) -> None:
 
 
 def _summary(outcome: Outcome) -> str:
-    """`3 files, 1.2 GB in 3m41s (5.4 MB/s), verified`."""
+    """`3 files, 1.2 GB in 3m41s (5.4 MB/s), verified`.
+
+    Few bytes have no rate: to connect takes most of the time.
+    """
     seconds = max(outcome.seconds, 0.01)
     files = f"{outcome.files} file{'' if outcome.files == 1 else 's'}"
-    rate = f"{sizes.in_words(outcome.bytes / seconds)}/s"
+    rate = f" ({sizes.in_words(outcome.bytes / seconds)}/s)" if outcome.bytes > SMALL else ""
     verified = "verified" if outcome.verified else "not verified"
     took = cp_progress.clock_words(seconds)
-    return f"{files}, {sizes.in_words(outcome.bytes)} in {took} ({rate}), {verified}"
+    return f"{files}, {sizes.in_words(outcome.bytes)} in {took}{rate}, {verified}"
 
 
 def _data(outcome: Outcome) -> dict[str, Any]:

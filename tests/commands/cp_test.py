@@ -61,6 +61,12 @@ def test_a_whole_copy_says_how_and_what_and_ends_with_0(
     assert options == Options()
 
 
+def test_few_bytes_have_no_rate(copied: Copied, capsys: pytest.CaptureFixture[str]) -> None:
+    copied(Outcome(1, 3, 7.0, 1, "ssh", verified=True))
+    assert cli.main(["cp", "sm-bert:a", "."]) == 0
+    assert capsys.readouterr().err.splitlines()[-1] == "sm-proxy: 1 file, 3 B in 7.0s, verified"
+
+
 def test_quiet_says_nothing(copied: Copied, capsys: pytest.CaptureFixture[str]) -> None:
     calls = copied(WHOLE)
     assert cli.main(["cp", "-q", "sm-bert:a", "."]) == 0
