@@ -162,7 +162,11 @@ class ShellFiles:
         return self._run(f"readlink {_word(path)} {_QUIET}", path).removesuffix("\n")
 
     def normalize(self, path: str) -> str:
-        """The absolute path without links; `.` is the user's home folder."""
+        """The absolute path without links; `.` is the user's home folder.
+
+        It must exist: BusyBox 1.35 looks for what a dangling link names in the home folder.
+        """
+        self.stat(path)
         return self._run(f"readlink -f {_word(path)} {_QUIET}", path).removesuffix("\n")
 
     def read_at(self, path: str, offset: int, size: int) -> bytes:

@@ -112,6 +112,13 @@ def test_a_megabyte_takes_one_round_trip(
     assert b"".join(found[at] for at in sorted(found)) == data
 
 
+def test_a_link_that_leads_to_nothing_has_no_other_path(files: ShellFiles, tmp_path: Path) -> None:
+    (tmp_path / "home/folder").mkdir()
+    (tmp_path / "home/folder/link").symlink_to("nothing")
+    with pytest.raises(FileNotFoundError):
+        files.normalize("folder/link")
+
+
 def test_a_write_in_the_middle_leaves_the_rest(files: ShellFiles, tmp_path: Path) -> None:
     target = tmp_path / "home/part"
     target.write_bytes(bytes(200_000))
