@@ -130,15 +130,6 @@ def _may_be_reached(job: Job) -> bool:
     return job.running and bool(job.subnets or job.remote_debug)
 
 
-def hosts_of(target: Target, settings: Settings, aws: Aws) -> tuple[str, ...]:
-    """The host names of the nodes that a host name means: see `find`.
-
-    Raises:
-        SmProxyError: as `find`.
-    """
-    return find(target, settings, aws).hosts
-
-
 def _names(job: Job) -> list[str | None]:
     if job.nodes == 1:
         return [None]  # settings and known host keys are those of the plain name

@@ -231,10 +231,6 @@ class Digests:
         """Whether `get` returns at once."""
         return self._requests[path].ready.is_set()
 
-    def hurry(self) -> None:
-        """Somebody waits: call now."""
-        self._wanted.set()
-
     def get(self, path: str) -> str | None:
         """The digest of what was last expected of `path`; None if it could not be read.
 

@@ -20,7 +20,7 @@ def account(count: int, status: str = "Training", overall: str = "InProgress") -
 
 
 def hosts(name: str, aws: FakeAws) -> tuple[str, ...]:
-    return nodes.hosts_of(nodes.parse(name, "sm-"), SETTINGS, aws)
+    return nodes.find(nodes.parse(name, "sm-"), SETTINGS, aws).hosts
 
 
 @pytest.mark.parametrize("name", ["sm-my-job", "sm-my-job.*"])

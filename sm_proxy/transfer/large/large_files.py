@@ -354,7 +354,7 @@ class Group:
         transfer.complete(attempt)
         with self._lock:
             self._complete.append(transfer)
-        self.digests.hurry()
+        self.digests.begin()
 
     def finished(self, size: int, *, verified: bool) -> None:
         """A file is at its target."""
