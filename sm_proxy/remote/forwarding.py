@@ -10,6 +10,7 @@ Windows, knows why it was lost, and tells which port nothing listens on.
 
 from __future__ import annotations
 
+import itertools
 import socket
 import threading
 import time
@@ -138,8 +139,9 @@ class Forwarding:
         self._use(None)
         lost.close()
         self._on_status(f"the connection is lost ({failure.message}): connecting again")
-        for attempt in range(1 << 30):
-            time.sleep(_PAUSES_S[min(attempt, len(_PAUSES_S) - 1)])
+        pauses = itertools.chain(_PAUSES_S, itertools.repeat(_PAUSES_S[-1]))
+        while True:
+            time.sleep(next(pauses))
             try:
                 client = self._connect()
             except SmProxyError as error:
@@ -151,7 +153,6 @@ class Forwarding:
             else:
                 self._on_status("connected again")
                 return client
-        raise failure  # never
 
     def _accept(self) -> None:
         """Take local connections, until `_wake` is closed."""
