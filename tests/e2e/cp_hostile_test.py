@@ -19,7 +19,7 @@ _CONFIG = "/run/sm-proxy/sshd_config"
 _QUICK = ("names", "short", "garbage")
 LIES = cases((*_QUICK, "long"), _QUICK)
 """`long` is tried over two dozen connections."""
-_OURS = {".good.sm-proxy-part", ".good.sm-proxy-map"}
+_OURS = {".good.sm-proxy-part", ".good.sm-proxy-map", ".sm-proxy-unfinished"}
 """What the next run would go on with."""
 
 
