@@ -24,7 +24,7 @@ class Progress:
 
     Attributes:
         bytes_done: of all files, those that an earlier run copied included.
-        bytes_total: of all files.
+        bytes_total: of all files; 0 until they are listed, as `files_total`.
         files_done: how many are complete.
         files_total: how many there are.
         rate: bytes per second over the link, in the last 5 s.
