@@ -13,6 +13,8 @@ from sm_proxy.jobs.failure_causes import Cause
 from sm_proxy.jobs.job import Job
 
 _LINES: Final = 10
+_READ: Final = 100
+"""Log lines that are read, of which the last are shown."""
 _KEEP: Final = "Start it again, with SM_PROXY_KEEP_SUCCESS=2h to keep its container for a while."
 _KEEP_ELSEWHERE: Final = (
     "Start it again, and connect while it runs; with the sm-proxy entrypoint in its image, its "
@@ -22,6 +24,8 @@ _PROGRAM: Final = "AlgorithmError"
 """In the FailureReason of a job whose program has failed."""
 _MARKER: Final = '"sm_proxy_marker"'
 """A short log may end with our own line, which tells nothing about the failure."""
+_LOGIN: Final = "sm-proxy: sshd: "
+"""Begins what our server logs: a copy over eight sessions has many of these lines."""
 _SHOWN: Final = 300
 """Characters of a log line on the terminal; the search for causes uses more."""
 
@@ -116,5 +120,6 @@ def _is_ours(aws: Aws, job: Job, stream: str) -> bool:
 
 
 def _last_lines(aws: Aws, job: Job, stream: str) -> list[str]:
-    lines = logs.tail(aws, job.log_group, stream, _LINES)
-    return [line for line in lines if _MARKER not in line]
+    lines = logs.tail(aws, job.log_group, stream, _READ)
+    telling = [line for line in lines if _MARKER not in line and not line.startswith(_LOGIN)]
+    return telling[-_LINES:]

@@ -66,7 +66,7 @@ def test_the_error_shows_the_end_of_the_log_the_cause_and_the_console() -> None:
             "logGroupName": "/aws/sagemaker/TrainingJobs",
             "logStreamName": NODE_STREAM,
             "startFromHead": False,
-            "limit": 10,
+            "limit": 100,
         },
     )
     assert len(aws.calls) == 2
@@ -127,6 +127,12 @@ def test_a_hostile_log_is_shown_as_short_printable_lines() -> None:
     shown = [line for line in messages if line.startswith("| ")]
     assert len(shown) == 3
     assert all(line.isprintable() and len(line) <= 302 for line in messages)
+
+
+def test_logins_do_not_hide_what_the_program_wrote() -> None:
+    login = "sm-proxy: sshd: Accepted publickey for root from 10.0.136.81 port 32870 ssh2"
+    _, messages, _ = explained("too old", *map(str, range(10)), *[login] * 30)
+    assert messages == ["the end of the log of my-job:", *(f"| {n}" for n in range(10))]
 
 
 def test_our_own_marker_is_not_shown() -> None:
