@@ -3,13 +3,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from sm_proxy.errors import Code, SmProxyError
 from sm_proxy.local.threads import Background
-from sm_proxy.transfer import engine, growth
+from sm_proxy.transfer import engine
 from sm_proxy.transfer.engine import Engine
 from sm_proxy.transfer.ssh.connection import Connection
 from tests.transfer.sftp_world import World
@@ -209,8 +210,10 @@ def test_an_interrupt_closes_what_runs_and_leaves_no_thread(
 def test_an_upload_begins_with_one_connection_and_opens_another_if_that_may_help(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(growth, "TRIAL_S", 0.01)
+    helps = SimpleNamespace(wants_one=lambda moved: moved > 0)
+    monkeypatch.setattr(engine, "Growth", lambda: helps)
     monkeypatch.setattr(engine, "_TICK_S", 0.01)
+    world.most = 2
     second = threading.Event()
     numbers: list[int] = []
 
