@@ -215,6 +215,8 @@ def test_a_lost_connection_comes_back_behind_the_same_port(tunnel: Tunnel) -> No
 def test_the_end_of_the_job_ends_it_with_its_reason(tunnel: Tunnel) -> None:
     near = tunnel.dial()
     far = tunnel.server.channel()
+    far.sendall(b"x")
+    assert near.recv(1) == b"x"  # the channel is open on both sides
     assert tunnel.end().code == "job-ended"
     with near, pytest.raises(ConnectionResetError):
         near.recv(1)
