@@ -17,6 +17,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -368,6 +369,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's handler would hide it from a new CMD
     logging.basicConfig(format="sm-proxy lab: %(message)s", level=logging.WARNING)
     options = Options.read(caller)
+    tempfile.tempdir = options.folder  # removed with it, even if the kernel kills this process
 
     def leave(status: int) -> NoReturn:
         if os.getppid() != parent:  # init was killed, so it cannot clean up

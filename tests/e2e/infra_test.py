@@ -77,7 +77,7 @@ def training(lab: Lab, file: Path, **options: Any) -> Job:
 
 def end(lab: Lab, job: Job) -> None:
     """End a job whose program would wait for five minutes; return once it has left the network."""
-    lab.ok(job.host, "kill -INT 1")
+    lab.ssh(job.host, "kill -INT 1")  # its status may get lost: the container ends
     job.until("Failed")
     await_true(lambda: not interfaces(lab), 60)
 
