@@ -33,8 +33,8 @@ from tests.soak import SOAK, cases
 
 pytestmark = pytest.mark.e2e
 
-KILLS = 200 if SOAK else 5
-KILLS_OF_ONE_COPY = 5
+KILLS = 200 if SOAK else 3
+KILLS_OF_ONE_COPY = 5 if SOAK else 3
 WAYS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 FAULTS = 20 if SOAK else 4
 PLAIN = ("--compress", "no", SESSIONS, "2")
