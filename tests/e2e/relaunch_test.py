@@ -16,7 +16,7 @@ import pytest
 
 from tests.e2e.labs import SM_PROXY, Job, Lab, last_line
 from tests.lab.conftest import needs_debian, needs_root
-from tests.soak import cases
+from tests.soak import cases, only_in_soak
 from tests.waits import await_true
 
 pytestmark = [pytest.mark.e2e, needs_root]
@@ -100,6 +100,7 @@ def test_a_failed_job_is_run_again_and_entered(lab: Lab, failed: Job, again: lis
     assert reason == "AlgorithmError: no GPU, exit code: 3"
 
 
+@only_in_soak
 def test_a_relaunched_job_can_be_relaunched(lab: Lab, failed: Job, again: list[Job]) -> None:
     first = relaunched(lab, again, failed.host, "--keep", "10m", "--wait", "1h")
     second = relaunched(lab, again, first.name, "--name", f"{first.name[:40]}-2")

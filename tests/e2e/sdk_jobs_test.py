@@ -15,6 +15,7 @@ import pytest
 from tests.e2e.labs import Job, Lab
 from tests.lab.conftest import needs_root
 from tests.sdk import records, toolkit
+from tests.soak import cases
 from tests.waits import await_true
 
 pytestmark = [pytest.mark.e2e, needs_root]
@@ -38,7 +39,7 @@ def relaunched(lab: Lab) -> Iterator[list[Job]]:
             job.stop()
 
 
-@pytest.mark.parametrize("name", ["sdk2_framework", "sdk3_script"])
+@pytest.mark.parametrize("name", cases(["sdk2_framework", "sdk3_script"], ["sdk3_script"]))
 def test_a_job_of_an_sdk_is_run_again_and_entered(
     name: str, lab: Lab, relaunched: list[Job], tmp_path: Path
 ) -> None:

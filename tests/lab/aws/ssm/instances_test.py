@@ -28,5 +28,5 @@ def test_instance_information_is_filtered_by_id_and_region(lab: Lab, bastion: st
     bad = [{"Key": "Colour", "Values": ["red"]}]
     code = refusal(ssm.describe_instance_information, Filters=bad)[0]
     assert code == "InvalidFilterKey"
-    abroad = lab.client("ssm", "eu-west-1").describe_instance_information()
+    abroad = lab.client("ssm", "eu-west-1").describe_instance_information(Filters=wanted)
     assert abroad["InstanceInformationList"] == []
