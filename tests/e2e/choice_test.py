@@ -13,6 +13,7 @@ from tests.e2e.doctor_faults import FAULTS
 from tests.e2e.host_key_test import restarted
 from tests.e2e.labs import Job, Lab, code_of, last_line
 from tests.e2e.roads import BASTION_DOCUMENTS, REMOTE_HOST_DOCUMENT, Road
+from tests.soak import only_in_soak
 from tests.waits import await_true
 
 pytestmark = pytest.mark.e2e
@@ -84,6 +85,7 @@ def test_if_every_document_is_forbidden_the_first_error_is_shown(lab: Lab) -> No
     await_true(lambda: not lab.sessions(), 60)
 
 
+@only_in_soak
 def test_a_closed_security_group_is_avoided_by_remote_debug(lab: Lab, debugged: Job) -> None:
     if not lab.netns:
         pytest.skip("nothing filters a loopback address")

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tests.e2e.labs import Job, Lab, code_of
+from tests.soak import only_in_soak
 from tests.waits import await_true
 
 pytestmark = pytest.mark.e2e
@@ -78,6 +79,7 @@ def test_a_job_waits_for_go_and_stays_after_its_failure_until_done(lab: Lab) -> 
     assert "exit code: 9" in reason.lower()
 
 
+@only_in_soak
 def test_done_ends_a_job_of_which_a_node_has_ended(lab: Lab) -> None:
     ready = "until [ -e ${SM_PROXY_RUN_DIR:-/run/sm-proxy}/ready ]; do sleep 0.1; done"
     program = f"{ready}; [ $SM_CURRENT_HOST = algo-1 ] || exit 9"

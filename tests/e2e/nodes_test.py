@@ -17,7 +17,7 @@ import pytest
 
 from tests.e2e.labs import SM_PROXY, Job, Lab, running
 from tests.lab.conftest import needs_debian
-from tests.soak import SOAK
+from tests.soak import SOAK, only_in_soak
 from tests.waits import await_true
 
 # As a user would do with boto3: put the laptop's key into S3.
@@ -204,6 +204,7 @@ def test_a_laptop_is_revoked_and_added_while_the_job_runs(team: Lab) -> None:
     assert _markers(team, "two") == marker_lines == 2
 
 
+@only_in_soak
 def test_users_and_nodes_still_connect_when_s3_is_denied(team: Lab) -> None:
     with team.faults(deny=["s3:*"]):
         known = "nodes: S3 could not be used: curl: S3 answered 403 AccessDenied"

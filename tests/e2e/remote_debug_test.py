@@ -18,6 +18,7 @@ import pytest
 from tests.e2e.labs import Job, Lab, code_of, last_line
 from tests.fakes import HOST_KEY
 from tests.lab.conftest import needs_root
+from tests.soak import only_in_soak
 from tests.waits import await_true
 
 pytestmark = pytest.mark.e2e
@@ -121,6 +122,7 @@ def test_host_keys_are_as_strict_as_on_any_route(lab: Lab) -> None:
     assert code_of(refused) == "host-key-changed"
 
 
+@only_in_soak
 def test_a_user_who_is_connected_keeps_the_container(lab: Lab) -> None:
     """The keep window counts connections by their address: the agent's is 127.0.0.1."""
     program = "while [ ! -e ${SM_PROXY_RUN_DIR:-/run/sm-proxy}/over ]; do sleep 0.1; done; exit 3"

@@ -140,7 +140,7 @@ def test_a_jobs_containers_have_interfaces_until_it_ends(lab: Lab, inside: Lab) 
     assert record["RequesterManaged"]
     job.stop()
     job.until("Stopped")
-    assert interfaces(lab, address) == []
+    await_true(lambda: not interfaces(lab, address), 60)
 
 
 @pytest.mark.parametrize("name", ["notebook", "studio"])

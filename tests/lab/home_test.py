@@ -10,7 +10,7 @@ import pytest
 
 from sm_proxy_lab.machines import sshd_binary
 from tests.lab.conftest import Runner, needs_root, with_own_etc
-from tests.soak import cases
+from tests.soak import cases, only_in_soak
 
 _LIVED_IN = {
     ".ssh/config": "Host mine\n    User me\n",
@@ -81,6 +81,7 @@ def contents(home: Path) -> dict[str, object]:
     }
 
 
+@only_in_soak
 @needs_root
 @pytest.mark.parametrize(
     ("files", "words"),

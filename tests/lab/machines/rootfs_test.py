@@ -13,7 +13,7 @@ import pytest
 from sm_proxy_lab.errors import LabError
 from sm_proxy_lab.machines import debian, rootfs
 from tests.lab.conftest import Runner, needs_debian
-from tests.soak import cases
+from tests.soak import cases, only_in_soak
 
 FIND = "from sm_proxy_lab.machines import rootfs; print(rootfs.find('dropbear', [], print))"
 
@@ -37,6 +37,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_apt: Path) -> P
     return tmp_path / "tools" / "roots"
 
 
+@only_in_soak
 @needs_debian
 def test_simultaneous_builders_share_one_complete_root_and_repeat_damaged_downloads(
     cache: Path,
