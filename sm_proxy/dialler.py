@@ -189,6 +189,8 @@ class Dialler:
         return container if self._port == SSH_PORT else replace(container, port=self._port)
 
     def _refuse_wrong_user(self, container: Container) -> None:
+        if container.source is None:  # no log names the only user that its server accepts
+            return
         if self._user is None or container.user is None or self._user == container.user:
             return
         raise SmProxyError(

@@ -95,6 +95,10 @@ Code = Literal[
     "copy-failed",
     "source-changed",
     "not-verified",
+    "space-stopped",
+    "remote-access-off",
+    "space-busy",
+    "space-not-ready",
 ]
 
 EXIT_OK = 0

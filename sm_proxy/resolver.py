@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.job_kinds import SESSION_KINDS
 from sm_proxy.jobs.cache import JobCache
 from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.hostname import Target
@@ -48,6 +49,10 @@ def resolve(
         debug_log.write("cached", address=known.address, port=known.port)
         return known
     cache.forget_container(target)
+    if target.kind in SESSION_KINDS:
+        from sm_proxy.jobs.session_search import SessionSearch  # noqa: PLC0415 - only for these
+
+        return SessionSearch(target, aws, cache, on_status).run(wait, fresh=fresh)
     from sm_proxy.jobs.search import Search  # noqa: PLC0415 - only for a container that is not cached
 
     return Search(target, settings, aws, cache, on_status).run(wait, fresh=fresh)

@@ -1,11 +1,11 @@
-"""The kinds of jobs, one row each: a word for host names, and the SageMaker operations it takes.
+"""The kinds of what ssh can reach: a word for host names, and the SageMaker operations it takes.
 
-A row `space` needs the module `jobs/kinds/space.py`, which knows the rest about that kind.
+A row `hub` needs the module `jobs/kinds/hub.py`, which knows the rest about that kind.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 KINDS: Final[dict[str, tuple[str, ...]]] = {
     "training": ("DescribeTrainingJob", "ListTrainingJobs", "StopTrainingJob"),
@@ -15,13 +15,48 @@ KINDS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "endpoint": ("DescribeEndpoint", "ListEndpoints", "DescribeEndpointConfig", "DescribeModel"),
 }
-"""In the order in which a name without a kind is looked up.
+"""Kinds of jobs, in the order in which a name without a kind is looked up.
 
 The first operation of a row describes a job, the second one lists jobs.
 """
 
+
+class SessionKind(NamedTuple):
+    """A kind that a session of Session Manager reaches, without a log that names an address.
+
+    Its names are looked up only where the host name says the kind.
+
+    Attributes:
+        operations: of SageMaker, as in `KINDS`; one that botocore does not know is left out.
+        labels: pattern of the labels that may stand between its name and its kind in a host name.
+        user: to log in as.
+    """
+
+    operations: tuple[str, ...]
+    labels: str
+    user: str
+
+
+SESSION_KINDS: Final[dict[str, SessionKind]] = {
+    "space": SessionKind(
+        (
+            *("DescribeSpace", "ListSpaces", "DescribeApp", "StartSession"),
+            *("CreateApp", "DeleteApp", "UpdateSpace"),
+        ),
+        labels=r"d-(?:-*[a-z0-9]){1,61}",  # the domain's id: pattern of DescribeSpace
+        user="sagemaker-user",
+    ),
+    "hyperpod": SessionKind(
+        ("DescribeCluster", "ListClusters", "ListClusterNodes"),
+        # The instance group, and which of its nodes: patterns of DescribeClusterNode.
+        labels=r"[a-zA-Z0-9](?:-*[a-zA-Z0-9]){0,62}\.(?:[1-9][0-9]{0,3}|i-[a-f0-9]{8}(?:[a-f0-9]{9})?)",
+        user="ubuntu",
+    ),
+}
+"""Studio spaces and nodes of HyperPod clusters."""
+
 if TYPE_CHECKING:
     Kind: TypeAlias = str
 else:
-    Kind = Literal[tuple(KINDS)]
-    """A key of `KINDS`; `state.json_records` refuses a cached job of any other kind."""
+    Kind = Literal[tuple(KINDS) + tuple(SESSION_KINDS)]
+    """A key of `KINDS` or `SESSION_KINDS`; `state.json_records` refuses any other in the cache."""

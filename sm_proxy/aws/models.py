@@ -18,7 +18,7 @@ from typing import Any, Final
 import botocore
 from botocore.loaders import JSONFileLoader, Loader
 
-from sm_proxy.aws.job_kinds import KINDS
+from sm_proxy.aws.job_kinds import KINDS, SESSION_KINDS
 from sm_proxy.local import debug_log, paths, private_files
 
 _LAUNCHING: Final = ("CreateProcessingJob", "CreateTrainingJob", "ListTags", "UpdateTrainingJob")
@@ -27,7 +27,13 @@ _PLACE: Final = ("DescribeDomain", "DescribeNotebookInstance")
 """For a terminal in SageMaker: in which VPC it is."""
 OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
     "sagemaker": tuple(
-        sorted({*_LAUNCHING, *_PLACE, *(name for row in KINDS.values() for name in row)})
+        sorted(
+            {
+                *(*_LAUNCHING, *_PLACE),
+                *(name for row in KINDS.values() for name in row),
+                *(name for row in SESSION_KINDS.values() for name in row.operations),
+            }
+        )
     ),
     "logs": ("DescribeLogStreams", "GetLogEvents"),
     "ec2": (
@@ -187,8 +193,12 @@ def _ensure_model(folder: Path, service: str) -> None:
 
 
 def trim(model: dict[str, Any], operations: Iterable[str]) -> dict[str, Any]:
-    """`model` with these operations and the shapes that they use, without documentation."""
-    kept = {name: _without_documentation(model["operations"][name]) for name in operations}
+    """`model` with these operations and the shapes that they use, without documentation.
+
+    An operation that is newer than the installed botocore is left out.
+    """
+    known = model["operations"]
+    kept = {name: _without_documentation(known[name]) for name in operations if name in known}
     shapes: dict[str, Any] = {}
     wanted = list(_referenced(kept))
     while wanted:

@@ -129,7 +129,7 @@ def _refuse_unless_possible(container: Container) -> None:
         ipaddress.ip_address(container.address)
         if container.vpc_id is None:
             raise ValueError("an address without its VPC")
-    elif not container.remote_debug:
+    elif not (container.remote_debug or container.session_target):
         raise ValueError("no way to the container")
     if not 0 < container.port < 1 << 16 or not all(
         map(public_key.is_public_key, container.host_keys)

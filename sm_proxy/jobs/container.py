@@ -24,11 +24,14 @@ class Container:
         host_keys: each `"type base64"`; empty if its log names none.
         status: the job's SecondaryStatus.
         source: the log format of the address: see `log_formats.Source`; `session` if the marker
-            was read through a session of Session Manager.
+            was read through a session of Session Manager; None for a kind of `SESSION_KINDS`.
         vpc_id: its VPC; None without one, or if its subnets could not be looked up.
         stream: the log stream with the address; empty if unknown.
         problems: what does not work in it, in its own words.
         remote_debug: whether the job's RemoteDebug is on.
+        session_target: what a session reaches it by, for a kind of `SESSION_KINDS`: the ARN of a
+            space, or `sagemaker-cluster:<id>_<group>-<instance>`.
+        life: differs between two servers with the same `session_target`; empty if it never does.
         cached: True if it comes from the cache; False if its log was just read.
     """
 
@@ -41,17 +44,20 @@ class Container:
     user: str | None
     host_keys: tuple[str, ...]
     status: str
-    source: str
+    source: str | None
     vpc_id: str | None
     stream: str = ""
     problems: tuple[str, ...] = ()
     remote_debug: bool = False
+    session_target: str = ""
+    life: str = ""
     cached: bool = False
 
     def as_data(self) -> dict[str, Any]:
         """The `resolve` command's data."""
         data = asdict(self)
-        del data["host"], data["stream"], data["problems"], data["remote_debug"]
+        for name in ("host", "stream", "problems", "remote_debug", "session_target", "life"):
+            del data[name]
         return {**data, "host_keys": list(self.host_keys)}
 
     @property
@@ -62,7 +68,7 @@ class Container:
     @property
     def place(self) -> str:
         """Where its server listens, for people: `10.0.1.5 port 22`."""
-        return f"{self.address or self.training_target} port {self.port}"
+        return f"{self.address or self.session_target or self.training_target} port {self.port}"
 
     @property
     def key_advice(self) -> str:
@@ -75,8 +81,8 @@ class Container:
 
     def same_place(self, other: Container) -> bool:
         """Whether both are the same running container."""
-        return (self.address, self.port, self.host_keys) == (
-            other.address,
-            other.port,
-            other.host_keys,
-        )
+        return self._place == other._place
+
+    @property
+    def _place(self) -> tuple[object, ...]:
+        return self.address, self.port, self.host_keys, self.session_target, self.life

@@ -1,5 +1,8 @@
 """The grammar of host names: `<prefix><name>[.<node>][.<kind>]`.
 
+The kinds of `SESSION_KINDS` have labels of their own in place of the node: the domain of a Studio
+space, group and node of a HyperPod cluster.
+
 A host name may come from a link that someone else wrote (`ssh://`, `vscode://`), so every other
 name is refused before any call is made.
 """
@@ -10,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from sm_proxy.aws.job_kinds import KINDS, Kind
+from sm_proxy.aws.job_kinds import KINDS, SESSION_KINDS, Kind
 from sm_proxy.errors import SmProxyError, printable
 
 FIRST_NODE: Final = "algo-1"
@@ -31,7 +34,8 @@ class Target:
         host: the whole name, as typed.
         prefix: the part before the job's name.
         job: the job's name without prefix.
-        node: `algo-2`; the first node unless the name has one.
+        node: `algo-2`; the first node unless the name has one. For a kind of `SESSION_KINDS`, the
+            labels of its name, such as `d-abc` or `workers.2`; empty if it has none.
         kind: of the job; None if the name has none.
         names_node: whether the name has a node.
     """
@@ -58,7 +62,7 @@ def parse(host: str, prefix: str) -> Target:
         node, kind = _read_labels(labels)
     except ValueError as error:
         raise _bad(host, prefix, str(error)) from None
-    return Target(host, prefix, name, node or FIRST_NODE, kind, names_node=node is not None)
+    return _target(host, prefix, name, node, kind)
 
 
 def compose(prefix: str, job: str, node: str | None = None, kind: Kind | None = None) -> Target:
@@ -67,7 +71,8 @@ def compose(prefix: str, job: str, node: str | None = None, kind: Kind | None = 
     Args:
         prefix: the part before the job's name.
         job: its name.
-        node: such as `algo-2`; None leaves it out of the name, which then means the first node.
+        node: such as `algo-2`, or the labels of a kind of `SESSION_KINDS`; None leaves it out of
+            the name, which then means the first node.
         kind: None leaves it out of the name.
 
     Raises:
@@ -75,7 +80,7 @@ def compose(prefix: str, job: str, node: str | None = None, kind: Kind | None = 
     """
     host = ".".join([f"{prefix}{job}", *filter(None, (node, kind))])
     _refuse_bad_name(host, prefix, job)
-    return Target(host, prefix, job, node or FIRST_NODE, kind, names_node=node is not None)
+    return _target(host, prefix, job, node, kind)
 
 
 def shortest(prefix: str, job: str, kind: Kind) -> Target:
@@ -88,9 +93,15 @@ def shortest(prefix: str, job: str, kind: Kind) -> Target:
     return compose(prefix, job, kind=known)
 
 
+def _target(host: str, prefix: str, job: str, node: str | None, kind: Kind | None) -> Target:
+    first = "" if kind in SESSION_KINDS else FIRST_NODE
+    return Target(host, prefix, job, node or first, kind, names_node=node is not None)
+
+
 def is_label(text: str) -> bool:
     """Whether `text` is a node or a kind, which may follow a job's name and a dot."""
-    return text in KINDS or any(pattern.fullmatch(text) for pattern in (_NODE, _INSTANCE))
+    kinds = {*KINDS, *SESSION_KINDS}
+    return text in kinds or any(pattern.fullmatch(text) for pattern in (_NODE, _INSTANCE))
 
 
 def _refuse_bad_name(host: str, prefix: str, name: str) -> None:
@@ -101,6 +112,8 @@ def _refuse_bad_name(host: str, prefix: str, name: str) -> None:
 
 
 def _read_labels(labels: list[str]) -> tuple[str | None, Kind | None]:
+    if labels and (session_kind := SESSION_KINDS.get(labels[-1])):
+        return _read_own_labels(".".join(labels[:-1]), session_kind.labels), labels[-1]
     node: str | None = None
     kind: Kind | None = None
     for position, label in enumerate(labels):
@@ -113,9 +126,18 @@ def _read_labels(labels: list[str]) -> tuple[str | None, Kind | None]:
         else:
             shown = printable(label, 40)
             raise ValueError(
-                f"{shown!r} is neither a node like algo-2 nor one of {', '.join(KINDS)}"
+                f"{shown!r} is neither a node like algo-2 nor one of"
+                f" {', '.join([*KINDS, *SESSION_KINDS])}"
             )
     return node, kind
+
+
+def _read_own_labels(text: str, pattern: str) -> str | None:
+    if not text:
+        return None
+    if not re.fullmatch(pattern, text):
+        raise ValueError(f"{printable(text, 80)!r} cannot stand before the last label")
+    return text
 
 
 def _bad(host: str, prefix: str, why: str) -> SmProxyError:

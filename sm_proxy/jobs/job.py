@@ -27,6 +27,7 @@ class Summary:
         phase: what the status means for its containers.
         created: its CreationTime.
         failure_reason: the service's message, if the List call has one.
+        place: what its host name needs beside its name: the domain of a Studio space.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Summary:
     phase: Phase
     created: datetime
     failure_reason: str = ""
+    place: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

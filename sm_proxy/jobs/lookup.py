@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from sm_proxy.aws.clients import Aws
-from sm_proxy.aws.job_kinds import KINDS, Kind
+from sm_proxy.aws.job_kinds import KINDS, SESSION_KINDS, Kind
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import kinds
 from sm_proxy.jobs.hostname import Target
@@ -64,6 +64,8 @@ def find(
     Raises:
         SmProxyError: `job-not-found`, `job-ambiguous`, or a call failed.
     """
+    if target.kind in SESSION_KINDS:
+        return kinds.of_session(target.kind).find(aws, target, on_status)
     return _Search(aws, target, tuple(phases), else_newest).run(on_status)
 
 

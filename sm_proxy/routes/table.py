@@ -19,7 +19,7 @@ from sm_proxy.local import debug_log, output, threads
 from sm_proxy.routes import memory
 from sm_proxy.routes.verdict import Verdict
 from sm_proxy.settings import Settings
-from sm_proxy.settings.route_names import AUTO, ROUTE_NAMES
+from sm_proxy.settings.route_names import AUTO, routes_of
 from sm_proxy.tunnel.stream import Stream
 
 _PROBED: Final = "direct"
@@ -98,10 +98,11 @@ def judge(container: Container, settings: Settings, aws: Aws) -> Choice:
         except SmProxyError as error:
             return Verdict.refused(error)
 
-    tried = memory.order(container, aws, ROUTE_NAMES)
+    tried = memory.order(container, aws, routes_of(container.kind))
     verdicts = _with_memory({name: verdict(name) for name in tried}, container, aws)
     allowed = verdicts if settings.route == AUTO else (settings.route,)
-    return Choice(next((name for name in allowed if verdicts[name].usable), None), verdicts)
+    usable = [name for name, found in verdicts.items() if found.usable]
+    return Choice(next((name for name in allowed if name in usable), None), verdicts)
 
 
 def _with_memory(
@@ -111,7 +112,8 @@ def _with_memory(
     tried, preferred = list(verdicts), memory.recall(container, aws)
     if preferred not in verdicts:
         return verdicts
-    better = set(ROUTE_NAMES[: ROUTE_NAMES.index(preferred)])
+    names = routes_of(container.kind)
+    better = set(names[: names.index(preferred)])
     for name in tried[tried.index(preferred) :]:
         if name in better and (found := verdicts[name]).usable:
             why = f"; but {preferred} is tried first: it served in this network after others failed"
@@ -121,7 +123,7 @@ def _with_memory(
 
 def discovers(container: Container, settings: Settings, aws: Aws) -> bool:
     """Whether a probe finds the container, where no route can serve; then `judge` knows it, too."""
-    if settings.route not in {AUTO, _PROBED}:
+    if settings.route not in {AUTO, _PROBED} or _PROBED not in routes_of(container.kind):
         return False
     stream = _discovered(container, settings, aws)
     if stream is not None:
@@ -144,7 +146,9 @@ def connect(container: Container, settings: Settings, aws: Aws) -> Stream:
     verdict = _verdict(settings.route, container, settings, aws)
     if verdict.usable:
         return route(settings.route).connect(container, settings, aws)
-    found = _discovered(container, settings, aws) if settings.route == _PROBED else None
+    found = None
+    if settings.route == _PROBED and _PROBED in routes_of(container.kind):
+        found = _discovered(container, settings, aws)
     if found is None:
         raise unusable(settings.route, verdict)
     return found
@@ -168,10 +172,10 @@ class _Attempts:
     def __init__(self, container: Container, settings: Settings, aws: Aws) -> None:
         self._asked = (container, settings, aws)
         self._remembered = memory.recall(container, aws)
-        self._left = memory.order(container, aws, ROUTE_NAMES)
+        self._left = memory.order(container, aws, routes_of(container.kind))
         self._names: dict[int, str] = {}
         self._errors: list[tuple[str, SmProxyError]] = []
-        self._tried: set[str] = set()
+        self._tried = {_PROBED} - set(routes_of(container.kind))
 
     def connect(self) -> Stream:
         """Open a stream that goes over to the next route if one fails before the first byte.
@@ -257,7 +261,8 @@ class _Attempts:
         """Prefer a route next time that served where one before it could not."""
         container, _, aws = self._asked
         name = self._names[id(stream)]
-        before = ROUTE_NAMES[: ROUTE_NAMES.index(name)]
+        names = routes_of(container.kind)
+        before = names[: names.index(name)]
         failed = [other for other, _ in self._errors if other in before]
         if failed:
             memory.remember(container, aws, name, instead_of=failed)
@@ -318,6 +323,9 @@ def _discovered(container: Container, settings: Settings, aws: Aws) -> Stream | 
 
 
 def _verdict(name: str, container: Container, settings: Settings, aws: Aws) -> Verdict:
-    found = threads.run(route(name).verdict, container, settings, aws)
+    if name not in routes_of(container.kind):
+        found = Verdict(usable=False, reason=f"it leads to no container of kind {container.kind}")
+    else:
+        found = threads.run(route(name).verdict, container, settings, aws)
     debug_log.write(f"route {name}", usable=found.usable, why=found.reason)
     return found

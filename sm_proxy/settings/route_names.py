@@ -16,4 +16,17 @@ ROUTE_NAMES: Final[tuple[str, ...]] = (
     "remote-debug",
     "bastion-ssh",
     "instance-connect",
+    # Each of these serves one kind.
+    "space",
+    "hyperpod",
 )
+_OF_KINDS: Final[dict[str, tuple[str, ...]]] = {"space": ("space",), "hyperpod": ("hyperpod",)}
+"""Kinds that have routes of their own, and no others."""
+_OF_JOBS: Final = tuple(
+    name for name in ROUTE_NAMES if not any(name in own for own in _OF_KINDS.values())
+)
+
+
+def routes_of(kind: str) -> tuple[str, ...]:
+    """The routes that may lead to a container of that kind, in the order of `ROUTE_NAMES`."""
+    return _OF_KINDS.get(kind, _OF_JOBS)

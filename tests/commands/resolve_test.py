@@ -7,7 +7,7 @@ import pytest
 from sm_proxy import cli
 from sm_proxy.commands import resolve
 from sm_proxy.settings.durations import LONGEST_WAIT_S
-from sm_proxy.settings.route_names import ROUTE_NAMES
+from sm_proxy.settings.route_names import routes_of
 from tests.fakes import working
 from tests.routes.helpers import agents, instances
 
@@ -45,7 +45,7 @@ def test_resolve_prints_the_container_and_its_routes(
         *("vpc_id", "cached", "route", "routes"),
     }
     assert data["route"] is None
-    assert [item["name"] for item in data["routes"]] == list(ROUTE_NAMES)
+    assert [item["name"] for item in data["routes"]] == list(routes_of("training"))
     assert all(set(item) == {"name", "usable", "reason"} for item in data["routes"])
 
 

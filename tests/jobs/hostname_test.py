@@ -157,3 +157,36 @@ def test_host_names_are_parsed_only_where_they_come_in() -> None:
         "transfer/ssh/connections.py",
         "transfer/container_copy.py",
     }
+
+
+@pytest.mark.parametrize(
+    ("host", "job", "node", "kind"),
+    [
+        ("sm-My-Space.space", "My-Space", "", "space"),
+        ("sm-x.d-abc-1.space", "x", "d-abc-1", "space"),
+        ("sm-c.hyperpod", "c", "", "hyperpod"),
+        ("sm-c.a-1.2.hyperpod", "c", "a-1.2", "hyperpod"),
+        ("sm-c.G.i-0123456789abcdef0.hyperpod", "c", "G.i-0123456789abcdef0", "hyperpod"),
+    ],
+)
+def test_spaces_and_nodes_of_clusters_have_labels_of_their_own(
+    host: str, job: str, node: str, kind: str
+) -> None:
+    found = parse(host, "sm-")
+    assert (found.job, found.node, found.kind) == (job, node, kind)
+    assert found.names_node is bool(node)
+    assert compose("sm-", job, node or None, kind) == found
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("sm-x.2.space", "sm-x.d-A.space", "sm-x.d-a.d-b.space", "sm-x.space.training"),
+        *("sm-c.2.hyperpod", "sm-c.g.hyperpod", "sm-c.g.0.hyperpod", "sm-c.g.i-1.hyperpod"),
+        "sm-c.-g.1.hyperpod",
+    ],
+)
+def test_labels_of_another_kind_are_refused(host: str) -> None:
+    with pytest.raises(SmProxyError) as caught:
+        parse(host, "sm-")
+    assert caught.value.code == "bad-name"

@@ -97,7 +97,7 @@ class Table:
 
     def of(self, *routes: Recorded) -> None:
         by_name = {item.name: item for item in routes}
-        self.monkeypatch.setattr(table, "ROUTE_NAMES", tuple(by_name))
+        self.monkeypatch.setattr(table, "routes_of", lambda _: tuple(by_name))
         self.monkeypatch.setattr(table, "route", by_name.get)
 
     def served_by(self, *routes: Recorded, route: str = "auto") -> str:

@@ -6,12 +6,14 @@ A module is imported when its kind is needed: most connections go to training jo
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol, cast
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.job_kinds import KINDS, Kind
 from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs.container import Container
+from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job, Summary
 from sm_proxy.jobs.log_streams import Streams
 
@@ -83,6 +85,39 @@ class JobKind(Protocol):
             ServiceError: a call failed; the caller decides what that means.
             SmProxyError: a call failed.
         """
+
+
+class SessionJobKind(JobKind, Protocol):
+    """The further members of a module for a kind of `SESSION_KINDS`."""
+
+    def find(self, aws: Aws, target: Target, on_status: Callable[[str], None]) -> Job:
+        """What a host name means: the name, and the labels in `target.node`.
+
+        Args:
+            aws: for the calls.
+            target: the host name, parsed.
+            on_status: takes a line if the name is not the one that was typed.
+
+        Raises:
+            SmProxyError: `job-not-found`, `job-ambiguous`, or a call failed.
+        """
+
+    def container(self, aws: Aws, job: Job, target: Target) -> Container | None:
+        """The server that a session reaches; None while it starts.
+
+        Args:
+            aws: for the calls.
+            job: from `find`, or described again.
+            target: the host name, parsed.
+
+        Raises:
+            SmProxyError: it has none, such as `space-stopped`; or a call failed.
+        """
+
+
+def of_session(kind: Kind) -> SessionJobKind:
+    """The module of a kind of `SESSION_KINDS`."""
+    return cast("SessionJobKind", of(kind))
 
 
 def of(kind: Kind) -> JobKind:
