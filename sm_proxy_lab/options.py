@@ -15,6 +15,7 @@ class Options:
 
     Attributes:
         folder: the lab's folder.
+        cluster: the name of each HyperPod cluster, and the nodes of each of its instance groups.
         init: pid of the lab's init in the /proc of CMD, or of the shell that uses `lab up`.
     """
 
@@ -33,6 +34,7 @@ class Options:
     image: str
     package: list[str]
     empty: bool
+    cluster: list[tuple[str, dict[str, int]]]
 
     @classmethod
     def read(cls, caller: int) -> Options:

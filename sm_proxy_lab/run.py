@@ -27,6 +27,7 @@ from sm_proxy_lab.python import python_module
 LAB_FAILED = init.FAILED
 _RELAYED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _JOB_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
+_GROUP = re.compile(rf"({_JOB_NAME.pattern})=([1-9]\d?)")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _NETWORKS = ("netns", "loopback")
 _SOCKET_ROOM = 44  # length of the folder above: the client's daemon takes 103 bytes for its socket
@@ -100,6 +101,15 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
 
     parser.add_argument(
+        "--cluster",
+        type=_cluster,
+        action="append",
+        default=[],
+        metavar="NAME[:GROUP=N,...]",
+        help="add a HyperPod cluster with these instance groups (default: workers=2; may be"
+        " repeated)",
+    )
+    parser.add_argument(
         "--empty",
         action="store_true",
         help="start with an account on its first day: no VPC but the default one, no bastion, no"
@@ -111,6 +121,15 @@ def _job_name(text: str) -> str:
     if not _JOB_NAME.fullmatch(text):
         raise argparse.ArgumentTypeError("SageMaker does not allow this name")
     return text
+
+
+def _cluster(text: str) -> tuple[str, dict[str, int]]:
+    name, _, groups = text.partition(":")
+    found = [_GROUP.fullmatch(group) for group in (groups or "workers=2").split(",")]
+    numbers = {match[1]: int(match[3]) for match in found if match}
+    if len(numbers) < len(found):
+        raise argparse.ArgumentTypeError("write NAME or NAME:GROUP=N,GROUP=N")
+    return _job_name(name), numbers
 
 
 def _nodes(text: str) -> int:
@@ -207,6 +226,7 @@ def _supervised(args: argparse.Namespace, command: list[str]) -> int:
                 "image",
                 "package",
                 "empty",
+                "cluster",
             )
         },
     }

@@ -27,6 +27,7 @@ from typing import Any, NoReturn
 from sm_proxy_lab import environment, image_config, init, ssh_programs
 from sm_proxy_lab.account import IMAGE, Account, Vpc
 from sm_proxy_lab.aws.control_client import ControlClient, ControlError
+from sm_proxy_lab.cluster_nodes import ClusterNodes
 from sm_proxy_lab.containers import ContainerRunner
 from sm_proxy_lab.errors import LabError, report
 from sm_proxy_lab.image_config import ImageConfig
@@ -173,10 +174,13 @@ class Lab:
             asyncio.to_thread(environment.write_ssh_config, self._environment, self._machines.user),
             asyncio.wait_for(self._aws_ready.wait(), _START_TIMEOUT_S),
         )
+        key = keys["SM_PROXY_AUTHORIZED_KEY"]
+        self._clusters = ClusterNodes(self._folder, self._machines, self._account, key)
         if not options.empty:
             config = {"Entrypoint": self._own_entrypoint()}
             await control.call("put_image", IMAGE, config, history=_HISTORY)
             await self._create_job(keys)
+        self._environment |= await self._clusters.create_all(options.cluster)
         # The file must have only CMD's calls.
         os.truncate(self._environment["SM_PROXY_LAB_CALLS"], 0)
         if options.command:
@@ -244,6 +248,8 @@ class Lab:
             event = json.loads(line)
             if event["event"] == "ready":
                 self._aws_ready.set()
+            elif event["kind"] == "cluster":
+                self._spawn(self._clusters.handle(event))
             elif event["event"] == "job-created" and event["kind"] in KINDS:
                 self._spawn(self._run_job(event))
             else:

@@ -31,6 +31,8 @@ class Control:
             ("PUT", "plugged", False): self._plug,
             ("PUT", "processing", True): partial(self._move_batch, "Processing"),
             ("PUT", "transform", True): partial(self._move_batch, "Transform"),
+            ("PUT", "clusters", True): self._move_node,
+            ("DELETE", "clusters", True): self._remove_cluster,
             ("GET", "sessions", False): self._list_sessions,
             ("POST", "logs", False): partial(self._write, "logs"),
             ("POST", "filler", False): partial(self._write, "filler"),
@@ -101,6 +103,15 @@ class Control:
         if job.ended is not None:
             self._app.interfaces.remove(name)
         return job.describe()
+
+    def _move_node(self, name: str, params: dict[str, Any]) -> object:
+        described = self._app.sagemaker.clusters.move(name, **params)
+        self._app.ssm.end_sessions()
+        return described
+
+    def _remove_cluster(self, name: str, _params: dict[str, Any]) -> object:
+        self._app.sagemaker.clusters.remove(name)
+        return {}
 
     def _plug(self, _name: str, params: dict[str, Any]) -> object:
         addresses, groups = params["addresses"], params["groups"]

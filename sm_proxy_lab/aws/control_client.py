@@ -57,6 +57,25 @@ class ControlClient:
         body = {"status": status, "failure_reason": failure_reason, "exit_message": exit_message}
         return dict(self._request("PUT", f"{kind}/{quote(job, safe='')}", body))
 
+    def set_node_status(self, cluster: str, instance: str, status: str, **more: str) -> None:
+        """Set the InstanceStatus of a node of a HyperPod cluster.
+
+        Args:
+            cluster: the cluster's name.
+            instance: the node's instance id.
+            status: such as `Running` or `Failure`.
+            **more: `message`, and `address`: the node's private address.
+
+        Raises:
+            ControlError: There is no such node.
+        """
+        body = {"instance": instance, "status": status, **more}
+        self._request("PUT", f"clusters/{quote(cluster, safe='')}", body)
+
+    def remove_cluster(self, cluster: str) -> None:
+        """End the deletion of a cluster: its nodes have ended."""
+        self._request("DELETE", f"clusters/{quote(cluster, safe='')}")
+
     def plugged(
         self,
         addresses: list[str],

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, unquote
 
+from sm_proxy_lab.aws import cluster_ids
 from sm_proxy_lab.aws.http import s3_names
 from sm_proxy_lab.aws.http.call import ACCOUNT
 
@@ -40,6 +41,8 @@ _IAM: Final = {
 }
 _STACK: Final = re.compile(r"arn:[\w-]+:cloudformation:.*:stack/([^/]+)(?:/.*)?")
 
+_CLUSTER_NODE: Final = re.compile(r"sagemaker-cluster:([a-z0-9]+)_")
+
 
 def of(call: Call) -> str:
     """The ARN of the call's main resource, `*` if it has none."""
@@ -50,6 +53,9 @@ def of(call: Call) -> str:
 def _sagemaker(call: Call, params: dict[str, Any]) -> str:
     if isinstance(params.get("ResourceArn"), str):
         return str(params["ResourceArn"])
+    if isinstance(params.get("ClusterName"), str):
+        number = cluster_ids.of(call.region, params["ClusterName"])
+        return call.arn("sagemaker", f"cluster/{number}")
     for member, kind in _SAGEMAKER.items():
         if isinstance(params.get(member), str):
             # SageMaker writes names in its ARNs in lower case.
@@ -67,6 +73,9 @@ def _logs(call: Call, params: dict[str, Any]) -> str:
 def _ssm(call: Call, params: dict[str, Any]) -> str:
     if "Target" in params:
         target = str(params["Target"])
+        if cluster := _CLUSTER_NODE.match(target):
+            # Assumed: a policy of a third party names the cluster, AWS's own pages name `*`.
+            return call.arn("sagemaker", f"cluster/{cluster[1]}")
         service = "ec2" if target.startswith("i-") else "ssm"
         kind = "instance" if target.startswith("i-") else "managed-instance"
         return call.arn(service, f"{kind}/{target}")

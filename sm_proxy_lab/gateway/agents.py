@@ -33,6 +33,7 @@ class Agent:
         """Read what it sends; `on_change` is called when it is known and when it is lost."""
         self.target = ""
         self.addresses: list[str] = []
+        self.ports: dict[str, str] = {}
         self.connected = True
         self._connection = connection
         self._on_change = on_change
@@ -110,6 +111,7 @@ class Agent:
         message = json.loads(data)
         if not self.target:
             self.target, self.addresses = message["target"], message["addresses"]
+            self.ports = message.get("ports", {})
             self._on_change(self)
             return
         waiting = self._waiting.get(message["id"])

@@ -33,7 +33,8 @@ DEFAULT_AGENT_VERSION = "3.3.1230.0"
 OPEN_TIMEOUT = 15.0
 REMEMBERED = 1000  # ended sessions
 POLICY_VIOLATION = 1008
-TRAINING = "sagemaker-training-job:"
+WITH_AGENT = ("sagemaker-training-job:", "sagemaker-cluster:")
+"""Targets whose machine runs an agent of its own."""
 _PATH = re.compile(r"/v1/data-channel/([\w.@-]+)\?(?:.*&)?role=publish_subscribe\b")
 
 
@@ -75,14 +76,14 @@ class Service:
         """Begin a session.
 
         Args:
-            target: the instance, or `sagemaker-training-job:...`.
+            target: the instance, or `sagemaker-training-job:...`, or `sagemaker-cluster:...`.
             document: the name of the Session document.
             parameters: the document's parameters.
             agent_version: the version of the instance's agent.
             dropped: a security group drops what the agent sends to the container.
 
         Raises:
-            NotConnectedError: no agent of the training container is connected.
+            NotConnectedError: no agent of the container or node is connected.
         """
         alphabet = string.ascii_lowercase + string.digits
         suffix = "".join(secrets.choice(alphabet) for _ in range(25))
@@ -161,7 +162,7 @@ class Service:
 
     def _agent(self, target: str, document: str) -> Agent | None:
         """Return the agent that makes a session's sockets or shell; None if we do it ourselves."""
-        if target.startswith(TRAINING):
+        if target.startswith(WITH_AGENT):
             agent = self.agents.find(target, age_s=self.faults.agent_connect_s)
             if agent is None:
                 raise NotConnectedError(target)

@@ -76,7 +76,9 @@ async def destination(
     if not port:
         raise SessionError("Port number is empty in session properties. map[]")
     if not host:
-        return Destination(agent.addresses if agent else ["::1", "127.0.0.1"], port, agent=agent)
+        if agent:
+            return Destination(agent.addresses, agent.ports.get(port, port), agent=agent)
+        return Destination(["::1", "127.0.0.1"], port)
     addresses = await _look_up(host)
     denied = {ipaddress.ip_address(address) for address in (*DENIED, *_reserved(vpc_cidr))}
     for address in addresses:

@@ -108,7 +108,8 @@ def _serve(gateway: socket.socket, spec: Mapping[str, Any]) -> NoReturn:
         os.chdir(environment["HOME"])
     # A shell that has ended is no zombie.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    gateway.send(json.dumps({"target": spec["target"], "addresses": spec["addresses"]}).encode())
+    hello = {name: spec[name] for name in ("target", "addresses", "ports") if name in spec}
+    gateway.send(json.dumps(hello).encode())
     with contextlib.suppress(ConnectionError):
         while request := gateway.recv(MAX_MESSAGE):
             _answer(gateway, json.loads(request), environment)

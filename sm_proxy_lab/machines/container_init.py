@@ -125,6 +125,8 @@ def _cover_host(root: Path, spec: dict[str, Any]) -> None:
     _mount_opt(root / "opt", spec)
     _mount_etc(root / "etc")
     _mount_profile()
+    for place, source in spec.get("mounts", {}).items():
+        namespaces.mount(source, place, flags=_TREE)
     for folder in _PRIVATE_FOLDERS:
         if Path(folder).is_dir():
             mode = "1777" if folder.endswith(("tmp", "shm")) else "755"

@@ -95,7 +95,14 @@ def test_a_missing_cmd_gives_status_127(lab: Runner) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["--job", "a.b"], ["--nodes", "65"], ["--status", "Odd"], [], ["--empty", "--nodes", "2"]],
+    [
+        ["--job", "a.b"],
+        ["--nodes", "65"],
+        ["--status", "Odd"],
+        ["--cluster", "pod:workers"],
+        [],
+        ["--empty", "--nodes", "2"],
+    ],
 )
 def test_wrong_options_give_status_2(lab: Runner, words: list[str]) -> None:
     assert lab.run(*words, *(["--", "true"] if words else []))[0] == 2

@@ -1,4 +1,4 @@
-"""SageMaker's jobs. Moto answers for endpoints and everything else."""
+"""SageMaker's jobs and clusters. Moto answers for endpoints and everything else."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sm_proxy_lab.aws.http.errors import AwsError
 from sm_proxy_lab.aws.sagemaker import admission, listing, warm_pool
 from sm_proxy_lab.aws.sagemaker.batch_jobs import BatchJobs
+from sm_proxy_lab.aws.sagemaker.clusters import Clusters
 from sm_proxy_lab.aws.sagemaker.tags import Tags
 from sm_proxy_lab.aws.sagemaker.training_job import Job
 
@@ -40,7 +41,9 @@ class SageMaker:
         self.batch = {
             kind: BatchJobs(kind, self.tags, judge, emit) for kind in ("Processing", "Transform")
         }
+        self.clusters = Clusters(self.tags, emit)
         self.operations |= self.tags.operations
+        self.operations |= self.clusters.operations
         for jobs in self.batch.values():
             self.operations |= jobs.operations
 

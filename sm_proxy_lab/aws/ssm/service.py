@@ -11,6 +11,7 @@ from sm_proxy_lab.aws import denial, page_tokens
 from sm_proxy_lab.aws.http.errors import AwsError
 from sm_proxy_lab.aws.iam.policies import ALLOWED
 from sm_proxy_lab.aws.iam.roles import AGENT_ACTIONS
+from sm_proxy_lab.aws.sagemaker import clusters
 from sm_proxy_lab.aws.ssm import documents
 from sm_proxy_lab.aws.ssm.gateway_client import GatewayClient, GatewayError
 
@@ -171,14 +172,19 @@ class Ssm:
         return {"Target": target, "Status": "connected" if connected else "notconnected"}
 
     def _connected(self, call: Call, target: str) -> bool:
+        if target.startswith(clusters.TARGET):
+            return self._is_there(call.region, target) and self._has_agent(target)
         training = _TRAINING.fullmatch(target)
         if training is None:
             return self._managed.online(call.region, target)
         return (
             self._debugged(call.region, training["job"], int(training["node"]))
             and self._agent_may(call, training["job"])
-            and bool(self._ask("agent", target=target).get("connected"))
+            and self._has_agent(target)
         )
+
+    def _has_agent(self, target: str) -> bool:
+        return bool(self._ask("agent", target=target).get("connected"))
 
     def _agent_may(self, call: Call, job: str) -> bool:
         """Whether the job's role lets the agent connect to Systems Manager."""
@@ -190,6 +196,8 @@ class Ssm:
 
     def _is_there(self, region: str, target: str) -> bool:
         """Whether the target runs, even if its agent is not connected."""
+        if target.startswith(clusters.TARGET):
+            return self._sagemaker.clusters.accepts_sessions(region, target)
         training = _TRAINING.fullmatch(target)
         if training:
             return self._debugged(region, training["job"], int(training["node"]))
