@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, settings: Settings) -> Result:
-    """Print the document; with `--explain`, a line for each statement on stderr.
+    """Print the document; on stderr a warning, or with `--explain` a line for each statement.
 
     Raises:
         SmProxyError: `usage`.
@@ -77,9 +77,16 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
         buckets=tuple(args.data_bucket),
         job_roles=tuple(args.job_role),
     )
-    if args.explain:
-        for item in policies.statements(args.name, scope, minimal=args.minimal):
+    rows = policies.statements(args.name, scope, minimal=args.minimal)
+    for item in rows:
+        if args.explain:
             output.write_to_stderr(_line(item))
+    wide = [item.sid for item in rows if not item.in_stack]
+    if wide and not args.explain:
+        output.write_to_stderr(
+            f"{', '.join(wide)}: for the spaces and nodes of everybody in the account."
+            " Leave them out, or add the conditions of docs/spaces.md."
+        )
     document = policies.document(args.name, scope, minimal=args.minimal)
     return Result(document, json_text.dumps(document))
 

@@ -78,3 +78,15 @@ def test_a_wrong_option_is_named(
         status = ended.code
     assert status == 2
     assert says in capsys.readouterr().err
+
+
+def test_what_opens_the_work_of_others_is_said_unless_it_is_left_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["infra", "policy", "user"]) == 0
+    printed = capsys.readouterr()
+    assert "StudioSpaces" in printed.out
+    assert "StudioSpaces, StartAndStopSpaces, HyperPodNodes: for the spaces" in printed.err
+    for words in (("user", "--minimal"), ("job",)):
+        assert cli.main(["infra", "policy", *words]) == 0
+        assert capsys.readouterr().err == ""

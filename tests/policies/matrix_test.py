@@ -31,6 +31,18 @@ ELSEWHERE: Final = {
     "kms:GenerateDataKey": "an agent that asks for a key: tests/ssm/encryption_test.py",
     "sagemaker:DescribeDomain": "a terminal in Studio: tests/e2e/terminals_test.py",
     "sagemaker:DescribeNotebookInstance": "a notebook: tests/e2e/terminals_test.py",
+    **dict.fromkeys(
+        (
+            *("sagemaker:AddTags", "sagemaker:CreateApp", "sagemaker:DeleteApp"),
+            *("sagemaker:DescribeApp", "sagemaker:DescribeSpace", "sagemaker:ListSpaces"),
+            *("sagemaker:StartSession", "sagemaker:UpdateSpace"),
+        ),
+        "a Studio space: tests/e2e/spaces_test.py",
+    ),
+    **dict.fromkeys(
+        ("sagemaker:DescribeCluster", "sagemaker:ListClusterNodes", "sagemaker:ListClusters"),
+        "a HyperPod cluster: tests/e2e/clusters_test.py",
+    ),
     "ssm:ResumeSession": "a connection that is lost: tests/e2e/cuts_test.py",
 }
 """Actions of commands that need a machine or a data channel, and where those are."""

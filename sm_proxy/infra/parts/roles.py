@@ -27,7 +27,7 @@ def resources(plan: Plan) -> Resources:
             "IAM::ManagedPolicy",
             {
                 "Description": text,
-                "PolicyDocument": substituted(policies.document(piece, scope)),
+                "PolicyDocument": substituted(policies.document_of_stack(piece, scope)),
             },
         )
     return found

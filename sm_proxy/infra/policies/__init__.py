@@ -41,4 +41,19 @@ def document(name: str, scope: Scope, *, minimal: bool = False) -> dict[str, Any
     return {"Version": "2012-10-17", "Statement": rows}
 
 
-__all__ = ["OWN", "PIECES", "WHO", "Scope", "Statement", "document", "statements"]
+def document_of_stack(name: str, scope: Scope) -> dict[str, Any]:
+    """The policy document of a piece as the stack has it."""
+    rows = [item.as_json() for item in statements(name, scope) if item.in_stack]
+    return {"Version": "2012-10-17", "Statement": rows}
+
+
+__all__ = [
+    "OWN",
+    "PIECES",
+    "WHO",
+    "Scope",
+    "Statement",
+    "document",
+    "document_of_stack",
+    "statements",
+]

@@ -94,6 +94,7 @@ class Statement:
         why: what fails without it, a sentence for users; of an optional one what it is for.
         conditions: as in the document; empty for none.
         optional: whether each command still works without it, or does without a part.
+        in_stack: whether the stack's policy for people has it; not what opens the work of others.
     """
 
     sid: str
@@ -102,6 +103,7 @@ class Statement:
     why: str
     conditions: Mapping[str, Mapping[str, str | list[str]]] = field(default_factory=dict)
     optional: bool = False
+    in_stack: bool = True
 
     def as_json(self) -> dict[str, Any]:
         """As it stands in a document."""

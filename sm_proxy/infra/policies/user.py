@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from sm_proxy.aws import stack_names
+from sm_proxy.infra.policies import session_kinds
 from sm_proxy.infra.policies.statement import Scope, Statement
 
 WHO: Final = "who uses ssh"
@@ -48,6 +49,7 @@ def statements(scope: Scope) -> tuple[Statement, ...]:
         *_copies(scope),
         _direct(),
         *routes,
+        *session_kinds.statements(scope),
     )
 
 
@@ -239,7 +241,7 @@ def _bastion_ssh(scope: Scope) -> tuple[Statement, ...]:
             "BastionSshdDocument",
             _START,
             (_document(scope, "AWS-StartSSHSession"),),
-            "the route `bastion-ssh`",
+            "the routes `bastion-ssh` and `hyperpod`",
             optional=True,
         ),
         Statement(

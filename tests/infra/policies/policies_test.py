@@ -123,6 +123,7 @@ def test_statements_are_well_formed(name: str) -> None:
         assert all(re.fullmatch(r"[a-z0-9-]+:[A-Za-z*]+", action) for action in row.actions)
         services |= {"ec2"} if services & ON_INSTANCES else set()
         services |= {"ssm"} if "ssmmessages" in services else set()  # its sessions
+        services |= {"sagemaker"} if "ssm" in services else set()  # nodes of HyperPod clusters
         for arn in row.resources:
             assert arn == "*" or arn.split(":")[2] in services
 
@@ -166,6 +167,11 @@ def test_the_files_of_a_container_may_be_read_and_written() -> None:
     assert set().union(*(S3[name] for name in operations)) <= actions("job", minimal=True)
 
 
+def listed(words: str | list[str]) -> list[str]:
+    """One word or several, as in a policy."""
+    return [words] if isinstance(words, str) else words
+
+
 def policies_in(node: Any) -> Iterator[dict[str, Any]]:
     """The policy documents of a template."""
     if isinstance(node, dict):
@@ -197,7 +203,19 @@ def test_the_template_has_the_same_documents() -> None:
     found = [substituted(item) for item in policies_in(template.render(plan())["Resources"])]
     scope = Scope("aws", "us-east-1", "111122223333")
     for name in ("user", "job", "bastion", "build", "launcher"):
-        assert policies.document(name, scope) in found
+        assert policies.document_of_stack(name, scope) in found
+
+
+def test_the_stacks_policy_for_people_opens_nobodys_space_and_no_node() -> None:
+    rows = policies.document_of_stack("user", SCOPES[0])["Statement"]
+    allowed = {
+        (action, arn)
+        for row in rows
+        for action in listed(row["Action"])
+        for arn in listed(row["Resource"])
+    }
+    assert not [action for action, _ in allowed if action == "sagemaker:StartSession"]
+    assert not [arn for action, arn in allowed if action == "ssm:StartSession" and "cluster" in arn]
 
 
 def test_a_variable_of_iam_stays_one_in_the_template() -> None:

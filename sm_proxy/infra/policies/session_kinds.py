@@ -1,0 +1,56 @@
+"""What who uses ssh needs for Studio spaces and HyperPod nodes.
+
+Resources of the actions: Service Authorization Reference, Amazon SageMaker; for sessions with nodes
+the samples in AWS's awsome-distributed-ai.
+"""
+
+from __future__ import annotations
+
+from sm_proxy.infra.policies.statement import Scope, Statement
+
+
+def statements(scope: Scope) -> tuple[Statement, ...]:
+    """All are optional: jobs need none of them.
+
+    Whoever has these statements as they are here enters the spaces of everybody, and reaches all
+    nodes. docs/spaces.md has the condition that keeps people to their own spaces. The stack's
+    policy has no such condition, so it has none of these statements but the first one.
+    """
+    spaces, apps = scope.arn("sagemaker", "space/*"), scope.arn("sagemaker", "app/*")
+    clusters = scope.arn("sagemaker", "cluster/*")
+    return (
+        Statement(
+            "FindSpacesAndClusters",
+            ("sagemaker:ListClusters", "sagemaker:ListSpaces"),
+            ("*",),
+            "Studio spaces, and clusters in `list`",
+            optional=True,
+        ),
+        Statement(
+            "StudioSpaces",
+            ("sagemaker:DescribeApp", "sagemaker:DescribeSpace", "sagemaker:StartSession"),
+            (spaces, apps),
+            "ssh to Studio spaces: everybody's, unless you add the condition of docs/spaces.md",
+            optional=True,
+            in_stack=False,
+        ),
+        Statement(
+            "StartAndStopSpaces",
+            (
+                *("sagemaker:AddTags", "sagemaker:CreateApp", "sagemaker:DeleteApp"),
+                "sagemaker:UpdateSpace",
+            ),
+            (spaces, apps),
+            "`start` and `stop` of Studio spaces; Studio may tag the apps of a domain",
+            optional=True,
+            in_stack=False,
+        ),
+        Statement(
+            "HyperPodNodes",
+            ("sagemaker:DescribeCluster", "sagemaker:ListClusterNodes", "ssm:StartSession"),
+            (clusters,),
+            "ssh to the nodes of HyperPod clusters, with `BastionSshdDocument`",
+            optional=True,
+            in_stack=False,
+        ),
+    )
