@@ -108,7 +108,13 @@ class ClusterNodes:
             home = self._home(folder, target)
             software = find_software() if runner.software.root else runner.software
             self._machines[target] = machine = ClusterMachine(
-                folder / event["instance"], home, cable, target, runner.isolated, software
+                folder / event["instance"],
+                home,
+                cable,
+                target,
+                runner.isolated,
+                software,
+                event["ssh"],
             )
             await machine.start(self.runner.agents)
             await self._connected(target)

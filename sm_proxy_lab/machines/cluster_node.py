@@ -75,6 +75,7 @@ class ClusterMachine:
         target: the name that StartSession uses.
         isolated: whether it has namespaces of its own.
         software: its sshd.
+        ssh: whether sshd runs. In a cluster of EKS it does not, as far as we know.
     """
 
     folder: Path
@@ -83,6 +84,7 @@ class ClusterMachine:
     target: str
     isolated: bool
     software: Software
+    ssh: bool = True
     _init: Child | None = None
     _agent: Child | None = None
 
@@ -111,6 +113,8 @@ class ClusterMachine:
                 stderr=subprocess.STDOUT,
             )
         self._start_agent(agents, init.process.pid)
+        if not self.ssh:
+            return
         until = time.monotonic() + _START_S
         while b"Server listening" not in (said := log.read_bytes()):
             if not init.running or time.monotonic() > until:
@@ -185,6 +189,7 @@ class ClusterMachine:
         """What `container_init` is to do."""
         software = self.software
         sshd = software.sshd_inside if self.isolated else software.sshd
+        server = [sshd, "-D", "-e", "-f", str(self._inside / "sshd_config")]
         return {
             "isolated": self.isolated,
             "netns": self.cable.netns,
@@ -193,6 +198,6 @@ class ClusterMachine:
             "image": "",
             "binds": software.binds,
             "mounts": {"/home": str(self.home)} if Path("/home").is_dir() else {},
-            "argv": [*_ARGV, sshd, "-D", "-e", "-f", str(self._inside / "sshd_config")],
+            "argv": [*_ARGV, *server] if self.ssh else ["sleep", "infinity"],
             "environment": {"PATH": agent.PATH, "HOME": "/root"},
         }

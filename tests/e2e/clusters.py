@@ -42,6 +42,12 @@ class Cluster:
         (made,) = set(self.nodes()) - before
         return made
 
+    def machine(self, instance: str) -> str:
+        """The host name of a node's machine: it has the node's address."""
+        call = f"describe_cluster_node(ClusterName={self.name!r}, NodeId={instance!r})"
+        address = self._call(f"{call}['NodeDetails']['PrivatePrimaryIp']")
+        return f"ip-{address.replace('.', '-')}"
+
     def settle(self) -> None:
         """Wait until all nodes run."""
         await_true(lambda: all(node[2] == "Running" for node in self._nodes()), 60, self._nodes)

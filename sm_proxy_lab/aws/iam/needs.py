@@ -90,6 +90,12 @@ def _create_job(call: Call) -> Iterator[Need]:
         yield Need("sagemaker:AddTags", resource, new=True)
 
 
+def _create_cluster(call: Call) -> Iterator[Need]:
+    yield Need(call.action, resources.of(call), new=True)
+    for group in call.params.get("InstanceGroups", []):
+        yield _pass_role(str(group.get("ExecutionRole", "")), "sagemaker")
+
+
 def _create_project(call: Call) -> Iterator[Need]:
     yield Need(call.action, resources.of(call), new=True)
     if call.params.get("serviceRole"):
@@ -141,6 +147,7 @@ _RULES: Final[Mapping[str, Callable[[Call], Iterator[Need]]]] = {
     "logs:GetLogEvents": _get_events,
     "sagemaker:CreateTrainingJob": _create_job,
     "sagemaker:CreateProcessingJob": _create_job,
+    "sagemaker:CreateCluster": _create_cluster,
     "codebuild:CreateProject": _create_project,
     "codebuild:UpdateProject": _create_project,
     "codebuild:BatchGetBuilds": _of_each("ids"),

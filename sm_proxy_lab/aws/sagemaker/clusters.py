@@ -186,6 +186,7 @@ class Clusters:
     def _start(self, cluster: Cluster, node: ClusterNode) -> None:
         group, vpc = node.group_name, cluster.request.get("VpcConfig", {})
         members = {"region": cluster.region, "instance": node.instance, "group": group, "vpc": vpc}
+        members["ssh"] = "Eks" not in cluster.request.get("Orchestrator", {})
         where = target(cluster, node)
         self._emit("cluster-node", kind="cluster", job=cluster.name, target=where, **members)
 
