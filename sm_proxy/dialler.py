@@ -31,9 +31,11 @@ from sm_proxy.tunnel.stream import Stream
 if TYPE_CHECKING:
     from sm_proxy.tunnel.host_key_check import HostKeyCheckedStream
 
-_MAYBE_STALE: Final = frozenset(
-    {"bastion-offline", "connect-refused", "no-bastion", "remote-debug-off", "route-unusable"}
-)
+_NOT_WAITED_FOR: Final = frozenset({"remote-debug-off", "space-not-ready"})
+"""Errors of a container whose agent may still be starting; it is waited for if it is not cached."""
+_MAYBE_STALE: Final = _NOT_WAITED_FOR | {
+    *("bastion-offline", "connect-refused", "no-bastion", "route-unusable", "space-stopped"),
+}
 """Errors of a cached container: its job may have ended or moved, or may have RemoteDebug by now."""
 SSH_PORT = 22
 """ssh's default port; it means the port that the container's marker names."""
@@ -181,7 +183,7 @@ class Dialler:
             raise failure
         debug_log.write("no route serves the cached container, resolving again")
         now = self._resolve_afresh()
-        if failure.code != "remote-debug-off" and now == replace(container, cached=False):
+        if failure.code not in _NOT_WAITED_FOR and now == replace(container, cached=False):
             raise failure
         return now
 

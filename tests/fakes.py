@@ -69,6 +69,9 @@ class FakeAws(Aws):
         """The names of the operations called, sorted: some run side by side."""
         return sorted(operation for operation, _ in self.calls)
 
+    def call_once(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
+        return self.call(service, operation, **parameters)
+
     def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
         del service
         with self._lock:
@@ -150,6 +153,30 @@ def container(**changes: Any) -> Container:
         "source": "marker",
         "vpc_id": "vpc-1",
         "stream": NODE_STREAM,
+    }
+    return Container(**{**known, **changes})
+
+
+ARN = "arn:aws:sagemaker:eu-west-1:123456789012:space/d-abc/My-Space"
+
+
+def space(**changes: Any) -> Container:
+    """A Studio space that can be dialled."""
+    known: dict[str, Any] = {
+        "host": "sm-My-Space.space",
+        "job": "My-Space",
+        "kind": "space",
+        "node": "d-abc",
+        "address": None,
+        "port": 22,
+        "user": "sagemaker-user",
+        "host_keys": (),
+        "status": "InService",
+        "source": None,
+        "vpc_id": None,
+        "stream": "",
+        "session_target": ARN,
+        "life": "2026-11-29T10:00:00+00:00",
     }
     return Container(**{**known, **changes})
 

@@ -112,14 +112,19 @@ def _take_prepared(profile: str | None) -> Session | None:
 
 
 @functools.cache
-def config_for(service: str) -> Config:
-    """The timeouts and retries of a service's client."""
+def config_for(service: str, attempts: int | None = None) -> Config:
+    """The timeouts and retries of a service's client.
+
+    Args:
+        service: botocore's name.
+        attempts: how often a call is made at most; None for the usual number.
+    """
     from botocore.config import Config  # noqa: PLC0415 - slow
 
     return Config(
         connect_timeout=_CONNECT_S,
         read_timeout=_READ_LONGER_S.get(service, _READ_S),
-        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+        retries={"mode": "standard", "total_max_attempts": attempts or _ATTEMPTS},
         user_agent_extra=f"sm-proxy/{__version__}",
         signature_version=_SIGNATURES.get(service),
     )

@@ -245,15 +245,18 @@ class Aws:
             SmProxyError: for credentials, permissions, throttling or the network.
             ServiceError: any other error of the service.
         """
-        for shortest, longest in _THROTTLE_PAUSES_S:
-            try:
-                return self._call(service, operation, parameters)
-            except SmProxyError as error:
-                if error.code != "throttled":
-                    raise
-            time.sleep(random.uniform(shortest, longest))  # noqa: S311 - jitter
-            _rewind(parameters)
-        return self._call(service, operation, parameters)
+        return self._patiently(service, operation, parameters)
+
+    def call_once(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
+        """As `call`, but a failure of the service or the network is left to the caller.
+
+        botocore would repeat the call after a 5xx answer.
+
+        Raises:
+            SmProxyError: as `call`.
+            ServiceError: as `call`.
+        """
+        return self._patiently(service, operation, parameters, attempts=1)
 
     def call_if_allowed(
         self, service: str, operation: str, **parameters: Any
@@ -289,12 +292,34 @@ class Aws:
         with self._translated(service):
             yield self._client(service, endpoint)
 
-    def _call(self, service: str, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    def _patiently(
+        self,
+        service: str,
+        operation: str,
+        parameters: dict[str, Any],
+        attempts: int | None = None,
+    ) -> dict[str, Any]:
+        """Make a call, and make it again if it is throttled."""
+        for shortest, longest in _THROTTLE_PAUSES_S:
+            try:
+                return self._call(service, operation, parameters, attempts)
+            except SmProxyError as error:
+                if error.code != "throttled":
+                    raise
+            time.sleep(random.uniform(shortest, longest))  # noqa: S311 - jitter
+            _rewind(parameters)
+        return self._call(service, operation, parameters, attempts)
+
+    def _call(
+        self, service: str, operation: str, parameters: dict[str, Any], attempts: int | None
+    ) -> dict[str, Any]:
         from botocore import xform_name  # noqa: PLC0415 - see above
 
         action = f"{service}:{operation}"
         with self._translated(action):
-            client = self._client(service)
+            client = self._client(service, attempts=attempts)
+            if operation not in client.meta.service_model.operation_names:
+                raise errors.unknown_to_botocore(action)
             response: dict[str, Any] = getattr(client, xform_name(operation))(**parameters)
         self._note_clock(response)
         debug_log.write(f"called {action}")
@@ -329,10 +354,12 @@ class Aws:
         if (offset := clock.offset_s(response)) is not None:
             self.clock_offset_s = offset
 
-    def _client(self, service: str, endpoint: str | None = None) -> BaseClient:
+    def _client(
+        self, service: str, endpoint: str | None = None, attempts: int | None = None
+    ) -> BaseClient:
         from sm_proxy.aws import models  # noqa: PLC0415 - see above
 
-        name = f"{service} {endpoint}" if endpoint else service
+        name = f"{service} {endpoint or ''} {attempts or ''}"
         # Making a client is not thread-safe in botocore; using one is.
         with self._lock:
             if name not in self._clients:
@@ -343,7 +370,7 @@ class Aws:
                     service,
                     region_name=self._region or None,
                     endpoint_url=endpoint,
-                    config=config_for(service),
+                    config=config_for(service, attempts),
                 )
                 debug_log.write(f"client {service} ready")
             return self._clients[name]

@@ -74,6 +74,8 @@ _REGIONS: Final = "Correct AWS_REGION, --region, or `region` and `sso_region` in
 _SIGN_IN: Final = "signin:CreateOAuth2Token"
 _CRT: Final = "botocore[crt]>=1.41.6"
 """What botocore needs for profiles of `aws login`; it needs no other extra."""
+_SINCE: Final = {"sagemaker:StartSession": "1.39.3"}
+"""The first botocore with a call, where that is newer than the oldest one that we accept."""
 _BOTOCORE: Final = frozenset({"BotoCoreError", "ResponseParserError"})
 _NETWORK: Final = frozenset(
     {
@@ -207,6 +209,15 @@ def _of_credentials(error: Exception, names: set[str], profile: str | None) -> S
 def login_unsupported(message: str) -> SmProxyError:
     """The error for a profile of `aws login`, whose keys this botocore cannot fetch or renew."""
     return _failure("missing-dependency", message, renewal.install(_CRT))
+
+
+def unknown_to_botocore(action: str) -> SmProxyError:
+    """The error for a call that is newer than the installed botocore."""
+    import botocore  # noqa: PLC0415 - slow
+
+    needed = f"botocore>={_SINCE.get(action, botocore.__version__)}"
+    what = f"botocore {botocore.__version__} does not know {action}"
+    return _failure("unsupported", what, renewal.install(needed))
 
 
 def is_ours(error: Exception) -> bool:

@@ -27,7 +27,7 @@ from sm_proxy.settings import Settings
 from sm_proxy.tunnel.blocking_socket import BlockingSocket
 
 _STILL_STARTING: Final = frozenset(
-    {"connect-refused", "remote-debug-off", "session-lost", "sshd-silent"}
+    {"connect-refused", "remote-debug-off", "session-lost", "space-not-ready", "sshd-silent"}
 )
 """Errors of a server, or of an agent, that may still be starting."""
 

@@ -10,6 +10,7 @@ from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
 from sm_proxy.routes import sessions
+from sm_proxy.ssm.handshake import SessionType
 from sm_proxy.ssm.session import FinalError, Grant
 
 _KEY_UNUSABLE: Final = frozenset(
@@ -29,7 +30,7 @@ class SessionRequest:
     """What StartSession is asked for.
 
     Attributes:
-        target: an instance id, or `sagemaker-training-job:<job>_algo-<n>`.
+        target: an instance id, `sagemaker-training-job:<job>_algo-<n>`, or what another API takes.
         document: name of the SSM document; None for the account's default, a shell.
         parameters: of the document.
         reason: shown in the console and in CloudTrail.
@@ -60,6 +61,11 @@ class SsmApi:
         self._request = request
         self._explain = explain
 
+    @property
+    def session_type(self) -> SessionType:
+        """That of the document."""
+        return "Port" if self._request.document else "Standard_Stream"
+
     def start(self) -> Grant:
         """StartSession on the target."""
         request = self._request
@@ -72,7 +78,7 @@ class SsmApi:
             answer = self._aws.call("ssm", "StartSession", **asked)
         except ServiceError as error:
             raise self._explain(error) from None
-        return self._placed(_grant(answer))
+        return self._granted(answer)
 
     def resume(self, session_id: str) -> Grant | None:
         """ResumeSession; None if the service no longer knows the session."""
@@ -87,7 +93,7 @@ class SsmApi:
                 what = f"the connection was lost and cannot be resumed: {error.message}"
                 raise FinalError(SmProxyError(error.code, what, error.hint)) from None
             raise
-        return self._placed(_grant(answer)) if answer.get("TokenValue") else None
+        return self._granted(answer) if answer.get("TokenValue") else None
 
     def terminate(self, session_id: str) -> None:
         """TerminateSession."""
@@ -123,8 +129,9 @@ class SsmApi:
             raise FinalError(SmProxyError("aws-error", what, hint)) from None
         return answer["CiphertextBlob"], answer["Plaintext"]
 
-    def _placed(self, grant: Grant) -> Grant:
-        """The grant with the endpoint that is configured for streams."""
+    def _granted(self, answer: dict[str, Any]) -> Grant:
+        """The grant in an answer, with the endpoint that is configured for streams."""
+        grant = _grant(answer)
         url = grant.stream_url
         return replace(grant, stream_url=self._aws.stream_url(url)) if url else grant
 

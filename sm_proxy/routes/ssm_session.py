@@ -92,14 +92,22 @@ def open_stream(aws: Aws, request: SessionRequest, words: Words, settings: Setti
     return open_session(aws, request, words)
 
 
-def open_session(aws: Aws, request: SessionRequest, words: Words) -> Session:
+def open_session(
+    aws: Aws, request: SessionRequest, words: Words, make_api: type[SsmApi] = SsmApi
+) -> Session:
     """Start a session and open its websocket; a hang-up meanwhile leaves no session open.
+
+    Args:
+        aws: for the calls.
+        request: what the session is for.
+        words: of the route.
+        make_api: makes the calls of the session.
 
     Raises:
         SmProxyError: as `words` and `Aws.call` say.
     """
     target = request.target
-    api = SsmApi(aws, request, words.explain)
+    api = make_api(aws, request, words.explain)
     options = ssm.Options(
         payload_limit=payload_limit(target),
         network=aws.network,
@@ -107,7 +115,7 @@ def open_session(aws: Aws, request: SessionRequest, words: Words) -> Session:
         failure=noting_small_messages(target, words),
         over=sessions.SESSIONS.over,
         target=f"{words.route} {target}".strip(),
-        session_type="Port" if request.document else "Standard_Stream",
+        session_type=api.session_type,
     )
     with started(api, aws) as grant:
         return threads.run(ssm.start, api, options, grant)
@@ -162,4 +170,4 @@ def noting_small_messages(target: str, words: Words) -> Callable[[Kind, str], Sm
 
 def _small_only(target: str) -> Path:
     """The file that exists once this target has refused a large message."""
-    return paths.cache_dir() / "small-messages" / target.replace(":", "_")
+    return paths.cache_dir() / "small-messages" / target.replace(":", "_").replace("/", "_")

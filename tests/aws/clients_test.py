@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from sm_proxy.aws import botocore_session, clients, clock
+from sm_proxy.aws import botocore_session, clients, clock, models
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
@@ -181,7 +181,7 @@ def test_a_repeated_upload_begins_again(
 ) -> None:
     sent: list[bytes] = []
 
-    def call(_: Aws, __: str, ___: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    def call(_: Aws, __: str, ___: str, parameters: dict[str, Any], ____: None) -> Any:
         sent.append(parameters["Body"].read())
         if len(sent) < 3:
             raise SmProxyError("throttled", "slow down")
@@ -390,3 +390,28 @@ def test_a_library_may_use_a_client(server: Server) -> None:
         assert client.meta.endpoint_url == "http://10.0.0.1"
     with aws.client("s3") as client:
         assert client.meta.endpoint_url == server.url
+
+
+@pytest.mark.parametrize(("once", "asked"), [(True, 1), (False, 3)])
+def test_a_call_that_is_made_once_is_not_repeated_by_botocore(
+    server: Server, monkeypatch: pytest.MonkeyPatch, *, once: bool, asked: int
+) -> None:
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
+    server.fails_with("InternalFailure", status=500)
+    aws = Aws(region="eu-west-1")
+    call = aws.call_once if once else aws.call
+    with pytest.raises(ServiceError) as caught:
+        call("sagemaker", "StartSession", ResourceIdentifier="arn:aws:x")
+    assert caught.value.error == "InternalFailure"
+    assert len(server.requests) == asked
+
+
+def test_a_call_that_botocore_does_not_know_says_which_botocore_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(models.OPERATIONS, "sagemaker", ("DescribeSpace",))
+    with pytest.raises(SmProxyError) as caught:
+        Aws(region="eu-west-1").call_once("sagemaker", "StartSession", ResourceIdentifier="x")
+    assert caught.value.code == "unsupported"
+    assert "does not know sagemaker:StartSession" in caught.value.message
+    assert "botocore>=1.39.3" in caught.value.hint
