@@ -1,4 +1,8 @@
-"""The content of our own ssh file: concrete hosts (stubs), then one wildcard block per context."""
+"""The content of our own ssh file: concrete hosts (stubs), then the wildcard blocks of each prefix.
+
+A context has one block for all its hosts. Before it come those of the kinds that have a user of
+their own, because ssh takes the first value.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from sm_proxy.aws.job_kinds import SESSION_KINDS
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.identity import identities
 from sm_proxy.jobs import hostname
@@ -77,6 +82,8 @@ def render(
         excluded = "".join(f" !{pattern}" for pattern in (*longer, *own))
         context = replace(base, **{**known[prefix], "prefix": prefix})
         parts += ["", contexts.record_line(prefix, known[prefix])]
+        for kind in SESSION_KINDS:
+            parts += _kind_lines(context, kind, excluded)
         if _has_room(context):
             parts += [f"Host {_too_long(context)}{excluded}", "    ControlPath none"]
         parts.append(f"Host {prefix}*{excluded}")
@@ -84,6 +91,21 @@ def render(
         parts += [f"    {line}" for line in pinned.lines(context)]
         parts += _control_path(context)
     return "\n".join([HEADER, stub_section(stubs, known, parts), *parts]) + "\n"
+
+
+def _kind_lines(context: Settings, kind: str, excluded: str) -> list[str]:
+    """The block of a kind with its own user; `ssh USER@HOST` still wins.
+
+    No agent is forwarded to a Studio space, whose host key nobody vouches for (docs/security.md).
+    """
+    settings = replace(context, user=SESSION_KINDS[kind].user)
+    lines = [f"Host {context.prefix}*.{kind}{excluded}", f"    User {settings.user}"]
+    if kind == "space":
+        lines.append("    ForwardAgent no")
+    if not _has_room(settings):
+        return [*lines, "    ControlPath none"]
+    long = [f"Host {_too_long(settings, f'.{kind}')}{excluded}", "    ControlPath none"]
+    return [*lines, *long]
 
 
 def option_lines(
@@ -191,12 +213,12 @@ def _has_room(settings: Settings, platform: Platform | None = None) -> bool:
     return kind == "posix" and _name_room(settings) >= _NAME_ROOM
 
 
-def _too_long(settings: Settings) -> str:
-    """The pattern of host names that are too long for a socket's path.
+def _too_long(settings: Settings, end: str = "") -> str:
+    """The pattern of host names with this end that are too long for a socket's path.
 
     ssh ends if a ControlPath is too long, so such a host gets `ControlPath none`.
     """
-    return settings.prefix.ljust(_name_room(settings) + 1, "?") + "*"
+    return settings.prefix.ljust(_name_room(settings) + 1 - len(end), "?") + "*" + end
 
 
 def _name_room(settings: Settings) -> int:

@@ -12,13 +12,16 @@ import string
 from collections.abc import Iterable
 from typing import Final
 
-from sm_proxy.aws.job_kinds import KINDS
+from sm_proxy.aws.job_kinds import KINDS, SESSION_KINDS
 from sm_proxy.jobs import hostname
 from sm_proxy.settings import contexts
 
 _OWN: Final = re.compile(r"[A-Za-z0-9_*?][A-Za-z0-9_.:@*?-]*")
 _WILD: Final = frozenset("*?")
-_LABELS: Final = ("1", "algo-1", "i-0123456789abcdef0", *KINDS)
+_LABELS: Final = (
+    *("1", "algo-1", "i-0123456789abcdef0", *KINDS, *SESSION_KINDS),
+    *("d-0123456789ab.space", "workers.1.hyperpod"),
+)
 _ANY_JOB: Final = f"{string.ascii_lowercase[::-1]}-{string.digits}-0"
 """A job name with every letter and digit: only a general pattern matches it."""
 
@@ -59,6 +62,8 @@ def excluded_patterns(taken: Iterable[str], prefix: str, prefixes: Iterable[str]
 
 
 def _is_narrower(pattern: str, prefix: str) -> bool:
+    if pattern.rpartition(".")[2] in SESSION_KINDS:  # whatever its domain or instance group is
+        pattern = prefix + pattern.removeprefix(prefix).partition(".")[0]
     while hostname.is_label(pattern.rpartition(".")[2]):
         pattern = pattern.rpartition(".")[0]
     rest = pattern.removeprefix(prefix)

@@ -22,6 +22,13 @@ SSH = shutil.which("ssh")
 needs_ssh = pytest.mark.skipif(SSH is None, reason="needs the OpenSSH client")
 
 
+def ssh_options(config: Path, *words: str) -> dict[str, str]:
+    """What the real ssh has in effect, by lower-case keyword."""
+    assert SSH is not None
+    done = subprocess.run([SSH, "-F", str(config), "-G", *words], capture_output=True, check=True)
+    return dict(line.split(" ", 1) for line in done.stdout.decode().splitlines() if " " in line)
+
+
 @pytest.mark.parametrize(
     "stub",
     [
@@ -90,6 +97,61 @@ def test_a_name_too_long_for_a_socket_gets_no_control_path(dot_ssh: Path) -> Non
             assert ("controlpath " in ssh("-G", name)) is (length <= room - 8), length
     assert "controlpath none" not in ssh("-G", *mine)
     assert "proxycommand" not in ssh("-G", *mine)
+
+
+@needs_ssh
+def test_spaces_and_nodes_have_users_of_their_own(dot_ssh: Path) -> None:
+    (dot_ssh / "config").write_text("Host sm-mine.space\nHost *\n  ForwardAgent yes\n  User me\n")
+    run(dot_ssh, "write", "--user", "docker")
+    run(dot_ssh, "write", "--prefix", "sm-eu-", "--region", "eu-west-1")
+
+    def options(*words: str) -> dict[str, str]:
+        return ssh_options(dot_ssh / "config", *words)
+
+    for host, user, agent in (
+        ("sm-eu-a.space", "sagemaker-user", "no"),
+        ("sm-My-Space.d-0ab.space", "sagemaker-user", "no"),
+        ("sm-eu-a.workers.1.hyperpod", "ubuntu", "yes"),
+        ("sm-a.training", "docker", "yes"),
+        ("sm-mine.space", "me", "yes"),
+    ):
+        found = options(host)
+        assert (found["user"], found["forwardagent"]) == (user, agent), host
+        ours = host != "sm-mine.space"
+        assert (f" connect --user {'%r'} %n %p" in found.get("proxycommand", "")) is ours
+        assert ("--region eu-west-1" in found.get("proxycommand", "")) is ("-eu-" in host)
+    assert options("-l", "ec2-user", "-A", "sm-a.space")["user"] == "ec2-user"
+
+
+@needs_ssh
+def test_a_socket_has_room_for_the_user_of_its_kind(dot_ssh: Path) -> None:
+    """The users of spaces and nodes are longer than root; ssh ends if a ControlPath is too long."""
+    folder = Path("/tmp") / ("x" * 10)
+    settings = Settings(ssh_dir=str(folder), control_master=True)
+    text = blocks.render(settings, {"sm-": our_file.recorded_options(settings)}, ["false"])
+    (dot_ssh / "config").write_text(text)
+    for kind, user in (("space", "sagemaker-user"), ("hyperpod", "ubuntu")):
+        room = 103 - 17 - len(f"{folder}/cm/{user}@:65535")
+        for length in (room, room + 1):
+            name = "sm-".ljust(length - len(kind) - 1, "a") + f".{kind}"
+            path = ssh_options(dot_ssh / "config", name).get("controlpath", "none")
+            assert (path != "none") is (length <= room), (name, length, room)
+    cramped = Settings(ssh_dir=str(Path("/tmp") / ("x" * 10)))
+    text = blocks.render(cramped, {"sm-": our_file.recorded_options(cramped)}, ["false"])
+    assert text.count("ControlPath none") == len(("space", "hyperpod", "jobs"))
+
+
+def test_a_file_of_an_earlier_version_is_out_of_date(
+    dot_ssh: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(dot_ssh, "write")
+    path, new = dot_ssh / "sm-proxy" / "config", own(dot_ssh)
+    begin, end = new.index("Host sm-*.space"), new.index("Host sm-*\n")
+    path.write_text(new[:begin] + new[end:])
+    run(dot_ssh, "check", status=1)
+    assert "out of date" in capsys.readouterr().err
+    run(dot_ssh, "write")
+    assert own(dot_ssh) == new
 
 
 def test_options_of_the_context_are_in_the_command() -> None:

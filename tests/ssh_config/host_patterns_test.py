@@ -26,6 +26,7 @@ NARROWER = {
     "sm-*.example.com": "sm-web.example.com",
     "*.example.com": "sm-web.example.com",
     "s*.lan": "sm-web.lan",
+    "sm-box-*.space": "sm-box-1.space",
 }
 AT_LARGE = [
     *("*", "?*", "s*", "sm*", "sm-*", "sm-?*", "sm-**", "sm-*-*", "sm-???", "sm-*2*", "sm-*1"),
@@ -40,10 +41,12 @@ AT_LARGE = [
         "sm-*.training",
     ),
     *("sm-*.algo-2.training", "*.algo-2", "*.endpoint", "sm-*g", "sm_*", "sm-*.i-*"),
+    *("sm-*.space", "*.hyperpod", "sm-*.d-0ab.space", "sm-*pod", "sm-*.workers.*.hyperpod"),
 ]
 JOBS = [
     *("bert-2026-11-23-09-12-33-123", "x", "Job", "my-job.algo-7", "my-job.2", "my-job.training"),
     *("my-job.i-0123456789abcdef0", "my-job.algo-2.training", "latest"),
+    *("My-Space.space", "x.d-0ab.space", "c.workers.1.hyperpod"),
 ]
 
 
