@@ -30,11 +30,14 @@ class SessionKind(NamedTuple):
         operations: of SageMaker, as in `KINDS`; one that botocore does not know is left out.
         labels: pattern of the labels that may stand between its name and its kind in a host name.
         user: to log in as.
+        unique_names: whether a name means one thing, as a job's does: then it is looked up like a
+            job's, else by `find` of the kind's module.
     """
 
     operations: tuple[str, ...]
     labels: str
     user: str
+    unique_names: bool
 
 
 SESSION_KINDS: Final[dict[str, SessionKind]] = {
@@ -45,12 +48,14 @@ SESSION_KINDS: Final[dict[str, SessionKind]] = {
         ),
         labels=r"d-(?:-*[a-z0-9]){1,61}",  # the domain's id: pattern of DescribeSpace
         user="sagemaker-user",
+        unique_names=False,  # unique in a domain
     ),
     "hyperpod": SessionKind(
         ("DescribeCluster", "ListClusters", "ListClusterNodes"),
         # The instance group, and which of its nodes: patterns of DescribeClusterNode.
         labels=r"[a-zA-Z0-9](?:-*[a-zA-Z0-9]){0,62}\.(?:[1-9][0-9]{0,3}|i-[a-f0-9]{8}(?:[a-f0-9]{9})?)",
         user="ubuntu",
+        unique_names=True,
     ),
 }
 """Studio spaces and nodes of HyperPod clusters."""

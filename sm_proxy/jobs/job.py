@@ -60,6 +60,8 @@ class Job(Summary):
         max_wait_s: MaxWaitTimeInSeconds of a spot job.
         remote_debug: whether RemoteDebug is on: Session Manager reaches its containers.
         console: URL of its page in the AWS console; empty if unknown.
+        arn: its ARN, for a kind of `SESSION_KINDS`: it is part of what a session reaches.
+        orchestrator: what schedules work on a HyperPod cluster: `Eks`, `Slurm`; empty if unknown.
     """
 
     noun: str
@@ -75,6 +77,8 @@ class Job(Summary):
     max_wait_s: int | None = None
     remote_debug: bool = False
     console: str = ""
+    arn: str = ""
+    orchestrator: str = ""
 
     @property
     def running(self) -> bool:

@@ -64,8 +64,9 @@ def find(
     Raises:
         SmProxyError: `job-not-found`, `job-ambiguous`, or a call failed.
     """
-    if target.kind in SESSION_KINDS:
-        return kinds.of_session(target.kind).find(aws, target, on_status)
+    session_kind = SESSION_KINDS.get(target.kind or "")
+    if session_kind and not session_kind.unique_names:
+        return kinds.of_session(target.kind or "").find(aws, target, on_status)
     return _Search(aws, target, tuple(phases), else_newest).run(on_status)
 
 
@@ -178,10 +179,15 @@ class _Search:
         more = ", ..." if len(found) > _SHOWN else ""
         raise SmProxyError(
             "job-ambiguous",
-            f"{self.target.job} may be any of {len(found)} jobs, and none of them"
+            f"{self.target.job} may be any of {len(found)} {self._plural}, and none of them"
             f" {'runs' if self._wants_live else 'has failed'}: {shown}{more}",
             "Write the whole name.",
         )
+
+    @property
+    def _plural(self) -> str:
+        kind = self.target.kind or ""
+        return f"{kinds.of(kind).NOUN}s" if kind in SESSION_KINDS else "jobs"
 
     def _not_found(self) -> SmProxyError:
         where = self.aws.region or "no region"
@@ -208,4 +214,5 @@ def _every(kind: Kind) -> str:
 
 def _action(kind: Kind, number: int) -> str:
     """The IAM action that describes a job of that kind (0), or lists them (1)."""
-    return f"sagemaker:{KINDS[kind][number]}"
+    operations = KINDS[kind] if kind in KINDS else SESSION_KINDS[kind].operations
+    return f"sagemaker:{operations[number]}"

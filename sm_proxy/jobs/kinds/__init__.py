@@ -93,6 +93,8 @@ class SessionJobKind(JobKind, Protocol):
     def find(self, aws: Aws, target: Target, on_status: Callable[[str], None]) -> Job:
         """What a host name means: the name, and the labels in `target.node`.
 
+        A kind with `unique_names` has no such function.
+
         Args:
             aws: for the calls.
             target: the host name, parsed.

@@ -50,8 +50,18 @@ def list_page(
     *,
     contains: str = "",
     status: str = "",
+    order: str = "CreationTime",
 ) -> list[Summary]:
     """One page of a kind's jobs, the newest first.
+
+    Args:
+        aws: for the call.
+        operation: lists the kind.
+        member: of the response, with the list.
+        read: makes a summary of an item.
+        contains: only names with this part.
+        status: only with this status.
+        order: the operation's word for an order by creation time.
 
     Raises:
         SmProxyError: the call failed.
@@ -61,7 +71,7 @@ def list_page(
         answer = aws.call(
             "sagemaker",
             operation,
-            SortBy="CreationTime",
+            SortBy=order,
             SortOrder="Descending",
             MaxResults=PAGE,
             **{name: value for name, value in filters.items() if value},

@@ -1,0 +1,200 @@
+"""HyperPod clusters: how one is found, and which node of it a host name means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs import hostname, lookup
+from sm_proxy.jobs.container import Container
+from sm_proxy.jobs.job import Job
+from sm_proxy.jobs.kinds import hyperpod
+from tests.jobs.cluster_account import ARN, BEGAN, ID, ClusterAws, instance, node
+
+
+def found(aws: ClusterAws, host: str) -> tuple[Job, list[str]]:
+    said: list[str] = []
+    return lookup.find(aws, hostname.parse(host, "sm-"), said.append), said
+
+
+def container(aws: ClusterAws, host: str) -> Container | None:
+    target = hostname.parse(host, "sm-")
+    return hyperpod.container(aws, lookup.find(aws, target), target)
+
+
+def refused(aws: ClusterAws, host: str) -> SmProxyError:
+    with pytest.raises(SmProxyError) as caught:
+        container(aws, host)
+    assert caught.value.line.isprintable()
+    assert caught.value.hint
+    return caught.value
+
+
+def test_a_cluster_is_described_by_its_name_in_one_call() -> None:
+    aws = ClusterAws()
+    job, said = found(aws, "sm-c.workers.1.hyperpod")
+    assert aws.calls == [("DescribeCluster", {"ClusterName": "c"})]
+    assert said == []
+    assert (job.name, job.kind, job.noun, job.status) == (
+        *("c", "hyperpod", "HyperPod cluster", "InService"),
+    )
+    assert (job.phase, job.nodes, job.instance_type) == ("running", 4, "")
+    assert (job.arn, job.orchestrator, job.created) == (ARN, "Slurm", BEGAN)
+    assert job.log_group == f"/aws/sagemaker/Clusters/c/{ID}"
+    assert job.console.startswith("https://eu-west-1.console.aws.amazon.com/sagemaker/")
+
+
+def test_nodes_of_restricted_groups_count() -> None:
+    group = {"CurrentCount": 2, "InstanceType": "ml.p5.48xlarge"}
+    job, _ = found(
+        ClusterAws(cluster={"InstanceGroups": [group], "RestrictedInstanceGroups": [group]}),
+        "sm-c.hyperpod",
+    )
+    assert (job.nodes, job.instance_type) == (4, "ml.p5.48xlarge")
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"), [("TRAIN", "Train"), ("big", "big-cluster"), ("latest", "Train")]
+)
+def test_another_case_and_a_beginning_mean_the_cluster(typed: str, name: str) -> None:
+    aws = ClusterAws(clusters=("Train", "big-cluster"))
+    job, said = found(aws, f"sm-{typed}.hyperpod")
+    assert job.name == name
+    assert said == [
+        f"sm-{typed}.hyperpod is {name}"
+        + (", the newest of 2 running" if typed == "latest" else "")
+    ]
+
+
+def test_near_names_are_suggested() -> None:
+    error = refused(ClusterAws(clusters=("train-a",)), "sm-trian-a.workers.1.hyperpod")
+    assert (error.code, error.hint) == ("job-not-found", "Did you mean train-a?")
+    assert "no HyperPod cluster trian-a in eu-west-1" in error.message
+
+
+def test_a_denied_list_is_named() -> None:
+    denied = SmProxyError("access-denied", "sagemaker:ListClusters is denied", "ask")
+    error = refused(ClusterAws(clusters=(), ListClusters=denied), "sm-x.hyperpod")
+    assert "the list of HyperPod clusters (sagemaker:ListClusters)" in error.message
+
+
+@pytest.mark.parametrize(
+    ("status", "phase"),
+    [
+        *(("Creating", "starting"), ("InService", "running"), ("Updating", "running")),
+        *(("SystemUpdating", "running"), ("RollingBack", "running")),
+        *(("Deleting", "ended"), ("Failed", "failed"), ("SomethingNew", "starting")),
+    ],
+)
+def test_the_status_tells_the_phase(status: str, phase: str) -> None:
+    aws = ClusterAws(cluster={"ClusterStatus": status})
+    assert found(aws, "sm-c.hyperpod")[0].phase == phase
+
+
+def test_only_clusters_that_live_are_listed_as_live() -> None:
+    items = [
+        {"ClusterName": name, "ClusterStatus": status, "CreationTime": BEGAN}
+        for name, status in (("a", "InService"), ("b", "Deleting"), ("d", "Failed"))
+    ]
+    aws = ClusterAws(ListClusters={"ClusterSummaries": items})
+    assert [item.name for item in hyperpod.recent(aws)] == ["a", "b", "d"]
+    assert [item.name for item in hyperpod.recent(aws, live=True)] == ["a"]
+
+
+@pytest.mark.parametrize("which", ["2", instance(3)])
+def test_a_node_is_reached_by_its_number_or_its_id(which: str) -> None:
+    aws = ClusterAws()
+    got = container(aws, f"sm-c.workers.{which}.hyperpod")
+    assert got is not None
+    assert got.session_target == f"sagemaker-cluster:{ID}_workers-{instance(3)}"
+    assert (got.host, got.job, got.kind) == (f"sm-c.workers.{which}.hyperpod", "c", "hyperpod")
+    assert got.node == f"workers.{instance(3)}"
+    assert (got.address, got.port, got.user, got.status) == (None, 22, "ubuntu", "Running")
+    assert (got.host_keys, got.source, got.vpc_id, got.problems) == ((), None, None, ())
+    assert aws.operations() == ["DescribeCluster", "ListClusterNodes"]
+
+
+def test_hyphens_in_a_group_do_not_mix_nodes_up() -> None:
+    got = container(ClusterAws(), "sm-c.workers-1.1.hyperpod")
+    assert got is not None
+    assert got.session_target.endswith(f"_workers-1-{instance(4)}")
+
+
+def test_a_cluster_on_eks_may_have_no_sshd() -> None:
+    got = container(ClusterAws(cluster={"Orchestrator": {"Eks": {}}}), "sm-c.login.1.hyperpod")
+    assert got is not None
+    assert "EKS" in got.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("host", "what"),
+    [
+        ("sm-c.workers.3.hyperpod", "has no node workers.3"),
+        ("sm-c.Workers.1.hyperpod", "has no node Workers.1"),
+        (f"sm-c.workers.{instance(1)}.hyperpod", f"has no node workers.{instance(1)}"),
+        ("sm-c.hyperpod", "means the whole HyperPod cluster c"),
+    ],
+)
+def test_a_name_without_a_node_lists_the_nodes_there_are(host: str, what: str) -> None:
+    error = refused(ClusterAws(), host)
+    assert error.code == "bad-name"
+    assert what in error.message
+    assert "login.1, workers.1 to workers.2, workers-1.1" in error.hint
+    assert "sm-c.login.1.hyperpod" in error.hint
+
+
+def test_a_cluster_without_nodes_says_so() -> None:
+    aws = ClusterAws(cluster={"ClusterStatus": "Updating"})
+    aws.nodes = []
+    assert "no nodes now" in refused(aws, "sm-c.workers.1.hyperpod").hint
+
+
+@pytest.mark.parametrize("status", ["Pending", "SystemUpdating"])
+def test_a_node_that_starts_is_waited_for(status: str) -> None:
+    assert container(ClusterAws(node("workers", 1, status)), "sm-c.workers.1.hyperpod") is None
+
+
+def test_nodes_of_a_cluster_that_is_created_are_waited_for() -> None:
+    aws = ClusterAws(cluster={"ClusterStatus": "Creating"})
+    aws.nodes = []
+    assert container(aws, "sm-c.workers.2.hyperpod") is None
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        *(("Failure", "job-failed"), ("ShuttingDown", "job-ended")),
+        *(("DeepHealthCheckInProgress", "no-address"), ("AttachInProgress", "no-address")),
+        ("", "no-address"),
+    ],
+)
+def test_another_status_is_named_with_its_message(status: str, code: str) -> None:
+    aws = ClusterAws(node("workers", 1, status, message="it\nis\x1b[2Jbad"))
+    error = refused(aws, f"sm-c.workers.{instance(1)}.hyperpod")
+    assert error.code == code
+    assert f"is {status}: it" in error.message
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "words"),
+    [
+        ({"ClusterStatus": "Failed", "FailureMessage": "no quota"}, "job-failed", "no quota"),
+        ({"ClusterStatus": "Deleting"}, "job-ended", "is Deleting"),
+        ({"ClusterArn": "arn:aws:sagemaker:x:1:cluster/../x"}, "aws-error", "unknown form"),
+    ],
+)
+def test_a_cluster_without_a_way_in_is_refused(
+    changes: dict[str, Any], code: str, words: str
+) -> None:
+    error = refused(ClusterAws(cluster=changes), "sm-c.workers.1.hyperpod")
+    assert error.code == code
+    assert words in error.message
+
+
+def test_a_cluster_is_not_stopped_but_deleted() -> None:
+    with pytest.raises(SmProxyError, match="cannot be stopped") as caught:
+        hyperpod.stop_call("c")
+    assert caught.value.code == "unsupported"
+    assert "delete-cluster --cluster-name c" in caught.value.hint
