@@ -15,10 +15,11 @@ from sm_proxy.infra import events
 from sm_proxy.infra import stack as stacks
 from sm_proxy.infra.plan import Plan
 from sm_proxy.infra.stack import Stack
-from sm_proxy.infra.watch import DELETED, Deadline, Watch
+from sm_proxy.infra.watch import DELETED, Watch
 from sm_proxy.local import output, prompt
 from sm_proxy.local.prompt import NobodyToAskError
 from sm_proxy.settings import Settings, durations
+from sm_proxy.settings.deadline import Deadline
 
 _TIMEOUT_S = 45 * 60
 _NAMED = ("profile", "region")

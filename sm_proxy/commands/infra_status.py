@@ -14,11 +14,11 @@ from sm_proxy.infra.bastion import Bastion
 from sm_proxy.infra.drift import Drift
 from sm_proxy.infra.plan import Plan
 from sm_proxy.infra.stack import Stack
-from sm_proxy.infra.watch import Deadline
 from sm_proxy.jobs.job import Job
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings, durations
+from sm_proxy.settings.deadline import Deadline
 
 _TIMEOUT_S = 10 * 60
 

@@ -10,8 +10,8 @@ from typing import Any, Final, NamedTuple
 from sm_proxy.aws import asking
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.infra.watch import Deadline
 from sm_proxy.routes import bastion_lookup
+from sm_proxy.settings.deadline import Deadline
 
 _POLL_S: Final = (2.0, 4.0)
 _HEARTBEAT: Final = 10

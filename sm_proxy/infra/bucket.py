@@ -11,8 +11,9 @@ from sm_proxy.aws import stack_names
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.infra.watch import Deadline, Say
+from sm_proxy.infra.watch import Say
 from sm_proxy.local import sizes
+from sm_proxy.settings.deadline import Deadline
 
 OURS: Final = (stack_names.CONTEXTS, stack_names.FILES)
 """Prefixes of what we put there: the contexts of image builds, and the input channel of jobs."""

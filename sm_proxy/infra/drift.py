@@ -9,7 +9,7 @@ from typing import Any, Final
 from sm_proxy.aws import asking
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.infra.watch import Deadline
+from sm_proxy.settings.deadline import Deadline
 
 _POLL_S: Final = (1.0, 2.0)
 _HEARTBEAT: Final = 15

@@ -6,7 +6,6 @@ this machine.
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -19,7 +18,7 @@ from sm_proxy.infra import stack as stacks
 from sm_proxy.infra.events import Event
 from sm_proxy.infra.stack import Stack
 from sm_proxy.jobs import times
-from sm_proxy.settings import durations
+from sm_proxy.settings.deadline import Deadline
 
 _POLL_S: Final = (1.0, 2.0)
 """Seconds between two looks: random within these bounds."""
@@ -38,32 +37,6 @@ class Say(Protocol):
 
     def __call__(self, message: str, /, *, dim: bool = False) -> None:
         """Show it."""
-
-
-class Deadline:
-    """When to give up.
-
-    Args:
-        seconds: from now.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self._until = time.monotonic() + seconds
-
-    @property
-    def left(self) -> float:
-        """Seconds; not below 0."""
-        return max(0.0, self._until - time.monotonic())
-
-    def sleep(self, bounds: tuple[float, float]) -> None:
-        """Sleep for a random time within these bounds, but not beyond the deadline."""
-        time.sleep(min(self.left, random.uniform(*bounds)))  # noqa: S311 - jitter
-
-    def passed(self, what: str, hint: str) -> SmProxyError:
-        """The error for a wait that has taken too long."""
-        waited = durations.form(int(self.seconds))
-        return SmProxyError("wait-timeout", f"after {waited}, {what}", hint)
 
 
 class Watch:

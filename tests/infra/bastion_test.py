@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.infra import bastion, watch
-from sm_proxy.infra.watch import Deadline
+from sm_proxy.infra import bastion
+from sm_proxy.settings import deadline
+from sm_proxy.settings.deadline import Deadline
 from tests.fakes import Answers, Clock, FakeAws
 
 LAUNCHED = datetime(2026, 11, 1, tzinfo=timezone.utc)
@@ -17,7 +18,7 @@ DENIED = SmProxyError("access-denied", "no")
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     fake = Clock()
-    monkeypatch.setattr(watch, "time", fake)
+    monkeypatch.setattr(deadline, "time", fake)
     return fake
 
 

@@ -7,7 +7,7 @@ import pytest
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
 from sm_proxy.infra import bucket
-from sm_proxy.infra.watch import Deadline
+from sm_proxy.settings.deadline import Deadline
 from tests.fakes import FakeAws
 from tests.infra.fake_cloudformation import Lines
 

@@ -3,15 +3,16 @@ from __future__ import annotations
 import pytest
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.infra import drift, watch
-from sm_proxy.infra.watch import Deadline
+from sm_proxy.infra import drift
+from sm_proxy.settings import deadline
+from sm_proxy.settings.deadline import Deadline
 from tests.fakes import Answers, Clock, FakeAws
 
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     fake = Clock()
-    monkeypatch.setattr(watch, "time", fake)
+    monkeypatch.setattr(deadline, "time", fake)
     return fake
 
 

@@ -7,7 +7,9 @@ import pytest
 from sm_proxy.errors import SmProxyError
 from sm_proxy.infra import stack as stacks
 from sm_proxy.infra import watch
-from sm_proxy.infra.watch import Deadline, Watch
+from sm_proxy.infra.watch import Watch
+from sm_proxy.settings import deadline
+from sm_proxy.settings.deadline import Deadline
 from tests.fakes import Answer, Clock, FakeAws
 from tests.infra.fake_cloudformation import FakeCloudFormation, Lines, begin
 
@@ -15,7 +17,8 @@ from tests.infra.fake_cloudformation import FakeCloudFormation, Lines, begin
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     fake = Clock()
-    monkeypatch.setattr(watch, "time", fake)
+    for module in (watch, deadline):
+        monkeypatch.setattr(module, "time", fake)
     return fake
 
 
