@@ -86,6 +86,11 @@ _TABLE: Final = (
         r"account-level service limit",
     ),
     _cause(
+        "its lifecycle configuration failed",
+        "Correct its script: the log group /aws/sagemaker/studio has its output.",
+        r"lifecycle ?config\w*.{0,60}(fail|timed ?out)",
+    ),
+    _cause(
         "no spot instance became free within MaxWaitTimeInSeconds",
         "Raise MaxWaitTimeInSeconds, or use on-demand instances.",
         r"MaxWaitTime",

@@ -20,6 +20,7 @@ from sm_proxy.jobs.failure_causes import find_likely
         ("OSError: [Errno 28] No space left on device", "disk"),
         ("CapacityError: Unable to provision requested ML compute capacity.", "no free instance"),
         ("ResourceLimitExceeded: The account-level service limit", "quota"),
+        ("LifecycleConfig execution failed with exit code 1", "lifecycle configuration"),
         ("MaxWaitTimeExceeded", "no spot instance"),
         ("MaxRuntimeExceeded", "longer than"),
         ("Interrupted", "reclaimed"),

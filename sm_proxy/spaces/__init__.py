@@ -1,0 +1,1 @@
+"""Start and stop the app of a Studio space."""

@@ -1,0 +1,133 @@
+"""What has to be done so that ssh reaches a Studio space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sm_proxy.errors import SmProxyError, printable
+from sm_proxy.jobs import space_sizes
+from sm_proxy.spaces.space import SETTINGS, Space
+
+LOSS: Final = (
+    "the running app is ended first: variables of notebooks, terminals and everything else in its"
+    " memory are lost, and so is what has not been saved. The home directory stays"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What `start` does with one space.
+
+    RemoteAccess and the instance cannot be changed while an app runs (AWS Toolkit): so the app ends
+    first, then the space is changed, then a new app begins.
+
+    Attributes:
+        space: as it is.
+        instance_type: that its app will run on.
+        ends_app: whether an app that runs, or has failed, is deleted first.
+        settings: SpaceSettings for UpdateSpace; empty if nothing changes.
+        spec: ResourceSpec for CreateApp: the image and the lifecycle configuration stay.
+        creates_app: False if the app runs already, or is about to.
+    """
+
+    space: Space
+    instance_type: str
+    ends_app: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    spec: Mapping[str, str] = field(default_factory=dict)
+    creates_app: bool = True
+
+    @property
+    def restarts(self) -> bool:
+        """Whether an app that runs is ended."""
+        return self.ends_app and self.space.app is not None and self.space.app.live
+
+    @property
+    def resizes(self) -> bool:
+        """Whether the space gets another instance."""
+        return len(self.settings) > ("RemoteAccess" in self.settings)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether ssh can reach the space already."""
+        app = self.space.app
+        return not self.creates_app and app is not None and app.status == "InService"
+
+    @property
+    def steps(self) -> list[str]:
+        """What will be done, a line each."""
+        name, lines = self.space.name, []
+        if self.ends_app:
+            what = "end its running app" if self.restarts else "remove its failed app"
+            lines.append(f"{what} (DeleteApp)")
+        if "RemoteAccess" in self.settings:
+            lines.append("switch its remote access on (UpdateSpace)")
+        if self.resizes:
+            before = self.space.spec.get("InstanceType", "no instance type")
+            lines.append(f"give it {self.instance_type} in place of {before} (UpdateSpace)")
+        if self.creates_app:
+            lines.append(f"start a {self.space.app_type} app on {self.instance_type} (CreateApp)")
+        return [f"{name}: {line}" for line in lines]
+
+
+def make(space: Space, instance_type: str = "") -> Plan:
+    """The plan for a space.
+
+    Args:
+        space: as it is, with its app.
+        instance_type: that the user asks for; empty to keep what it has, or the next size of that
+            if it is too small.
+
+    Raises:
+        SmProxyError: `usage`, nothing tells the app's type; `unsupported`, the type takes no remote
+            access, or the instance is too small.
+    """
+    _refuse_type(space)
+    if instance_type:
+        space_sizes.refuse_too_small(instance_type)
+    app = space.app if space.app is not None and space.app.live else None
+    has = (app.spec.get("InstanceType") if app else "") or space.spec.get("InstanceType", "")
+    wanted = instance_type or space_sizes.large_enough(has)
+    if app and space.remote_access and wanted == has:
+        return Plan(space=space, instance_type=wanted, creates_app=False)
+    spec = {**(space.spec or (app.spec if app else {})), "InstanceType": wanted}
+    failed = space.app is not None and space.app.status == "Failed"
+    return Plan(
+        space=space,
+        instance_type=wanted,
+        ends_app=app is not None or failed,
+        settings=_settings(space, spec),
+        spec=spec,
+    )
+
+
+def _settings(space: Space, spec: Mapping[str, str]) -> dict[str, Any]:
+    """What UpdateSpace has to change."""
+    settings: dict[str, Any] = {}
+    if not space.remote_access or space.status == "Update_Failed":
+        settings["RemoteAccess"] = "ENABLED"
+    if space.spec.get("InstanceType") != spec["InstanceType"]:
+        settings[SETTINGS[space.app_type]] = {"DefaultResourceSpec": dict(spec)}
+    return settings
+
+
+def _refuse_type(space: Space) -> None:
+    """Raise unless the space's app takes remote access.
+
+    A space keeps the type that it has first (UpdateSpace), so we do not guess one.
+    """
+    if not space.app_type:
+        raise SmProxyError(
+            "usage",
+            f"the space {space.name} does not tell which app it is for",
+            "Say it: --app-type JupyterLab or --app-type CodeEditor.",
+        )
+    if space.app_type not in SETTINGS:
+        raise SmProxyError(
+            "unsupported",
+            f"the space {space.name} is for {printable(space.app_type, 60)}, which takes no remote"
+            " access",
+            "Make a space for JupyterLab or Code Editor in Studio.",
+        )

@@ -1,0 +1,113 @@
+"""What `start` would do with a space in each of its states."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sm_proxy.errors import SmProxyError
+from sm_proxy.spaces import plan, space
+from sm_proxy.spaces.plan import Plan
+from tests.spaces.fake_studio import DOMAIN, NAME, SPEC, FakeStudio
+
+
+def made(studio: FakeStudio, instance_type: str = "", app_type: str = "") -> Plan:
+    found = space.describe(studio.aws(), DOMAIN, NAME, app_type)
+    return plan.make(found, instance_type)
+
+
+def verbs(found: Plan) -> list[str]:
+    return [line.rpartition("(")[2].rstrip(")") for line in found.steps]
+
+
+def test_a_running_space_with_remote_access_needs_nothing() -> None:
+    found = made(FakeStudio("InService"))
+    assert found.is_done
+    assert not found.steps
+
+
+def test_a_starting_one_is_only_waited_for() -> None:
+    found = made(FakeStudio("Pending"))
+    assert not found.is_done
+    assert not found.steps
+
+
+@pytest.mark.parametrize("app", [(), ("Deleted",), ("Deleting",)])
+def test_a_stopped_one_gets_an_app_with_all_that_it_had(app: tuple[str, ...]) -> None:
+    found = made(FakeStudio(*app))
+    assert verbs(found) == ["CreateApp"]
+    assert found.spec == SPEC
+
+
+def test_a_running_one_without_remote_access_is_restarted() -> None:
+    found = made(FakeStudio("InService", remote=False))
+    assert verbs(found) == ["DeleteApp", "UpdateSpace", "CreateApp"]
+    assert found.restarts
+    assert found.settings == {"RemoteAccess": "ENABLED"}
+    assert found.spec == SPEC
+
+
+def test_a_failed_app_is_removed_which_is_no_restart() -> None:
+    found = made(FakeStudio("Failed"))
+    assert verbs(found) == ["DeleteApp", "CreateApp"]
+    assert not found.restarts
+
+
+@pytest.mark.parametrize(
+    ("has", "wanted"), [("ml.t3.medium", "ml.t3.large"), ("ml.c7i.large", "ml.c7i.xlarge")]
+)
+def test_too_small_an_instance_is_replaced_by_the_next_size(has: str, wanted: str) -> None:
+    studio = FakeStudio(InstanceType=has, LifecycleConfigArn=SPEC["LifecycleConfigArn"])
+    found = made(studio)
+    kept = {"InstanceType": wanted, "LifecycleConfigArn": SPEC["LifecycleConfigArn"]}
+    assert found.settings == {"JupyterLabAppSettings": {"DefaultResourceSpec": kept}}
+    assert found.spec == kept
+    assert f"{wanted} in place of {has}" in found.steps[0]
+
+
+def test_a_space_without_an_instance_gets_the_smallest_that_serves() -> None:
+    found = made(FakeStudio(SageMakerImageArn="arn"))
+    assert found.instance_type == "ml.t3.large"
+
+
+def test_another_instance_restarts_a_running_app() -> None:
+    found = made(FakeStudio("InService"), "ml.g5.xlarge")
+    assert found.restarts
+    assert found.spec == {**SPEC, "InstanceType": "ml.g5.xlarge"}
+    assert made(FakeStudio("InService"), "ml.m5.large").is_done
+
+
+def test_the_instance_that_the_app_runs_on_is_kept() -> None:
+    studio = FakeStudio("InService", remote=False, SageMakerImageArn="arn")
+    studio.app_spec = {"InstanceType": "ml.g5.xlarge"}
+    assert made(studio).spec == {"SageMakerImageArn": "arn", "InstanceType": "ml.g5.xlarge"}
+
+
+def test_too_small_an_instance_is_refused() -> None:
+    with pytest.raises(SmProxyError) as caught:
+        made(FakeStudio(), "ml.t3.medium")
+    assert caught.value.code == "unsupported"
+    assert "ml.t3.large" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("app_type", "code", "words"),
+    [("", "usage", "--app-type"), ("Canvas", "unsupported", "Canvas")],
+)
+def test_a_type_is_neither_guessed_nor_forced(app_type: str, code: str, words: str) -> None:
+    with pytest.raises(SmProxyError) as caught:
+        made(FakeStudio(app_type=app_type))
+    assert caught.value.code == code
+    assert words in caught.value.text
+
+
+def test_a_running_app_tells_the_type_that_the_space_does_not() -> None:
+    assert made(FakeStudio("InService", app_type="")).space.app_type == "JupyterLab"
+    assert made(FakeStudio(app_type=""), app_type="CodeEditor").space.app_type == "CodeEditor"
+
+
+def test_a_failed_update_is_made_again() -> None:
+    studio: Any = FakeStudio()
+    studio.space = ["Update_Failed"]
+    assert verbs(made(studio)) == ["UpdateSpace", "CreateApp"]
