@@ -1,4 +1,4 @@
-"""`sm-proxy stop`: ends a job. A forgotten one is billed until its MaxRuntimeInSeconds."""
+"""`sm-proxy stop`: ends a job, or a space's app, which is billed until then."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
+from sm_proxy.aws.job_kinds import SESSION_KINDS
 from sm_proxy.commands import options
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.jobs import hostname, kinds, lookup
@@ -22,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`stop HOST [--yes] [--json]`."""
     options.add_host(parser)
     parser.add_argument(
-        "--yes", action="store_true", help="do not ask; HOST must then be the job's whole name"
+        "--yes", action="store_true", help="do not ask; HOST must then be the whole name"
     )
     options.add_json(parser)
 
@@ -33,6 +34,12 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     `stopped` tells whether this run has ended it; `status` is the one before.
     """
     target = options.target_of(args, settings)
+    if target.kind == "space":
+        from sm_proxy.commands import stop_space  # noqa: PLC0415 - only for these
+
+        return stop_space.run(args, settings, target)
+    if target.kind in SESSION_KINDS:  # refused, whichever of its nodes is named
+        kinds.of(target.kind).stop_call(target.job)
     if target.names_node:
         raise SmProxyError(
             "usage",

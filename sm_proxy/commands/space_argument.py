@@ -1,0 +1,81 @@
+"""HOST of a Studio space, for the commands that start and stop one, and what they ask first."""
+
+from __future__ import annotations
+
+from sm_proxy.aws.clients import Aws
+from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs import hostname, lookup
+from sm_proxy.jobs.cache import JobCache
+from sm_proxy.jobs.hostname import Target
+from sm_proxy.jobs.job import Job
+from sm_proxy.local import output, prompt
+from sm_proxy.local.prompt import NobodyToAskError
+from sm_proxy.settings.deadline import Deadline
+from sm_proxy.spaces import space as spaces
+from sm_proxy.spaces.space import Space
+from sm_proxy.spaces.waiting import Waiter
+
+
+def find(aws: Aws, target: Target, app_type: str = "") -> tuple[Space, Target]:
+    """The space that a host name means, and its own host name.
+
+    Args:
+        aws: for the calls.
+        target: the host name, parsed; its kind is `space`.
+        app_type: of the app, if the space does not tell.
+
+    Raises:
+        SmProxyError: `job-not-found`, `job-ambiguous`, or a call failed.
+    """
+    job: Job = lookup.find(aws, target, output.status)
+    own = hostname.compose(target.prefix, job.name, target.node or None, "space")
+    return spaces.describe(aws, job.place, job.name, app_type), own
+
+
+def waiter(seconds: float, again: str) -> Waiter:
+    """What waits for SageMaker.
+
+    Args:
+        seconds: the longest wait.
+        again: the command that goes on.
+    """
+    return Waiter(Deadline(seconds), output.status, again)
+
+
+def confirmed(command: str, question: str, target: Target, own: Target, *, yes: bool) -> bool:
+    """Whether the user wants it, and means this space.
+
+    Args:
+        command: that asks: `start` or `stop`.
+        question: one line.
+        target: the host name as it was typed.
+        own: the space's own host name.
+        yes: whether the user has said yes already.
+
+    Raises:
+        SmProxyError: `job-ambiguous`, the name is not a whole one; `usage`, nobody can be asked.
+    """
+    again = f"If you mean it: sm-proxy {command} {own.host} --yes"
+    if yes and own.job == target.job:
+        return True
+    if yes:
+        raise SmProxyError(
+            "job-ambiguous",
+            f"{target.host} means the space {own.job} now, and --yes takes whole names only",
+            again,
+        )
+    try:
+        return prompt.confirm(question)
+    except NobodyToAskError:
+        raise SmProxyError(
+            "usage",
+            f"{command} asks before it begins, and there is no terminal to ask on",
+            again,
+        ) from None
+
+
+def forget(aws: Aws, space: Space) -> None:
+    """Forget what is cached about the server of a space, under each of its host names."""
+    cache = JobCache(aws)
+    for domain in ("", space.domain):
+        cache.forget_container(Target("", "", space.name, domain, "space"))

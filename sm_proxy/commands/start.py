@@ -1,0 +1,163 @@
+"""`sm-proxy start`: starts a Studio space so that ssh reaches it.
+
+Only this command does: an instance costs money, so `connect` never starts one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import Final
+
+from sm_proxy.aws.clients import Aws
+from sm_proxy.commands import options, space_argument
+from sm_proxy.commands.interruptible import Interruptible
+from sm_proxy.errors import SmProxyError, printable
+from sm_proxy.jobs import hostname, space_sizes
+from sm_proxy.jobs.hostname import Target
+from sm_proxy.local import output
+from sm_proxy.local.output import Result
+from sm_proxy.settings import Settings
+from sm_proxy.spaces import changes
+from sm_proxy.spaces import plan as plans
+from sm_proxy.spaces.plan import Plan
+from sm_proxy.spaces.space import SETTINGS, Space
+
+_INSTANCE: Final = re.compile(r"ml\.[a-z0-9-]{1,30}\.[a-z0-9-]{1,30}")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`start HOST [--instance-type T] [--app-type T] [--yes] [--timeout D] [--json]`."""
+    parser.add_argument("host", metavar="HOST", help="a space, such as sm-myspace.space")
+    parser.add_argument(
+        "--instance-type",
+        type=_instance_type,
+        metavar="TYPE",
+        help="run its app on this instance, such as ml.g5.xlarge (default: the one that it has;"
+        " the next size if that has less than 8 GiB)",
+    )
+    parser.add_argument(
+        "--app-type",
+        choices=sorted(SETTINGS),
+        default="",
+        help="the app to start in a space that does not tell",
+    )
+    parser.add_argument(
+        "--yes",
+        action="store_true",
+        help="do not ask before it begins, also if a running app must be restarted",
+    )
+    options.add_timeout(parser)
+    options.add_json(parser)
+
+
+def run(args: argparse.Namespace, settings: Settings) -> Result:
+    """Start the space; data: `{"job", "kind", "host", "status", "instance_type", "changed"}`.
+
+    `changed` tells whether this run has changed anything; `status` is the app's at the end, null
+    without an app.
+    """
+    target = options.target_of(args, settings)
+    _refuse_other_kinds(target)
+    if args.instance_type:
+        space_sizes.refuse_too_small(args.instance_type)
+    aws = Aws(settings.profile, settings.region)
+    with Interruptible("nothing has begun") as left:
+        found, own = space_argument.find(aws, target, args.app_type)
+        _refuse_other_app(found, args.app_type)
+        waiter = space_argument.waiter(args.timeout, _again(own, args))
+        plan = plans.make(changes.settled(aws, found, waiter), args.instance_type or "")
+        if plan.is_done:
+            return _result(plan, own, changed=False)
+        if not _is_wanted(plan, target, own, yes=args.yes):
+            return _declined(plan, own)
+        left.words = (
+            f"SageMaker goes on with what has begun; the rest waits for you: {waiter.again}"
+        )
+        space_argument.forget(aws, plan.space)
+        changes.carry_out(aws, plan, waiter)
+    return _result(plan, own, changed=plan.creates_app)
+
+
+def _instance_type(text: str) -> str:
+    if not _INSTANCE.fullmatch(text):
+        shown = printable(text, 40)
+        raise argparse.ArgumentTypeError(f"{shown!r} is not an instance such as ml.g5.xlarge")
+    return text
+
+
+def _refuse_other_kinds(target: Target) -> None:
+    """Raise unless the host name is a space's: nothing else can be started again."""
+    if target.kind == "space":
+        return
+    if target.kind == "hyperpod":
+        raise SmProxyError(
+            "unsupported",
+            f"{target.host} is in a HyperPod cluster, whose nodes run until they are deleted",
+            "For more nodes, raise InstanceCount: aws sagemaker update-cluster",
+        )
+    name = hostname.compose(target.prefix, target.job, kind="space").host
+    raise SmProxyError(
+        "unsupported",
+        f"{target.host} is a job: one that has ended does not start again",
+        f"To run it again: sm-proxy relaunch {target.host}. If you mean a Studio space:"
+        f" sm-proxy start {name}",
+    )
+
+
+def _refuse_other_app(space: Space, app_type: str) -> None:
+    if app_type and space.app_type != app_type:
+        raise SmProxyError(
+            "usage",
+            f"the space {space.name} is for {printable(space.app_type, 60)}, and a space keeps its"
+            " type",
+            "Leave --app-type out.",
+        )
+
+
+def _again(own: Target, args: argparse.Namespace) -> str:
+    """The command that goes on with this one."""
+    named = [
+        f" --{name.replace('_', '-')} {getattr(args, name)}"
+        for name in ("instance_type", "app_type")
+        if getattr(args, name)
+    ]
+    return f"sm-proxy start {own.host}{''.join(named)}"
+
+
+def _is_wanted(plan: Plan, target: Target, own: Target, *, yes: bool) -> bool:
+    """Show the plan, and ask."""
+    if not plan.creates_app:  # it starts already
+        return True
+    for step in plan.steps:
+        output.status(step)
+    if plan.restarts:
+        output.status(f"WARNING: {plans.LOSS}")
+    output.status("it is billed by the hour from then on, until: sm-proxy stop " + own.host)
+    asked = "Restart" if plan.restarts else "Start"
+    question = f"{asked} Studio space {own.job} on {plan.instance_type}?"
+    return space_argument.confirmed("start", question, target, own, yes=yes)
+
+
+def _declined(plan: Plan, own: Target) -> Result:
+    app = plan.space.app
+    status = None if app is None or app.gone else app.status
+    data = {**_data(plan, own, changed=False), "status": status}
+    return Result(data, f"Studio space {own.job} stays as it is", exit_status=1)
+
+
+def _result(plan: Plan, own: Target, *, changed: bool) -> Result:
+    runs = f"Studio space {own.job} runs on {plan.instance_type}"
+    words = runs if changed else f"{runs} already"
+    return Result(_data(plan, own, changed=changed), f"{words}; now: ssh {own.host}")
+
+
+def _data(plan: Plan, own: Target, *, changed: bool) -> dict[str, object]:
+    return {
+        "job": own.job,
+        "kind": "space",
+        "host": own.host,
+        "status": "InService",
+        "instance_type": plan.instance_type,
+        "changed": changed,
+    }

@@ -1,0 +1,49 @@
+"""`sm-proxy stop` of a Studio space: its app is deleted, and its home directory stays."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Final
+
+from sm_proxy.aws.clients import Aws
+from sm_proxy.commands import space_argument
+from sm_proxy.commands.interruptible import Interruptible
+from sm_proxy.host_keys import known_hosts
+from sm_proxy.jobs.hostname import Target
+from sm_proxy.local.output import Result
+from sm_proxy.settings import Settings
+from sm_proxy.spaces import changes
+
+_TIMEOUT_S: Final = 900.0
+"""An app is gone after a minute or two."""
+
+
+def run(args: argparse.Namespace, settings: Settings, target: Target) -> Result:
+    """Stop the space; data: `{"job", "kind", "status", "stopped"}`, as for a job.
+
+    Raises:
+        SmProxyError: `usage`, `wait-timeout`, or a call failed.
+    """
+    aws = Aws(settings.profile, settings.region)
+    with Interruptible("nothing has begun") as left:
+        space, own = space_argument.find(aws, target)
+        status = "Stopped" if space.app is None or space.app.gone else space.app.status
+        data = {"job": space.name, "kind": "space", "status": status, "stopped": False}
+        if status == "Stopped":
+            return Result(data, f"Studio space {space.name} does not run: its app is Stopped")
+        kept = "its home directory stays, unsaved notebooks and its memory are lost"
+        question = f"Stop Studio space {space.name} ({status}; {kept})?"
+        if not space_argument.confirmed("stop", question, target, own, yes=args.yes):
+            return Result(data, f"Studio space {space.name} goes on", exit_status=1)
+        again = f"sm-proxy stop {own.host}"
+        waiter = space_argument.waiter(_TIMEOUT_S, again)
+        left.words = f"SageMaker may go on; to see what has become of it: {again}"
+        space_argument.forget(aws, space)
+        if status == "Deleting":
+            changes.await_gone(aws, space, waiter)
+        else:
+            changes.end_app(aws, space, waiter)
+        for host in {target.host, own.host}:
+            known_hosts.forget(settings, host)
+    text = f"Studio space {space.name} is stopped; its home directory stays"
+    return Result({**data, "stopped": True}, text)

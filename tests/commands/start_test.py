@@ -1,0 +1,263 @@
+"""`start` shows what it would do, asks, and does it; `stop` of a space undoes it."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+
+from sm_proxy import cli
+from sm_proxy.aws.clients import Aws
+from sm_proxy.commands import start as command
+from sm_proxy.commands import stop_space
+from sm_proxy.host_keys import known_hosts
+from sm_proxy.jobs import lookup
+from sm_proxy.jobs.cache import JobCache
+from sm_proxy.jobs.hostname import Target
+from sm_proxy.jobs.job import Job
+from sm_proxy.local import prompt, signals
+from sm_proxy.settings import Settings, deadline
+from sm_proxy.spaces import changes, waiting
+from tests.fakes import Clock, FakeAws, container
+from tests.spaces.fake_studio import DOMAIN, NAME, FakeStudio, changing, refused
+
+HOST = "sm-Lab.space"
+NOW = datetime.now(timezone.utc)
+
+
+class Account:
+    """Runs `start` and `stop` against one space."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.studio = FakeStudio()
+        self.aws = FakeAws()
+        self.asked: list[str] = []
+        self.reply: str | None = None
+        clock = Clock()
+        for module in (changes, deadline, waiting):
+            monkeypatch.setattr(module, "time", clock)
+        for module in (command, stop_space):
+            monkeypatch.setattr(module, "Aws", lambda *_: self.aws)
+        monkeypatch.setattr(lookup, "find", self._find)
+        monkeypatch.setattr(prompt, "confirm", self._confirm)
+        monkeypatch.setattr(signals, "raise_on_hangup", lambda: None)
+
+    def _find(self, _aws: Aws, target: Target, *_: Any) -> Job:
+        assert target.kind == "space"
+        return Job(
+            name=NAME,
+            kind="space",
+            status="Stopped",
+            phase="ended",
+            created=NOW,
+            place=DOMAIN,
+            noun="Studio space",
+            log_group="",
+            status_since=NOW,
+        )
+
+    def _confirm(self, question: str) -> bool:
+        self.asked.append(question)
+        if self.reply is None:
+            raise prompt.NobodyToAskError("there is no terminal to ask on")
+        return self.reply == "yes"
+
+    def run(self, *words: str, reply: str | None = None) -> int:
+        self.aws, self.asked, self.reply = self.studio.aws(), [], reply
+        return cli.main(list(words))
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Account:
+    return Account(monkeypatch)
+
+
+def last_line(capsys: pytest.CaptureFixture[str]) -> str:
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_stopped_space_is_started(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
+    assert account.run("start", HOST, "--yes", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["data"] == {
+        "job": "Lab",
+        "kind": "space",
+        "host": HOST,
+        "status": "InService",
+        "instance_type": "ml.m5.large",
+        "changed": True,
+    }
+    assert account.studio.app == ["InService"]
+
+
+def test_the_plan_is_shown_before_the_question(
+    account: Account, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account.studio = FakeStudio("InService", remote=False)
+    assert account.run("start", HOST, reply="no") == 1
+    shown = capsys.readouterr()
+    assert account.asked == ["Restart Studio space Lab on ml.m5.large?"]
+    lines = shown.err.splitlines()
+    assert [line.rpartition("(")[2] for line in lines[:3]] == [
+        "DeleteApp)",
+        "UpdateSpace)",
+        "CreateApp)",
+    ]
+    assert "WARNING" in lines[3]
+    assert "has not been saved" in lines[3]
+    assert "billed by the hour" in lines[4]
+    assert "stays as it is" in shown.out
+    assert not changing(account.aws)
+
+
+def test_no_loss_is_announced_where_nothing_runs(
+    account: Account, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert account.run("start", HOST, reply="yes") == 0
+    assert account.asked == ["Start Studio space Lab on ml.m5.large?"]
+    shown = capsys.readouterr()
+    assert "WARNING" not in shown.err
+    assert shown.out == f"Studio space Lab runs on ml.m5.large; now: ssh {HOST}\n"
+
+
+def test_without_a_terminal_and_yes_nothing_begins(
+    account: Account, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert account.run("start", HOST) == 2
+    assert not changing(account.aws)
+    assert last_line(capsys).endswith(f"If you mean it: sm-proxy start {HOST} --yes")
+
+
+@pytest.mark.parametrize("verb", ["start", "stop"])
+def test_yes_does_not_take_a_guess(
+    account: Account, verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account.studio = FakeStudio("InService", remote=False)
+    assert account.run(verb, "sm-la.space", "--yes") == 1
+    assert not changing(account.aws)
+    line = last_line(capsys)
+    assert line.startswith("sm-proxy: job-ambiguous: ")
+    assert line.endswith(f"sm-proxy {verb} {HOST} --yes")
+
+
+@pytest.mark.parametrize("status", ["InService", "Pending"])
+def test_a_space_that_runs_or_starts_needs_no_question(
+    account: Account, status: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account.studio = FakeStudio(status, "InService")
+    assert account.run("start", f"sm-Lab.{DOMAIN}.space") == 0
+    assert not account.asked
+    assert not changing(account.aws)
+    out = capsys.readouterr().out
+    assert out == f"Studio space Lab runs on ml.m5.large already; now: ssh sm-Lab.{DOMAIN}.space\n"
+
+
+@pytest.mark.parametrize("small", ["ml.t3.medium", "m5.large", "ml.$(id).x"])
+def test_an_instance_that_cannot_serve_is_refused_before_any_call(
+    account: Account, small: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if small == "ml.t3.medium":
+        assert account.run("start", HOST, "--instance-type", small) == 1
+        assert "ml.t3.large" in last_line(capsys)
+    else:
+        with pytest.raises(SystemExit):
+            account.run("start", HOST, "--instance-type", small)
+    assert account.aws.calls == []
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        ("sm-bert", "sm-proxy relaunch sm-bert"),
+        ("sm-chat.endpoint", "sm-proxy start sm-chat.space"),
+        ("sm-c.workers.1.hyperpod", "update-cluster"),
+    ],
+)
+def test_only_spaces_can_be_started(
+    account: Account, host: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert account.run("start", host, "--yes") == 1
+    assert account.aws.calls == []
+    line = last_line(capsys)
+    assert line.startswith("sm-proxy: unsupported: ")
+    assert words in line
+
+
+def test_the_type_of_a_space_is_not_changed(
+    account: Account, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert account.run("start", HOST, "--app-type", "CodeEditor", "--yes") == 2
+    assert not changing(account.aws)
+    account.studio = FakeStudio(app_type="")
+    assert account.run("start", HOST, "--app-type", "JupyterLab", "--yes") == 0
+
+
+def test_a_failure_names_the_whole_command(
+    account: Account, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account.studio.refusals["CreateApp"] = refused("ResourceLimitExceeded", "0 Apps", "CreateApp")
+    assert account.run("start", HOST, "--instance-type", "ml.g5.xlarge", "--yes") == 1
+    assert f"sm-proxy start {HOST} --instance-type" in last_line(capsys)
+
+
+def test_an_interrupt_says_how_to_go_on(
+    account: Account, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account.studio.refusals["CreateApp"] = signals.Hangup(2)  # type: ignore[assignment]
+    assert account.run("start", HOST, "--yes") == 130
+    assert last_line(capsys).endswith(f"the rest waits for you: sm-proxy start {HOST}")
+
+
+def test_stop_ends_the_app_and_forgets_its_server(
+    account: Account, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account.studio = FakeStudio("InService")
+    cache, settings = JobCache(account.aws), Settings()
+    known = container(address=None, vpc_id=None, session_target="arn", kind="space", job=NAME)
+    targets = [Target(HOST, "sm-", NAME, node, "space") for node in ("", DOMAIN)]
+    job = account._find(account.aws, targets[0])
+    for target in targets:
+        cache.keep_container(target, job, known)
+    known_hosts.pin(settings, HOST, known.host_keys)
+    assert account.run("stop", HOST, reply="yes") == 0
+    (question,) = account.asked
+    assert question.startswith(
+        "Stop Studio space Lab (InService; its home directory stays, unsaved"
+    )
+    assert changing(account.aws) == ["DeleteApp"]
+    assert account.studio.app == ["Deleted"]
+    assert not any(map(cache.container, targets))
+    assert not known_hosts.path_of(settings, HOST).exists()
+    assert "is stopped; its home directory stays" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("app", [(), ("Deleted",)])
+def test_a_space_that_does_not_run_is_not_stopped(
+    account: Account, app: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    account.studio = FakeStudio(*app)
+    assert account.run("stop", HOST, "--json") == 0
+    data = json.loads(capsys.readouterr().out)["data"]
+    assert (data["status"], data["stopped"]) == ("Stopped", False)
+    assert not account.asked
+
+
+def test_a_stop_goes_on_with_another_one(account: Account) -> None:
+    account.studio = FakeStudio("Deleting", "Deleting", "Deleted")
+    assert account.run("stop", f"sm-Lab.{DOMAIN}.space", "--yes") == 0
+    assert not changing(account.aws)
+
+
+def test_a_space_that_shall_go_on_does(account: Account) -> None:
+    account.studio = FakeStudio("InService")
+    assert account.run("stop", HOST, reply="no") == 1
+    assert not changing(account.aws)
+
+
+@pytest.mark.parametrize("host", ["sm-c.hyperpod", "sm-c.workers.1.hyperpod"])
+def test_a_cluster_cannot_be_stopped(
+    account: Account, host: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert account.run("stop", host, "--yes") == 1
+    assert last_line(capsys).startswith("sm-proxy: unsupported: HyperPod cluster c cannot be")
