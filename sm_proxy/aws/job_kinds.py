@@ -43,7 +43,7 @@ class SessionKind(NamedTuple):
 SESSION_KINDS: Final[dict[str, SessionKind]] = {
     "space": SessionKind(
         (
-            *("DescribeSpace", "ListSpaces", "DescribeApp", "StartSession"),
+            *("DescribeSpace", "ListSpaces", "DescribeApp", "ListApps", "StartSession"),
             *("CreateApp", "DeleteApp", "UpdateSpace"),
         ),
         labels=r"d-(?:-*[a-z0-9]){1,61}",  # the domain's id: pattern of DescribeSpace

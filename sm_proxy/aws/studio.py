@@ -1,4 +1,4 @@
-"""In which VPC a terminal in SageMaker Studio or in a notebook instance is.
+"""In which domain and VPC a terminal in SageMaker Studio or in a notebook instance is.
 
 Both have a file that names the domain or the notebook (AWS documentation, "Get app metadata" and
 "Get notebook instance metadata").
@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from sm_proxy.aws.clients import Aws
 
+METADATA: Final = "/opt/ml/metadata/resource-metadata.json"
 _LIMIT: Final = 1 << 16
 _DOMAIN: Final = re.compile(r"d-[a-z0-9-]{1,62}")
 _NOTEBOOK: Final = re.compile(
@@ -45,6 +46,12 @@ def own_vpc(aws: Aws, metadata: Path) -> OwnVpc:
     if _DOMAIN.fullmatch(domain := str(named.get("DomainId", ""))):
         return _of_domain(aws, domain)
     return OwnVpc(None, f"{metadata} names no domain and no notebook")
+
+
+def own_domain(metadata: Path | None = None) -> str:
+    """The id of the domain that this terminal is in; empty outside of Studio."""
+    domain = str(_read(metadata or Path(METADATA)).get("DomainId", ""))
+    return domain if _DOMAIN.fullmatch(domain) else ""
 
 
 def _read(metadata: Path) -> dict[str, Any]:

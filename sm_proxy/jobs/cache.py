@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from sm_proxy import public_key
 from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.job_kinds import SESSION_KINDS
 from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job
@@ -93,12 +94,16 @@ class JobCache:
         self._cache.forget(*self._job_key(target))
 
     def forget_all(self, job: Job) -> None:
-        """Delete what is known about a job and its nodes under its full name."""
+        """Delete what is known about a job and its nodes under its full name.
+
+        Nodes of a HyperPod cluster stay: only they know their names.
+        """
         for kind in (None, job.kind):
-            for number in range(job.nodes):
-                target = Target("", "", job.name, f"algo-{number + 1}", kind)
+            nodes = [f"algo-{number + 1}" for number in range(job.nodes)]
+            for node in ["", job.place] if job.kind in SESSION_KINDS else nodes:
+                target = Target("", "", job.name, node, kind)
                 self.forget_container(target)
-            self.forget_job(target)
+                self.forget_job(target)
 
     def asking_about_job(self, target: Target) -> AbstractContextManager[None]:
         """Hold the lock while the job is looked up; others wait and then use the record."""
@@ -116,8 +121,13 @@ class JobCache:
         return min(last, job.must_end_by.timestamp() - self._aws.clock_offset_s)
 
     def _job_key(self, target: Target, name: str = "") -> tuple[str, ...]:
-        """The key by the job's full name: the prefix `bert` may mean another job tomorrow."""
-        return (self._scope, target.kind or "", name or target.job)
+        """The key by the job's full name: the prefix `bert` may mean another job tomorrow.
+
+        Each domain may have a Studio space of the same name.
+        """
+        kind = SESSION_KINDS.get(target.kind or "")
+        domain = (target.node,) if kind and not kind.unique_names and target.node else ()
+        return (self._scope, target.kind or "", name or target.job, *domain)
 
     def _node_key(self, target: Target) -> tuple[str, ...]:
         return (*self._job_key(target), target.node)

@@ -62,6 +62,11 @@ class Job(Summary):
         console: URL of its page in the AWS console; empty if unknown.
         arn: its ARN, for a kind of `SESSION_KINDS`: it is part of what a session reaches.
         orchestrator: what schedules work on a HyperPod cluster: `Eks`, `Slurm`; empty if unknown.
+        app_type: of a Studio space, such as `JupyterLab`; empty if it has none yet.
+        life: of a Studio space: when its app was created, in ISO 8601; empty without an app.
+        remote_access: of a Studio space: whether sessions may reach it.
+        image: of a Studio space: that of its app, such as `sagemaker-distribution-cpu:2.7.1`; empty
+            if unknown.
     """
 
     noun: str
@@ -79,6 +84,10 @@ class Job(Summary):
     console: str = ""
     arn: str = ""
     orchestrator: str = ""
+    app_type: str = ""
+    life: str = ""
+    remote_access: bool = False
+    image: str = ""
 
     @property
     def running(self) -> bool:

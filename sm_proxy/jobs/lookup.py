@@ -20,7 +20,6 @@ only that kind: 1 call for an exact name, 3 for a part of one, 3 if there is non
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -28,7 +27,7 @@ from typing import Final
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.job_kinds import KINDS, SESSION_KINDS, Kind
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs import kinds
+from sm_proxy.jobs import kinds, name_matching
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job, Phase, Summary
 from sm_proxy.jobs.kinds._calls import PAGE, UnseenError
@@ -36,9 +35,6 @@ from sm_proxy.local import debug_log
 
 LATEST: Final = "latest"
 ALIVE: Final[tuple[Phase, ...]] = ("running", "starting")
-_NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9-]{0,62}")
-"""Names from a List call go into file names and further calls, so we check them."""
-_SHOWN: Final = 3
 
 
 def find(
@@ -152,16 +148,14 @@ class _Search:
                 raise
             self.unseen.append(_every(kind))
             return []
-        return [item for item in found if _NAME.fullmatch(item.name)]
+        return [item for item in found if name_matching.NAME.fullmatch(item.name)]
 
     @property
     def _wants_live(self) -> bool:
         return self.phases == ALIVE and not self.else_newest
 
     def _meant(self, listed: list[Summary]) -> list[Summary]:
-        typed = self.target.job.lower()
-        same = [item for item in listed if item.name.lower() == typed]
-        return same or [item for item in listed if item.name.lower().startswith(typed)]
+        return name_matching.meant(self.target.job, listed)
 
     def _choose(self, found: list[Summary]) -> tuple[Summary | None, str]:
         """The job that is meant, and words about other candidates."""
@@ -175,8 +169,8 @@ class _Search:
             return None, ""
         if len(found) == 1:
             return found[0], ""
-        shown = ", ".join(item.name for item in found[:_SHOWN])
-        more = ", ..." if len(found) > _SHOWN else ""
+        shown = ", ".join(item.name for item in found[: name_matching.SHOWN])
+        more = ", ..." if len(found) > name_matching.SHOWN else ""
         raise SmProxyError(
             "job-ambiguous",
             f"{self.target.job} may be any of {len(found)} {self._plural}, and none of them"
@@ -196,16 +190,8 @@ class _Search:
         if self.target.job == LATEST:
             what = f"{self.phases[0]} {last}"
         unseen = f"; access to {' and '.join(self.unseen)} is denied" if self.unseen else ""
-        return SmProxyError("job-not-found", f"there is no {what} in {where}{unseen}", self._hint())
-
-    def _hint(self) -> str:
-        import difflib  # noqa: PLC0415 - only for a name that is wrong
-
-        names = {item.name.lower(): item.name for item in self.near}
-        close = difflib.get_close_matches(self.target.job.lower(), names, _SHOWN)
-        if close:
-            return f"Did you mean {' or '.join(names[name] for name in close)}?"
-        return "Check the name, the region (--region) and the account (--profile)."
+        hint = name_matching.hint(self.target.job, self.near)
+        return SmProxyError("job-not-found", f"there is no {what} in {where}{unseen}", hint)
 
 
 def _every(kind: Kind) -> str:

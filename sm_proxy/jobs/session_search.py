@@ -5,16 +5,19 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import kinds, lookup
-from sm_proxy.jobs.cache import JobCache
+from sm_proxy.jobs.cache import STARTING_S, JobCache
 from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job
 from sm_proxy.jobs.search import POLL_S
+from sm_proxy.jobs.times import in_words
 from sm_proxy.local import debug_log
+from sm_proxy.settings import durations
 
 
 class SessionSearch:
@@ -35,6 +38,7 @@ class SessionSearch:
         self._aws = aws
         self._cache = cache
         self._on_status = on_status
+        self._job: Job | None = None
         self._shown = ""
 
     def run(self, wait: float, *, fresh: bool) -> Container:
@@ -48,27 +52,47 @@ class SessionSearch:
             SmProxyError: with the code that fits.
         """
         deadline = time.monotonic() + wait
-        with self._cache.asking_about_job(self._target):
-            if not fresh and (known := self._cache.container(self._target)) is not None:
-                return known
-            job = lookup.find(self._aws, self._target, self._on_status)
-            found = self._look(job)
-        while found is None:
+        found = self._look(cached=not fresh)
+        while isinstance(found, Job):
             left = deadline - time.monotonic()
             if left <= 0:
-                raise self._nothing_yet(job, wait)
-            self._report(job)
+                raise self._nothing_yet(found, wait)
+            self._report(found)
             time.sleep(min(left, random.uniform(*POLL_S)))  # noqa: S311 - jitter
-            job = kinds.describe_again(self._aws, job)
-            found = self._look(job)
+            found = self._look(cached=True)
         return found
 
-    def _look(self, job: Job) -> Container | None:
-        debug_log.write("described", status=job.status, cached=False)
-        found = self._kind.container(self._aws, job, self._target)
-        if found is not None:
-            self._cache.keep_container(self._target, job, found)
-        return found
+    def _look(self, *, cached: bool) -> Container | Job:
+        """The server, or the job while it has none.
+
+        Args:
+            cached: whether what another process has found just now will do.
+        """
+        with self._cache.asking_about_job(self._target):
+            if cached and (known := self._cache.container(self._target)) is not None:
+                return known
+            recent = self._cache.job(self._target, STARTING_S) if cached else None
+            job = self._job = recent[0] if recent else self._describe()
+            debug_log.write("described", status=job.status, cached=recent is not None)
+            if recent is None:
+                self._cache.keep_job(self._key(job), job, None)
+            found = self._kind.container(self._aws, job, self._target)
+            if found is not None:
+                self._cache.keep_container(self._key(job), job, found)
+            return found or job
+
+    def _describe(self) -> Job:
+        if self._job is not None:
+            return kinds.describe_again(self._aws, self._job)
+        return lookup.find(self._aws, self._target, self._on_status)
+
+    def _key(self, job: Job) -> Target:
+        """What the cache keeps the answer under.
+
+        The beginning of a name may lead to a space whose whole name would lead to another domain.
+        """
+        exact = job.name == self._target.job
+        return self._target if exact else replace(self._target, node=self._target.node or job.place)
 
     def _report(self, job: Job) -> None:
         shown = f"{job.name}: {job.progress or job.status}"
@@ -77,11 +101,11 @@ class SessionSearch:
             self._on_status(shown)
 
     def _nothing_yet(self, job: Job, wait: float) -> SmProxyError:
-        what = f"{job.noun} {job.name} is {job.status}"
-        if not wait:
-            return SmProxyError("no-address", f"{what}: it is not ready yet", "Try again later.")
+        what = f"{job.noun} {job.name} is {job.status}: no server runs in it yet"
+        longer = durations.form(min(int(2 * wait), durations.LONGEST_WAIT_S))
+        more = f" --timeout {longer} (ssh: SM_PROXY_WAIT={longer})" if wait else ""
         return SmProxyError(
-            "wait-timeout",
-            f"{what} still after {wait:.0f} s",
-            f"Connect again, or wait longer: sm-proxy wait {self._target.host} --timeout 30m",
+            "wait-timeout" if wait else "no-address",
+            f"{what}, after {in_words(wait)}" if wait else what,
+            f"Wait for it with: sm-proxy wait {self._target.host}{more}",
         )

@@ -87,3 +87,11 @@ def test_otherwise_the_vpc_is_unknown(
 
 def test_a_file_that_is_gone_tells_nothing(tmp_path: Path) -> None:
     assert studio.own_vpc(FakeAws(), tmp_path / "none").vpc_id is None
+
+
+def test_a_terminal_in_studio_knows_its_domain(tmp_path: Path) -> None:
+    path = tmp_path / "resource-metadata.json"
+    assert studio.own_domain(path) == ""
+    for content, domain in ((STUDIO, "d-abc123"), (NOTEBOOK, ""), ({"DomainId": "d-/x"}, "")):
+        path.write_text(json.dumps(content))
+        assert studio.own_domain(path) == domain

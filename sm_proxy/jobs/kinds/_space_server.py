@@ -1,0 +1,106 @@
+"""Whether a session can reach the server of a Studio space: the errors, and the way out of each."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from sm_proxy.errors import SmProxyError, printable
+from sm_proxy.jobs import space_sizes
+from sm_proxy.jobs.hostname import Target
+from sm_proxy.jobs.job import Job
+from sm_proxy.jobs.kinds._spaces import REACHABLE_APPS
+
+_FIRST: Final = (2, 7)
+"""The first SageMaker Distribution that serves (SageMaker guide, "Set up remote access")."""
+_DISTRIBUTION: Final = re.compile(r"sagemaker-distribution-[a-z0-9-]+:([0-9]+)(?:\.([0-9]+))?.*")
+_REASON_SHOWN: Final = 300
+_LOSS: Final = "That restarts its app: files in its home directory stay, but unsaved work is lost."
+
+
+def refuse_unless_reachable(job: Job, target: Target) -> None:
+    """Raise if no session reaches the space, now or once it has started.
+
+    Args:
+        job: the space.
+        target: the host name that asks for it.
+
+    Raises:
+        SmProxyError: `space-stopped`, `remote-access-off` or `unsupported`.
+    """
+    start = f"sm-proxy start {target.host}"
+    _refuse_other_apps(job)
+    if job.over:
+        raise _stopped(job, start)
+    if not job.life:
+        return  # what is being updated now may be its remote access, or its instance
+    if not job.remote_access:
+        raise _remote_access_off(job, start)
+    if job.instance_type:
+        enough = space_sizes.large_enough(job.instance_type)
+        hint = f"Restart it on a larger one: {start} --instance-type {enough}. {_LOSS}"
+        space_sizes.refuse_too_small(job.instance_type, hint)
+    _refuse_old_image(job)
+
+
+def _refuse_other_apps(job: Job) -> None:
+    if job.app_type and job.app_type not in REACHABLE_APPS:
+        raise SmProxyError(
+            "unsupported",
+            f"Studio space {job.name} is for {printable(job.app_type, 40)}, which has no remote"
+            " access",
+            f"Use a space for {' or '.join(sorted(REACHABLE_APPS))}.",
+        )
+
+
+def _stopped(job: Job, start: str) -> SmProxyError:
+    reason = f" ({printable(job.failure_reason, _REASON_SHOWN)})" if job.failure_reason else ""
+    if job.status == "Deleting":
+        return SmProxyError(
+            "space-stopped", f"Studio space {job.name} is being deleted", "Use another space."
+        )
+    what = {
+        "Failed": "has failed",
+        "Stopping": "is being stopped",
+    }.get(job.status, "is stopped: no app runs in it")
+    steps = "creates its app"
+    if not job.remote_access:
+        steps = f"turns remote access on and {steps}"
+    small = space_sizes.large_enough(job.instance_type)
+    if job.instance_type and small != job.instance_type:
+        steps += f" on {small}, because {printable(job.instance_type, 40)} is too small"
+    return SmProxyError(
+        "space-stopped",
+        f"Studio space {job.name} {what}{reason}",
+        f"Start it: {start} ({steps}; the instance is billed while it runs)",
+    )
+
+
+def _remote_access_off(job: Job, start: str) -> SmProxyError:
+    small = space_sizes.large_enough(job.instance_type) if job.instance_type else ""
+    larger = ""
+    if small != job.instance_type:
+        larger = f" It then runs on {small}: {job.instance_type} is too small for remote access."
+    return SmProxyError(
+        "remote-access-off",
+        f"remote access of Studio space {job.name} is off, and its app runs already",
+        f"Turn it on: {start}. {_LOSS}{larger}",
+    )
+
+
+def _refuse_old_image(job: Job) -> None:
+    """Only images of AWS tell their version; of others we cannot know what is in them."""
+    found = _DISTRIBUTION.fullmatch(job.image)
+    if found is None:
+        return
+    major, minor = int(found[1]), found[2]
+    # `2` alone means the newest of that major version.
+    if major > _FIRST[0] or (major == _FIRST[0] and (minor is None or int(minor) >= _FIRST[1])):
+        return
+    first = ".".join(map(str, _FIRST))
+    raise SmProxyError(
+        "unsupported",
+        f"Studio space {job.name} runs {printable(job.image, 80)}, which has no remote access",
+        f"Choose SageMaker Distribution {first} or later for it in Studio, and restart it. An image"
+        " of your own needs curl or wget, unzip, tar and gzip.",
+    )
