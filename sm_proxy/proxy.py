@@ -153,7 +153,7 @@ def _run(connection: _Connection, port: int, user: str | None, settings: Setting
     connection.pump = Pump(
         stream,
         connection.ssh,
-        lambda greeting: greeting.failure(container.place, stream.through),
+        lambda greeting: greeting.failure(container.place, stream.through, container.look),
         connection.leave,
         connection.tell_of_transfer,
     )

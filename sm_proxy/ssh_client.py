@@ -125,7 +125,7 @@ def connect(
     try:
         container = dialler.container or container
         tunnel.wait_open()
-        tunnel.await_greeting(container.place)
+        tunnel.await_greeting(container.place, container.look)
         transport = _handshake(dialler, container, tunnel, timeout)
         _login(transport, container, user or container.user or settings.user, settings)
     except BaseException:

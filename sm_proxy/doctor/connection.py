@@ -59,7 +59,7 @@ def banner(context: Context) -> str:
     """An SSH server greets."""
     found: BlockingSocket = needed(context.tunnel, "the tunnel")
     container = needed(context.container, "the container")
-    return found.await_greeting(container.place)
+    return found.await_greeting(container.place, container.look)
 
 
 def host_key(context: Context) -> str:

@@ -3,7 +3,8 @@
 The key is read through the tunnel once, before ssh connects, and pinned for that job and node in
 the state folder; ssh itself stays strict. The first connection cannot show whether it
 reaches the right container, so the user opts in host by host. Later connections need no opt-in, and
-any key other than the pinned one is refused.
+any key other than the pinned one is refused. The node of a HyperPod cluster is its instance id: one
+that replaces it is not trusted.
 """
 
 from __future__ import annotations
@@ -94,13 +95,22 @@ def sweep() -> None:
 
 
 def _opt_in_missing(container: Container) -> SmProxyError:
+    trust = (
+        f'trust the key of the first connection: set trust_first_use = true under [hosts."'
+        f'{container.host}"] in {paths.config_dir() / FILE_NAME}, or set '
+        "SM_PROXY_TRUST_FIRST_USE=1 for the first connection."
+    )
+    if container.source is None:
+        return SmProxyError(
+            "host-key-unknown",
+            f"AWS does not tell the host key of {container.node} in {container.job}, so the node "
+            "cannot be verified",
+            f"{trust[0].upper()}{trust[1:]} The key is kept for this instance only.",
+        )
     return SmProxyError(
         "host-key-unknown",
         f"the log of {container.host} names no host key, so the container cannot be verified",
-        "Use the sm-proxy entrypoint in the image, which prints the key. Or trust the key of the "
-        f'first connection: set trust_first_use = true under [hosts."{container.host}"] in '
-        f"{paths.config_dir() / FILE_NAME}, or set SM_PROXY_TRUST_FIRST_USE=1 for the first "
-        "connection.",
+        f"Use the sm-proxy entrypoint in the image, which prints the key. Or {trust}",
     )
 
 
@@ -120,7 +130,7 @@ def _scan_host_key(stream: Stream, container: Container) -> str:
     leaves two seconds.
     """
     tunnel = BlockingSocket(stream)
-    scan = Background(lambda: _read_greeting_and_key(tunnel, container.place))
+    scan = Background(lambda: _read_greeting_and_key(tunnel, container))
     until = time.monotonic() + _SCAN_S
     try:
         while not scan.done and time.monotonic() < until:
@@ -134,13 +144,14 @@ def _scan_host_key(stream: Stream, container: Container) -> str:
         raise SmProxyError(
             "sshd-silent",
             f"no server showed a host key at {container.place}",
-            "Look at the job's log: is sshd running? Do the network ACLs allow the connection?",
+            container.look
+            or "Look at the job's log: is sshd running? Do the network ACLs allow the connection?",
         )
     return scan.result()
 
 
-def _read_greeting_and_key(tunnel: BlockingSocket, where: str) -> str:
-    tunnel.await_greeting(where)
+def _read_greeting_and_key(tunnel: BlockingSocket, container: Container) -> str:
+    tunnel.await_greeting(container.place, container.look)
     return read_host_key(tunnel.socket)
 
 

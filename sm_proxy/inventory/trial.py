@@ -89,7 +89,7 @@ def refuse_unless_answering(container: Container, settings: Settings, aws: Aws) 
     tunnel = BlockingSocket(routes.connect(container, replace(settings, wait=0), aws))
     try:
         tunnel.wait_open()
-        tunnel.await_greeting(container.place)
+        tunnel.await_greeting(container.place, container.look)
         if container.host_keys:
             _refuse_another_key(container, tunnel)
     finally:

@@ -27,7 +27,7 @@ class Container:
             was read through a session of Session Manager; None for a kind of `SESSION_KINDS`.
         vpc_id: its VPC; None without one, or if its subnets could not be looked up.
         stream: the log stream with the address; empty if unknown.
-        problems: what does not work in it, in its own words.
+        problems: what does not work in it, in its own words; of a node of a cluster, what may not.
         remote_debug: whether the job's RemoteDebug is on.
         session_target: what a session reaches it by, for a kind of `SESSION_KINDS`: the ARN of a
             space, or `sagemaker-cluster:<id>_<group>-<instance>`.
@@ -71,8 +71,21 @@ class Container:
         return f"{self.address or self.session_target or self.training_target} port {self.port}"
 
     @property
+    def look(self) -> str:
+        """How to find out why its server does not answer, if not in its log; else empty."""
+        if self.kind != "hyperpod":
+            return ""
+        shell = f"aws ssm start-session --target {self.session_target}"
+        return " ".join([*self.problems, f"Look at sshd in a shell on the node: {shell}"])
+
+    @property
     def key_advice(self) -> str:
         """How to make it accept a public key; only our entrypoint reads the environment."""
+        if self.kind == "hyperpod":
+            return (
+                "Put your key into ~/.ssh/authorized_keys on the node, on most clusters "
+                f"/fsx/{self.user}/.ssh/authorized_keys: sm-proxy keys show"
+            )
         if self.source == "marker":
             return "Submit the job with the key in its environment: sm-proxy keys show --env"
         if self.source == "session":

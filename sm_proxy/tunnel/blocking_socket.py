@@ -101,11 +101,12 @@ class BlockingSocket:
                 raise SmProxyError("session-lost", "the data channel never opened", "Try again.")
         self.raise_failure()
 
-    def await_greeting(self, where: str) -> str:
+    def await_greeting(self, where: str, look: str = "") -> str:
         """Wait for the greeting; its bytes stay in the socket for the next reader.
 
         Args:
             where: address and port, for the error message.
+            look: where the user finds out more; empty for the job's log.
 
         Raises:
             Exception: the stream's failure.
@@ -121,7 +122,7 @@ class BlockingSocket:
                 return greeting.version
             if greeting.impossible or over or time.monotonic() >= until:
                 self.raise_failure()
-                raise greeting.failure(where, self._stream.through)
+                raise greeting.failure(where, self._stream.through, look)
             if greeting.text:  # the bytes seen already keep the socket readable
                 self._over.wait(_PEEK_S)
 

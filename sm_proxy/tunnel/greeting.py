@@ -73,29 +73,35 @@ class Greeting:
         self._lines += len(lines)
         self._judge(self._line)
 
-    def failure(self, where: str, through: str = "") -> SmProxyError:
+    def failure(self, where: str, through: str = "", look: str = "") -> SmProxyError:
         """The error for a missing greeting.
 
         Args:
             where: address and port, for the message.
             through: what the bytes went through: see `Stream.through`.
+            look: where the user finds out more; empty for the job's log.
         """
         origin = through.partition(" ")[2] or "this machine"
         text = self.text.decode(errors="replace").strip()
         for start, reason, hint in _REASONS:
             if text.startswith(start):
-                return _failure(reason.format(where=where, origin=origin, text=_quoted(text)), hint)
+                advice = look if look and hint is _LOOK else hint
+                return _failure(
+                    reason.format(where=where, origin=origin, text=_quoted(text)), advice
+                )
         if text:
-            return _failure(f"the server at {where} is not sshd: it sends {_quoted(text)}", _LOOK)
+            what = f"the server at {where} is not sshd: it sends {_quoted(text)}"
+            return _failure(what, look or _LOOK)
         if self.ended:
             return _failure(
                 f"the server at {where} closes the connection without a greeting: it has reached "
                 f"MaxStartups, refuses {origin} (hosts.deny, PerSourcePenalties), or crashes",
-                "Connect again in a moment; then look at the job's log and its sshd_config.",
+                look
+                or "Connect again in a moment; then look at the job's log and its sshd_config.",
             )
         return _failure(
             f"the tunnel is up, but nothing answers at {where}: is sshd running?",
-            f"Look at the job's log, and whether its security group lets {origin} in.",
+            look or f"Look at the job's log, and whether its security group lets {origin} in.",
         )
 
     def _judge(self, line: bytes) -> None:

@@ -53,3 +53,19 @@ def test_the_machine_that_dials_is_named(text: bytes, through: str, named: str) 
     failure = fed(text).failure("10.0.0.1 port 22", through)
     assert named in failure.line
     assert "the bastion" not in failure.line
+
+
+@pytest.mark.parametrize(
+    ("data", "ended"), [(b"", False), (b"", True), (b"HTTP/1.1 400\r\n", True), (b"hello\n", True)]
+)
+def test_another_place_to_look_replaces_the_jobs_log(data: bytes, ended: bool) -> None:
+    greeting = Greeting()
+    greeting.feed(data)
+    greeting.ended = ended
+    assert greeting.failure("a node", "hyperpod x", "Look there.").hint == "Look there."
+
+
+def test_a_reason_with_its_own_way_out_keeps_it() -> None:
+    greeting = Greeting()
+    greeting.feed(b"Exceeded MaxStartups\r\n")
+    assert "MaxStartups" in greeting.failure("a node", "hyperpod x", "Look there.").hint

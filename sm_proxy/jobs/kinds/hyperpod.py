@@ -43,7 +43,7 @@ _ARN: Final = re.compile(r"arn:[a-z-]+:sagemaker:[a-z0-9-]+:[0-9]{12}:cluster/(?
 """ClusterArn in SageMaker's API reference."""
 _SSH_PORT: Final = 22
 _SHOWN: Final = 200
-_MAY_LACK_SSHD: Final = "its cluster is orchestrated by EKS, whose nodes may run no sshd"
+_MAY_LACK_SSHD: Final = "Nodes of a cluster on EKS may run no sshd."
 
 
 def describe_call(name: str) -> tuple[str, dict[str, str]]:

@@ -183,7 +183,7 @@ class SshProcess:
         tunnel = BlockingSocket(counted)
         self._keep(tunnel.close)
         tunnel.wait_open()
-        tunnel.await_greeting(self._container.place)
+        tunnel.await_greeting(self._container.place, self._container.look)
         self.session_id, self.through = stream.session_id, stream.through
         self._counted = counted
         return tunnel.socket
