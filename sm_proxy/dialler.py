@@ -35,6 +35,7 @@ _NOT_WAITED_FOR: Final = frozenset({"remote-debug-off", "space-not-ready"})
 """Errors of a container whose agent may still be starting; it is waited for if it is not cached."""
 _MAYBE_STALE: Final = _NOT_WAITED_FOR | {
     *("bastion-offline", "connect-refused", "no-bastion", "route-unusable", "space-stopped"),
+    "session-lost",  # the agent of a node is away: it may have been replaced
 }
 """Errors of a cached container: its job may have ended or moved, or may have RemoteDebug by now."""
 SSH_PORT = 22
