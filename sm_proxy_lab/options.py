@@ -35,6 +35,7 @@ class Options:
     package: list[str]
     empty: bool
     cluster: list[tuple[str, dict[str, int]]]
+    space: list[str]
 
     @classmethod
     def read(cls, caller: int) -> Options:

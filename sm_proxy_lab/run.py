@@ -110,6 +110,14 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         " repeated)",
     )
     parser.add_argument(
+        "--space",
+        action="append",
+        type=_job_name,
+        default=[],
+        metavar="NAME",
+        help="make a Studio space with remote access and run an app in it (may be repeated)",
+    )
+    parser.add_argument(
         "--empty",
         action="store_true",
         help="start with an account on its first day: no VPC but the default one, no bastion, no"
@@ -227,6 +235,7 @@ def _supervised(args: argparse.Namespace, command: list[str]) -> int:
                 "package",
                 "empty",
                 "cluster",
+                "space",
             )
         },
     }

@@ -39,6 +39,7 @@ from sm_proxy_lab.machines.processes import Child, lines
 from sm_proxy_lab.machines.software import find_software
 from sm_proxy_lab.options import Options
 from sm_proxy_lab.python import python_module
+from sm_proxy_lab.space_machines import SpaceMachines
 from sm_proxy_lab.terminals.place import Site
 from sm_proxy_lab.terminals.server import TerminalServer
 
@@ -176,11 +177,13 @@ class Lab:
         )
         key = keys["SM_PROXY_AUTHORIZED_KEY"]
         self._clusters = ClusterNodes(self._folder, self._machines, self._account, key)
+        self._spaces = SpaceMachines(self._folder / "spaces", self._machines, self._account)
         if not options.empty:
             config = {"Entrypoint": self._own_entrypoint()}
             await control.call("put_image", IMAGE, config, history=_HISTORY)
             await self._create_job(keys)
         self._environment |= await self._clusters.create_all(options.cluster)
+        self._environment |= await self._spaces.create_all(options.space)
         # The file must have only CMD's calls.
         os.truncate(self._environment["SM_PROXY_LAB_CALLS"], 0)
         if options.command:
@@ -250,6 +253,8 @@ class Lab:
                 self._aws_ready.set()
             elif event["kind"] == "cluster":
                 self._spawn(self._clusters.handle(event))
+            elif event["kind"] == "space":
+                self._spawn(self._spaces.handle(event))
             elif event["event"] == "job-created" and event["kind"] in KINDS:
                 self._spawn(self._run_job(event))
             else:

@@ -29,6 +29,7 @@ from sm_proxy_lab.aws.logs.store import LogStore
 from sm_proxy_lab.aws.s3 import access as s3_access
 from sm_proxy_lab.aws.sagemaker.admission import Admission
 from sm_proxy_lab.aws.sagemaker.service import SageMaker
+from sm_proxy_lab.aws.sagemaker.studio.service import Studio
 from sm_proxy_lab.aws.ssm.agent_roles import AgentRoles
 from sm_proxy_lab.aws.ssm.instances import AGENT_START_S, ManagedInstances
 from sm_proxy_lab.aws.ssm.service import Ssm
@@ -79,6 +80,7 @@ class AwsApp:
         self.principals = Principals()
         admission = Admission(self.roles, self.faults, self.principals)
         self.sagemaker = SageMaker(emit, admission)
+        self.studio = Studio(self.sagemaker.tags, self.faults, gateway, emit)
         self._authorization = Authorization(self.roles, self._tags)
         sts = Sts(self.roles, self.principals, self._authorization)
         self.logs = Logs(LogStore(), self.faults)
@@ -90,13 +92,17 @@ class AwsApp:
             AgentRoles(self.roles, enforcement).connects if empty else enforcement.agent_reaches,
             start_s=AGENT_START_S * empty,
         )
-        self.ssm = Ssm(gateway, self.faults, managed, self.sagemaker, enforcement, roles=self.roles)
+        self.ssm = Ssm(
+            *(gateway, self.faults, managed, self.sagemaker, enforcement),
+            spaces=self.studio.sessions,
+            roles=self.roles,
+        )
         self.connect_endpoints = ConnectEndpoints(self._admit_tunnel)
         self.autoscaling = AutoScaling(self)
         access = InstanceAccess(gateway, self.faults, moto)
         self.codebuild = CodeBuild(self.answer, self.principals, self.roles, self.faults)
         self._operations: dict[str, dict[str, Operation]] = {
-            "sagemaker": dict(self.sagemaker.operations),
+            "sagemaker": {**self.sagemaker.operations, **self.studio.operations},
             "logs": dict(self.logs.operations),
             "ssm": dict(self.ssm.operations),
             "kms": {"GenerateDataKey": kms.generate, "Decrypt": kms.decrypt},
@@ -116,7 +122,8 @@ class AwsApp:
         with models.read_once():
             for service in _WARM:
                 for operation in self._operations[service]:
-                    validation.warm(service, operation)
+                    if operation not in self.studio.operations:  # most runs use none of them
+                        validation.warm(service, operation)
             self._moto.warm()
 
     def answer(self, call: Call) -> Reply:

@@ -34,12 +34,20 @@ DEFAULTS: dict[str, Any] = {
     "build": {},
     "build_limit": 60,
     "build_minute_ms": 60_000,
+    "studio": {},
     "gateway": {},
 }
 _CHOICES = {
     "credentials": {"ok", "expired", "invalid"},
     "console": {"first boot", "rebooted"},
     "ping_status": {"Online", "ConnectionLost", "Inactive", "absent"},
+}
+_STUDIO: dict[str, int | str] = {
+    "space_ms": 50,  # a domain, user profile or space is Pending or Updating
+    "app_ms": 100,  # an app is Pending at least, and Deleting
+    "registration_ms": 200,  # from InService until StartSession finds the space
+    "app_failure": "",  # a new app fails with this FailureReason
+    "update_failure": "",  # UpdateSpace fails with it
 }
 _ACTION = r"\*|.*:.*", "service:Operation"
 # Key -> the form of what is counted.
@@ -81,6 +89,10 @@ class Faults:
     def __getitem__(self, key: str) -> Any:
         """One value of the document."""
         return self._now[key]
+
+    def studio(self, key: str) -> Any:
+        """One setting of Studio."""
+        return {**_STUDIO, **self._now["studio"]}[key]
 
     def check(self, call: Call) -> None:
         """Let a call pass, or refuse it as its service would.
@@ -130,11 +142,19 @@ def _check(key: str, value: object) -> None:
         raise ValueError(f"{key} must be one of {', '.join(sorted(_CHOICES[key]))}")
     if key == "policies" and (unknown := set(value) - denial.POLICIES):
         raise ValueError(f"no such policy: {sorted(unknown)}")
+    if key == "studio" and isinstance(value, dict):
+        _check_studio(value)
     if key in _COUNTERS and isinstance(value, dict):
         pattern, name = _COUNTERS[key]
         for what, count in value.items():
             if not re.fullmatch(pattern, what) or not isinstance(count, int):
                 raise ValueError(f"{key} takes {name} and a number, not {what}: {count}")
+
+
+def _check_studio(settings: dict[str, Any]) -> None:
+    for name, value in settings.items():
+        if type(value) is not type(_STUDIO.get(name)):
+            raise ValueError(f"studio takes {_STUDIO}, not {name}: {value}")
 
 
 def _throttled(call: Call) -> AwsError:

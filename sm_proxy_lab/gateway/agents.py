@@ -34,6 +34,7 @@ class Agent:
         self.target = ""
         self.addresses: list[str] = []
         self.ports: dict[str, str] = {}
+        self.serves_ssh = False
         self.connected = True
         self._connection = connection
         self._on_change = on_change
@@ -43,6 +44,22 @@ class Agent:
         self._waiting: dict[int, asyncio.Future[tuple[dict[str, Any], list[int]]]] = {}
         connection.setblocking(False)
         self._loop.add_reader(connection, self._read)
+
+    @property
+    def age_s(self) -> float:
+        """For how long it has been connected, in seconds."""
+        return self._loop.time() - self.since
+
+    async def open_ssh(self) -> socket.socket:
+        """Make a connection to the ssh server of a space.
+
+        Raises:
+            OSError: The agent cannot, or is gone.
+        """
+        _, (handle,) = await self._ask("ssh")
+        made = socket.socket(fileno=handle)
+        made.setblocking(False)
+        return made
 
     async def open_socket(self, family: int) -> socket.socket:
         """Make a TCP socket in the container's network.
@@ -112,6 +129,7 @@ class Agent:
         if not self.target:
             self.target, self.addresses = message["target"], message["addresses"]
             self.ports = message.get("ports", {})
+            self.serves_ssh = bool(message.get("ssh"))
             self._on_change(self)
             return
         waiting = self._waiting.get(message["id"])
@@ -144,9 +162,7 @@ class Agents:
     def find(self, target: str, *, age_s: float = 0) -> Agent | None:
         """Return the agent of a target, if it has been connected for `age_s` seconds."""
         agent = self._agents.get(target)
-        if agent is None or asyncio.get_running_loop().time() - agent.since < age_s:
-            return None
-        return agent
+        return None if agent is None or agent.age_s < age_s else agent
 
     def local(self, home: Path) -> Agent:
         """Return the agent of this process's own machine, for shells on the bastion.

@@ -90,10 +90,10 @@ class Control:
         return self._service.credentials(session)
 
     def _agent(self, request: dict[str, Any]) -> Answer:
-        """Tell whether the agent of a training container is connected."""
+        """Tell whether the agent of a container is connected, and for how long."""
         age_s = self._service.faults.agent_connect_s
         agent = self._service.agents.find(str(request["target"]), age_s=age_s)
-        return {"connected": agent is not None}
+        return {"connected": agent is not None, **({"age_s": agent.age_s} if agent else {})}
 
     def _resume(self, request: dict[str, Any]) -> Answer:
         if self._service.faults.resume_broken:

@@ -14,7 +14,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sm_proxy_lab.gateway import targets, wire
+from sm_proxy_lab.gateway import SPACE, targets, wire
 from sm_proxy_lab.gateway.agents import Agent, Agents
 from sm_proxy_lab.gateway.faults import Faults
 from sm_proxy_lab.gateway.session import Session
@@ -33,7 +33,7 @@ DEFAULT_AGENT_VERSION = "3.3.1230.0"
 OPEN_TIMEOUT = 15.0
 REMEMBERED = 1000  # ended sessions
 POLICY_VIOLATION = 1008
-WITH_AGENT = ("sagemaker-training-job:", "sagemaker-cluster:")
+WITH_AGENT = ("sagemaker-training-job:", "sagemaker-cluster:", SPACE)
 """Targets whose machine runs an agent of its own."""
 _PATH = re.compile(r"/v1/data-channel/([\w.@-]+)\?(?:.*&)?role=publish_subscribe\b")
 
@@ -59,6 +59,7 @@ class Service:
         self._file = sessions_file
         self._sessions: dict[str, Session] = {}
         self._tokens: dict[str, Session] = {}
+        self._cells: dict[str, str] = {}
         self.issued: deque[str] = deque(maxlen=1000)
         self.agents = Agents(self._end_sessions_to)
         self.tunnels = Tunnels(lambda: self.faults, latency)
@@ -76,7 +77,7 @@ class Service:
         """Begin a session.
 
         Args:
-            target: the instance, or `sagemaker-training-job:...`, or `sagemaker-cluster:...`.
+            target: the instance, or `sagemaker-...:...`, which has an agent of its own.
             document: the name of the Session document.
             parameters: the document's parameters.
             agent_version: the version of the instance's agent.
@@ -106,10 +107,13 @@ class Service:
         self._tokens[token] = session
         self.issued.append(token)
         url = f"ws://{self._address}/v1/data-channel/{session.id}?role=publish_subscribe"
+        cell = f"cell-number={secrets.token_urlsafe(16)}"
+        if session.target.startswith(SPACE):
+            self._cells[session.id] = cell
         return {
             "SessionId": session.id,
             "TokenValue": token,
-            "StreamUrl": f"{url}&cell-number={secrets.token_urlsafe(16)}",
+            "StreamUrl": f"{url}&{cell}",
         }
 
     def find(self, session_id: str) -> Session:
@@ -152,6 +156,11 @@ class Service:
         """Whether there is or was such a session."""
         return session_id in self._sessions
 
+    def leads_here(self, session_id: str, path: str) -> bool:
+        """Whether a stream URL is whole: a space's cell is found by its number (assumed)."""
+        cell = self._cells.get(session_id)
+        return cell is None or cell in path.partition("?")[2].split("&")
+
     def redeem(self, session_id: str, token: str) -> Session | None:
         """Return the session that a token opens; each token works once."""
         session = self._tokens.get(token)
@@ -182,6 +191,7 @@ class Service:
         ended = [key for key, session in self._sessions.items() if session.ended]
         for key in ended[:-REMEMBERED]:
             del self._sessions[key]
+            self._cells.pop(key, None)
         self._tokens = {token: of for token, of in self._tokens.items() if of.id in self._sessions}
 
     def _write_file(self) -> None:
@@ -215,7 +225,7 @@ class _ClientSide:
             return refused
         if match is None:
             return HTTPStatus.BAD_REQUEST
-        if not self._service.knows(match[1]):
+        if not self._service.knows(match[1]) or not self._service.leads_here(match[1], path):
             return HTTPStatus.NOT_FOUND
         self._wanted = match[1]
         return HTTPStatus.SWITCHING_PROTOCOLS

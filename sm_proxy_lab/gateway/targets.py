@@ -9,6 +9,8 @@ import os
 import socket
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from sm_proxy_lab.gateway import SPACE_PORT
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -118,6 +120,8 @@ async def _connect(
     loop = asyncio.get_running_loop()
     if where.agent is None:
         return await loop.create_connection(factory, address, int(where.port))
+    if where.agent.serves_ssh and where.port == SPACE_PORT:
+        return await loop.create_connection(factory, sock=await where.agent.open_ssh())
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     made = await where.agent.open_socket(family)
     try:

@@ -2,8 +2,9 @@
 
 SPEC is a JSON object, see `ContainerRunner.start_agent`. The agent connects to the gateway's unix
 socket (SOCK_SEQPACKET) and enters the container's namespaces; it is started in the container's
-network. Then it hands descriptors over: a socket of that network, which the gateway connects, or
-the master of a pty on which `sh` runs. The protocol of a session is the gateway's. The agent ends
+network. Then it hands descriptors over: a socket of that network, which the gateway connects, the
+master of a pty on which `sh` runs, or a connection to the ssh server of a Studio space
+(`space_ssh.py`). The protocol of a session is the gateway's. The agent ends
 with the container, or with the gateway.
 """
 
@@ -19,9 +20,12 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from sm_proxy_lab.machines import container_user, namespaces, reap
+
+if TYPE_CHECKING:
+    from sm_proxy_lab.machines.space_ssh import SpaceServer
 
 MAX_MESSAGE = 1 << 16
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -36,6 +40,9 @@ _NAMESPACES = {
 def main() -> None:
     """Serve until the container or the gateway has ended."""
     spec: dict[str, Any] = json.loads(sys.argv[1])
+    if spec.get("ssh"):
+        # Loaded before it enters the container, which has no such packages.
+        from sm_proxy_lab.machines import space_ssh  # noqa: F401, PLC0415
     if "fd" in spec:
         gateway = socket.socket(fileno=spec["fd"])
     else:
@@ -106,17 +113,29 @@ def _serve(gateway: socket.socket, spec: Mapping[str, Any]) -> NoReturn:
     namespaces.die_with_parent(os.getppid())
     if spec.get("launcher") is None:  # a plain process on this machine
         os.chdir(environment["HOME"])
-    # A shell that has ended is no zombie.
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    hello = {name: spec[name] for name in ("target", "addresses", "ports") if name in spec}
+    ssh = None
+    if spec.get("ssh"):
+        from sm_proxy_lab.machines.space_ssh import SpaceServer  # noqa: PLC0415
+
+        ssh = SpaceServer(environment)
+    else:
+        # A shell that has ended is no zombie. The ssh server wants exit statuses.
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    members = ("target", "addresses", "ports", "ssh")
+    hello = {name: spec[name] for name in members if name in spec}
     gateway.send(json.dumps(hello).encode())
     with contextlib.suppress(ConnectionError):
         while request := gateway.recv(MAX_MESSAGE):
-            _answer(gateway, json.loads(request), environment)
+            _answer(gateway, json.loads(request), environment, ssh)
     os._exit(0)
 
 
-def _answer(gateway: socket.socket, request: dict[str, Any], environment: dict[str, str]) -> None:
+def _answer(
+    gateway: socket.socket,
+    request: dict[str, Any],
+    environment: dict[str, str],
+    ssh: SpaceServer | None,
+) -> None:
     answer: dict[str, Any] = {"id": request["id"]}
     handles: list[int] = []
     try:
@@ -125,6 +144,8 @@ def _answer(gateway: socket.socket, request: dict[str, Any], environment: dict[s
         elif request["op"] == "shell":
             answer["pid"], master = _shell(environment)
             handles.append(master)
+        elif request["op"] == "ssh" and ssh is not None:
+            handles.append(ssh.connect().detach())
         elif request["op"] == "kill":
             os.kill(request["pid"], signal.SIGKILL)
     except OSError as error:

@@ -106,7 +106,8 @@ def _build_machine(spec: dict[str, Any]) -> None:
     namespaces.sethostname(spec["hostname"])
     if spec.get("image"):
         layers = [*map(Path, reversed(spec.get("layers", ()))), Path(spec["image"])]
-        image_root.enter(layers, root, spec.get("files", ""), spec.get("hidden", ()))
+        hidden, binds = spec.get("hidden", ()), spec.get("mounts", {})
+        image_root.enter(layers, root, spec.get("files", ""), hidden, binds)
     else:
         _cover_host(root, spec)
     for folder in spec.get("read_only", ()):
@@ -122,6 +123,9 @@ def _enter_folder(name: str) -> None:
 
 def _cover_host(root: Path, spec: dict[str, Any]) -> None:
     """Use this machine's file system, and cover what a container has for itself."""
+    for name, source in spec.get("mounts", {}).items():
+        if Path("/", name).is_dir():
+            namespaces.mount(source, f"/{name}", flags=namespaces.MS_BIND)
     _mount_opt(root / "opt", spec)
     _mount_etc(root / "etc")
     _mount_profile()

@@ -94,6 +94,20 @@ def _users() -> dict[str, str]:
     }
 
 
+def add_user(root: Path, entry: str, image: Path | None) -> None:
+    """Add a user to the container's database.
+
+    Args:
+        root: where the container's files are prepared; `write_etc` was called.
+        entry: the line for /etc/passwd.
+        image: the image's root file system, if it has its own user databases.
+    """
+    file = root / "etc" / "passwd"
+    users = (image / "etc" / "passwd" if image else file).read_text(encoding="utf-8")
+    file.write_text(f"{entry}\n{users}", encoding="utf-8")
+    file.chmod(0o644)
+
+
 def own_entrypoint(program: str | None, *, bare: bool = False) -> tuple[str, ...]:
     """The ENTRYPOINT of the lab's own image: our entrypoint and a program.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from sm_proxy_lab.machines import namespaces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 _FOLDERS = ("dev", "etc", "opt", "proc", "run", "sys", "tmp")
 """What an image from scratch may lack."""
@@ -35,7 +35,11 @@ def may_overlay() -> bool:
 
 
 def enter(
-    image: Sequence[Path], prepared: Path, files: str = "", hidden: Iterable[str] = ()
+    image: Sequence[Path],
+    prepared: Path,
+    files: str = "",
+    hidden: Iterable[str] = (),
+    mounts: Mapping[str, str] | None = None,
 ) -> None:
     """Make an overlay on `image` this process's root. Its mounts must be private already.
 
@@ -45,6 +49,7 @@ def enter(
             layers of its own; `etc` is copied.
         files: a folder that is copied over the root, except for its `opt`; empty for none.
         hidden: paths to remove from the root.
+        mounts: name of a folder in the root -> the folder to mount on it.
 
     Raises:
         OSError: a mount is not permitted.
@@ -63,6 +68,9 @@ def enter(
     own = "opt" if len(image) == 1 else "opt/ml"
     (root / own).mkdir(exist_ok=True)
     namespaces.mount(str(prepared / own), str(root / own), flags=flags)
+    for name, source in (mounts or {}).items():
+        (root / name).mkdir(exist_ok=True)
+        namespaces.mount(source, str(root / name), flags=flags)
     for file in (prepared / "etc").iterdir():
         shutil.copy(file, root / "etc" / file.name)
     mount_devices(root / "dev")

@@ -230,6 +230,13 @@ class NetnsNetwork:
         peers = Fabric()
         return [peers.plug(cidr or SERVICE_SUBNET) for cidr in cidrs]
 
+    def plug_alone(self) -> Cable:
+        """Make a machine that reaches nothing but its own localhost."""
+        machine = namespaces.new_netns()
+        with rtnetlink(machine) as routes:
+            routes.link("set", index=index("lo"), state="up")
+        return Cable("127.0.0.1", 8, "lo", netns=machine)
+
     def role_sockets(self) -> tuple[socket.socket, socket.socket]:
         """Make the listening sockets for `RoleCredentials.serve`: credentials, S3."""
         with namespaces.entered(self._vpc.netns):
@@ -285,6 +292,10 @@ class LoopbackNetwork:
     def plug_isolated(self, cidrs: list[str | None]) -> list[Cable]:
         """Give containers addresses; without network namespaces nothing can isolate them."""
         return [self.plug_node(cidr) for cidr in cidrs]
+
+    def plug_alone(self) -> Cable:
+        """Give a machine an address; without network namespaces nothing can isolate it."""
+        return self.plug_node(None)
 
     def on_bastion(self, init: int) -> list[str]:  # noqa: ARG002
         """Return a prefix that changes nothing: all machines share the host's network."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sm_proxy_lab.aws.http.call import Call
     from sm_proxy_lab.aws.iam.roles import Roles
     from sm_proxy_lab.aws.sagemaker.service import SageMaker
+    from sm_proxy_lab.aws.sagemaker.studio.sessions import SpaceSessions
     from sm_proxy_lab.aws.ssm.instances import ManagedInstances
     from sm_proxy_lab.aws.vpc.enforcement import Enforcement
 
@@ -42,6 +43,7 @@ class Ssm:
         sagemaker: SageMaker,
         enforcement: Enforcement,
         *,
+        spaces: SpaceSessions,
         roles: Roles,
     ) -> None:
         self._gateway = gateway
@@ -49,6 +51,7 @@ class Ssm:
         self._managed = managed
         self._sagemaker = sagemaker
         self._enforcement = enforcement
+        self._spaces = spaces
         self._roles = roles
         self._started: dict[str, dict[str, Any]] = {}
         self._regions: dict[str, str] = {}
@@ -138,13 +141,20 @@ class Ssm:
             return False
         return self._enforcement.dropped(call.region, target, host, int(port))
 
+    def _check_owner(self, call: Call) -> None:
+        """Sessions to spaces are the service's own: nobody else may touch them (assumed)."""
+        if self._spaces.has(call.params["SessionId"]):
+            raise denial.refusal(call)
+
     def _resume(self, call: Call) -> dict[str, Any]:
+        self._check_owner(call)
         answer = self._ask("resume", session=call.params["SessionId"])
         if "error" in answer:
             raise _gateways(answer)
         return {name: answer[name] for name in _ANSWER}
 
     def _terminate(self, call: Call) -> dict[str, Any]:
+        self._check_owner(call)
         session = call.params["SessionId"]
         # AWS answers with the id even if there is no such session.
         self._ask("terminate", session=session)

@@ -1,0 +1,1 @@
+"""SageMaker Studio: domains, user profiles, spaces, their apps, and sessions to them."""
