@@ -151,7 +151,7 @@ class SpaceMachines:
             "root": str(root),
             "image": str(self.machines.software.root or ""),
             "binds": {},
-            "mounts": {"home": str(home / "home")},
+            "mounts": {"/home": str(home / "home")},
             "argv": _APP,
             "environment": environment,
             "user": USER,

@@ -341,13 +341,9 @@ class Lab:
             if number in signal.sigpending():  # it came before CMD exists: CMD would miss it
                 self._ending.set(128 + number)
                 return
-        name = options.command[0]
+        name, cover = options.command[0], functools.partial(ssh_programs.cover, self._folder)
         try:
-            self._command = Child(
-                options.command,
-                env=self._environment,
-                prepare=lambda: ssh_programs.cover(self._folder),
-            )
+            self._command = Child(options.command, env=self._environment, prepare=cover)
         except OSError as error:
             missing = isinstance(error, FileNotFoundError)
             report(f"{name}: {'command not found' if missing else error.strerror}")

@@ -12,6 +12,8 @@ from sm_proxy_lab.aws import credentials, denial
 from sm_proxy_lab.aws.http.errors import AwsError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sm_proxy_lab.aws.http.call import Call
 
 DEFAULTS: dict[str, Any] = {
@@ -93,6 +95,10 @@ class Faults:
     def studio(self, key: str) -> Any:
         """One setting of Studio."""
         return {**_STUDIO, **self._now["studio"]}[key]
+
+    def studio_s(self, key: str) -> Callable[[], float]:
+        """A function that tells one time of Studio, in seconds, as it is set then."""
+        return lambda: float(self.studio(key)) / 1000
 
     def check(self, call: Call) -> None:
         """Let a call pass, or refuse it as its service would.

@@ -123,9 +123,6 @@ def _enter_folder(name: str) -> None:
 
 def _cover_host(root: Path, spec: dict[str, Any]) -> None:
     """Use this machine's file system, and cover what a container has for itself."""
-    for name, source in spec.get("mounts", {}).items():
-        if Path("/", name).is_dir():
-            namespaces.mount(source, f"/{name}", flags=namespaces.MS_BIND)
     _mount_opt(root / "opt", spec)
     _mount_etc(root / "etc")
     _mount_profile()

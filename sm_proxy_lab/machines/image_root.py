@@ -49,7 +49,7 @@ def enter(
             layers of its own; `etc` is copied.
         files: a folder that is copied over the root, except for its `opt`; empty for none.
         hidden: paths to remove from the root.
-        mounts: name of a folder in the root -> the folder to mount on it.
+        mounts: path of a folder in the root -> the folder to mount on it.
 
     Raises:
         OSError: a mount is not permitted.
@@ -68,9 +68,10 @@ def enter(
     own = "opt" if len(image) == 1 else "opt/ml"
     (root / own).mkdir(exist_ok=True)
     namespaces.mount(str(prepared / own), str(root / own), flags=flags)
-    for name, source in (mounts or {}).items():
-        (root / name).mkdir(exist_ok=True)
-        namespaces.mount(source, str(root / name), flags=flags)
+    for place, source in (mounts or {}).items():
+        target = root / place.lstrip("/")
+        target.mkdir(exist_ok=True)
+        namespaces.mount(source, str(target), flags=flags)
     for file in (prepared / "etc").iterdir():
         shutil.copy(file, root / "etc" / file.name)
     mount_devices(root / "dev")

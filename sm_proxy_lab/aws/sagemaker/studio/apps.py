@@ -84,7 +84,7 @@ class Apps:
             target = f"sagemaker-space:{key[1]}_{key[2]}-{next(self._numbers)}"
             # The app's type is in lower case in the ARN: hashicorp/terraform-provider-aws 36008.
             arn = call.arn("sagemaker", "/".join(("app", *key[1:3], key[3].lower(), key[4])))
-            takes_s = self._faults.studio("app_ms") / 1000
+            takes_s = self._faults.studio_s("app_ms")
             failure = self._faults.studio("app_failure")
             request = {**copy.deepcopy(call.params), "AppArn": arn}
             app = App(arn, request, spec, target, takes_s, failure, self._up_since)

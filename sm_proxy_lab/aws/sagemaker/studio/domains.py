@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import secrets
 import string
-import time
 from typing import TYPE_CHECKING, Any
 
 from sm_proxy_lab.aws.sagemaker.studio import lists
@@ -45,8 +44,8 @@ class Domains:
     def _new(self, call: Call, arn: str, **more: Any) -> Thing:
         self._tags.check(call.params.get("Tags", []))
         self._tags.keep(arn, call.params.get("Tags", []))
-        takes_s = self._faults.studio("space_ms") / 1000
-        return Thing(arn, {**copy.deepcopy(call.params), **more}, time.time() + takes_s)
+        takes_s = self._faults.studio_s("space_ms")
+        return Thing(arn, {**copy.deepcopy(call.params), **more}, takes_s)
 
     def _create(self, call: Call) -> dict[str, Any]:
         name = call.params["DomainName"]

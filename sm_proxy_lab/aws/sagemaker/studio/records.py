@@ -1,6 +1,7 @@
 """What Studio keeps: domains, user profiles, spaces and apps. Their statuses follow the clock.
 
-A status that takes time is computed when somebody asks. So the lab needs no thread or timer for it.
+A status that takes time is computed when somebody asks. So the lab needs no thread or timer for it,
+and a test can hold a status, then let it go on.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ class Thing:
     Attributes:
         arn: its ARN.
         request: the request that made it, with the changes since.
-        ready: when it is in service, in seconds since 1970.
+        takes_s: tells how long it takes to make or change it.
         failure: why its last update failed; empty if it did not.
     """
 
     arn: str
     request: dict[str, Any]
-    ready: float
+    takes_s: Callable[[], float]
     failure: str = ""
     created: float = field(default_factory=time.time)
     modified: float = 0.0
@@ -49,7 +50,7 @@ class Thing:
     @property
     def status(self) -> str:
         """Its status now."""
-        if time.time() < self.ready:
+        if time.time() < self.modified + self.takes_s():
             return PENDING if self.modified == self.created else UPDATING
         return UPDATE_FAILED if self.failure else IN_SERVICE
 
@@ -78,7 +79,7 @@ class App:
         request: the request that made it.
         spec: its ResourceSpec, with what the space has for it.
         target: the name of its container for supervisor and gateway.
-        takes_s: how long it is Pending at least, and Deleting.
+        takes_s: tells how long it is Pending at least, and Deleting.
         failure: why it fails to start; empty if it starts.
         up_since: tells since when its container is up; None if it is not.
     """
@@ -87,7 +88,7 @@ class App:
     request: dict[str, Any]
     spec: dict[str, Any]
     target: str
-    takes_s: float
+    takes_s: Callable[[], float]
     failure: str
     up_since: Callable[[str], float | None]
     created: float = field(default_factory=time.time)
@@ -97,9 +98,9 @@ class App:
     @property
     def status(self) -> str:
         """Its status now."""
-        now, due = time.time(), self.created + self.takes_s
+        now, due = time.time(), self.created + self.takes_s()
         if self.deleted is not None:
-            return DELETED if now >= self.deleted + self.takes_s else DELETING
+            return DELETED if now >= self.deleted + self.takes_s() else DELETING
         if self.in_service is None and now >= due:
             if self.failure:
                 return FAILED

@@ -52,7 +52,7 @@ class SpaceSessions:
 
     def _start(self, call: Call) -> dict[str, Any]:
         app = self._app(call)
-        lag_s = self._faults.studio("registration_ms") / 1000
+        lag_s = self._faults.studio_s("registration_ms")()
         if app.in_service is None or time.time() < app.in_service + lag_s:
             raise _internal()
         if self._count(app.target) >= _CONNECTIONS:

@@ -62,13 +62,11 @@ class Spaces:
                 raise not_found("UserProfile", owner)
             # Unlike a job's, the name keeps its capitals: it is case-sensitive (assumed).
             arn = call.arn("sagemaker", f"space/{domain}/{name}")
+            takes_s = self._faults.studio_s("space_ms")
             request = {**copy.deepcopy(call.params), "SpaceArn": arn, "Url": _url(call)}
-            self._records.spaces[region, domain, name] = Thing(arn, request, self._ready())
+            self._records.spaces[region, domain, name] = Thing(arn, request, takes_s)
             self._tags.keep(arn, tags)
         return {"SpaceArn": arn}
-
-    def _ready(self) -> float:
-        return time.time() + float(self._faults.studio("space_ms")) / 1000
 
     def _update(self, call: Call) -> dict[str, Any]:
         with self._records.lock:
@@ -82,7 +80,7 @@ class Spaces:
             # AWS's own client stops the app before it updates a space. The error is assumed.
             if changes and self._records.app_of(key) is not None:
                 raise in_use("Space", key[2], "has an app. Delete the app, then update the space.")
-            space.modified, space.ready = time.time(), self._ready()
+            space.modified = time.time()
             space.failure = self._faults.studio("update_failure")
             if not space.failure:
                 space.request.setdefault("SpaceSettings", {}).update(changes)
