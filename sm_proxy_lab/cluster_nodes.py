@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sm_proxy_lab.account import REGION, Account
 from sm_proxy_lab.aws.control_client import ControlError
-from sm_proxy_lab.aws.ssm.gateway_client import GatewayClient
+from sm_proxy_lab.aws.gateway_client import GatewayClient
 from sm_proxy_lab.errors import LabError
 from sm_proxy_lab.machines import cluster_node, role_credentials
 from sm_proxy_lab.machines.cluster_node import ClusterMachine

@@ -29,9 +29,9 @@ def main(argv: list[str] | None = None) -> None:
     # Imported late, so that a wrong command line fails at once.
     from sm_proxy_lab.aws.app import AwsApp  # noqa: PLC0415
     from sm_proxy_lab.aws.call_log import CallLog  # noqa: PLC0415
+    from sm_proxy_lab.aws.gateway_client import GatewayClient  # noqa: PLC0415
     from sm_proxy_lab.aws.moto_app import Moto  # noqa: PLC0415
     from sm_proxy_lab.aws.server import Server  # noqa: PLC0415
-    from sm_proxy_lab.aws.ssm.gateway_client import GatewayClient  # noqa: PLC0415
     from sm_proxy_lab.aws.vpc.enforcement import Enforcement  # noqa: PLC0415
 
     app = AwsApp(

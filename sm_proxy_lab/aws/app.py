@@ -44,9 +44,9 @@ from sm_proxy_lab.aws.vpc.interfaces import Interfaces
 
 if TYPE_CHECKING:
     from sm_proxy_lab.aws.call_log import CallLog
+    from sm_proxy_lab.aws.gateway_client import GatewayClient
     from sm_proxy_lab.aws.http.call import Call
     from sm_proxy_lab.aws.moto_app import Moto
-    from sm_proxy_lab.aws.ssm.gateway_client import GatewayClient
     from sm_proxy_lab.aws.vpc.enforcement import Enforcement
 
 # Each run uses these. The models of the others are loaded when they are first called.

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from sm_proxy_lab.aws.ecr import images
+from sm_proxy_lab.aws.gateway_client import GatewayError
 from sm_proxy_lab.aws.http.call import DEFAULT_REGION
 from sm_proxy_lab.aws.http.errors import Reply
-from sm_proxy_lab.aws.ssm.gateway_client import GatewayError
 
 if TYPE_CHECKING:
     from sm_proxy_lab.aws.app import AwsApp

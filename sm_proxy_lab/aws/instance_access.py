@@ -7,16 +7,16 @@ import binascii
 import time
 from typing import TYPE_CHECKING, Any
 
+from sm_proxy_lab.aws.gateway_client import GatewayError
 from sm_proxy_lab.aws.http.errors import AwsError, Reply
-from sm_proxy_lab.aws.ssm.gateway_client import GatewayError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sm_proxy_lab.aws.faults import Faults
+    from sm_proxy_lab.aws.gateway_client import GatewayClient
     from sm_proxy_lab.aws.http.call import Call
     from sm_proxy_lab.aws.moto_app import Moto
-    from sm_proxy_lab.aws.ssm.gateway_client import GatewayClient
 
 _KINDS = {"ssh-ed25519", "ssh-rsa"}
 """The types of keys that EC2 Instance Connect accepts."""

@@ -8,12 +8,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from sm_proxy_lab.aws import denial, page_tokens
+from sm_proxy_lab.aws.gateway_client import GatewayClient, GatewayError
 from sm_proxy_lab.aws.http.errors import AwsError
 from sm_proxy_lab.aws.iam.policies import ALLOWED
 from sm_proxy_lab.aws.iam.roles import AGENT_ACTIONS
 from sm_proxy_lab.aws.sagemaker import clusters
 from sm_proxy_lab.aws.ssm import documents
-from sm_proxy_lab.aws.ssm.gateway_client import GatewayClient, GatewayError
 
 if TYPE_CHECKING:
     from collections.abc import Collection

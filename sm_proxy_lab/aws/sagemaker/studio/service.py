@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sm_proxy_lab.aws.faults import Faults
+    from sm_proxy_lab.aws.gateway_client import GatewayClient
     from sm_proxy_lab.aws.http.call import Call
     from sm_proxy_lab.aws.sagemaker.tags import Tags
-    from sm_proxy_lab.aws.ssm.gateway_client import GatewayClient
 
 
 class Studio:

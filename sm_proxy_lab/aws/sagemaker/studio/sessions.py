@@ -6,6 +6,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from sm_proxy_lab.aws.gateway_client import GatewayClient, GatewayError
 from sm_proxy_lab.aws.http.call import ACCOUNT
 from sm_proxy_lab.aws.http.errors import AwsError
 from sm_proxy_lab.aws.sagemaker.studio.records import (
@@ -15,7 +16,6 @@ from sm_proxy_lab.aws.sagemaker.studio.records import (
     Records,
     invalid,
 )
-from sm_proxy_lab.aws.ssm.gateway_client import GatewayClient, GatewayError
 from sm_proxy_lab.gateway import SPACE_PORT
 
 if TYPE_CHECKING:
