@@ -100,7 +100,7 @@ class Dialler:
             SmProxyError: `wrong-user`, `host-key-unknown`, or an error of dialling.
         """
         self._refuse_wrong_user(container)
-        keys = HostKeyPolicy(self._settings, container, self._resolve_afresh)
+        keys = self._policy(container)
         try:
             stream = self._dial(container, keys)
         except SmProxyError as error:
@@ -114,6 +114,14 @@ class Dialler:
 
         self._keys = keys
         return HostKeyCheckedStream(stream, keys, self._refused)
+
+    def _policy(self, container: Container) -> HostKeyPolicy:
+        """Which host keys it may have: those of its log, or of its app's first connection."""
+        if not container.life:
+            return HostKeyPolicy(self._settings, container, self._resolve_afresh)
+        from sm_proxy.host_keys.accept_new import AcceptNewPolicy  # noqa: PLC0415 - for spaces
+
+        return AcceptNewPolicy(self._settings, container, self._resolve_afresh)
 
     def _refused(self, error: SmProxyError) -> None:
         """Tell that a host key is refused; the route that leads to it is not to be preferred."""
@@ -204,6 +212,8 @@ class Dialler:
 
     def _is_trusted(self, container: Container) -> bool:
         """Whether the user has opted in to trust on first use, or a key is pinned already."""
+        if container.life:  # trusted without an opt-in
+            return True
         from sm_proxy.host_keys import trust_on_first_use  # noqa: PLC0415 - without our marker
 
         with contextlib.suppress(SmProxyError):
@@ -222,7 +232,11 @@ class Dialler:
         """Write the accepted host keys for ssh, then dial the container."""
         self.container = container
         logged = bool(container.host_keys)
-        if not logged:
+        if container.life:
+            from sm_proxy.host_keys import accept_new  # noqa: PLC0415 - for spaces
+
+            self.container = container = accept_new.with_pinned_key(container)
+        elif not logged:
             from sm_proxy.host_keys import (  # noqa: PLC0415 - containers without our marker
                 trust_on_first_use,
             )

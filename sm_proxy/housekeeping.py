@@ -100,10 +100,11 @@ def sweep(settings: Settings) -> None:
             return
         private_files.refuse_shared(stamp.parent)
         private_files.write_private(stamp, f"{os.getpid()}\n".encode())
-        from sm_proxy.host_keys import trust_on_first_use  # noqa: PLC0415 - once a day
+        from sm_proxy.host_keys import accept_new, trust_on_first_use  # noqa: PLC0415 - once a day
         from sm_proxy.jobs import session_markers  # noqa: PLC0415 - the same
 
         cache.sweep_all()
         session_markers.sweep()
         known_hosts.sweep(settings)
         trust_on_first_use.sweep()
+        accept_new.sweep()

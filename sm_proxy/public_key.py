@@ -30,6 +30,13 @@ def wire_form(key: str) -> bytes:
     return base64.b64decode(key.split()[1])
 
 
+def line_of(blob: bytes) -> str | None:
+    """The `"type base64"` of a key in its wire form; None if it has not the form of a key."""
+    name = blob[4 : 4 + int.from_bytes(blob[:4], "big")].decode("ascii", "replace")
+    line = f"{name} {base64.b64encode(blob).decode()}"
+    return line if is_public_key(line) else None
+
+
 def describe(key: str) -> str:
     """`SHA256:... (ssh-ed25519)` of `"type base64"`."""
     return describe_blob(wire_form(key))

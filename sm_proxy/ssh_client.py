@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import atexit
 import weakref
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from sm_proxy import settings as settings_of
 from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.job_kinds import SESSION_KINDS
 from sm_proxy.dialler import SSH_PORT, Dialler
 from sm_proxy.errors import SmProxyError
 from sm_proxy.identity import login_keys
@@ -161,21 +164,35 @@ def _handshake(
 
 
 def _login(transport: Any, container: Container, user: str, settings: Settings) -> None:
+    # As ssh, which always tries `none` first: a space asks for no key, so none need exist.
+    if container.kind in SESSION_KINDS and _accepts(
+        transport, container, partial(transport.auth_none, user)
+    ):
+        return
     with login_keys.opened(settings, _paramiko) as keys:
         for key in keys:
-            try:
-                transport.auth_publickey(user, key)
-            except _paramiko.AuthenticationException:
-                continue
-            except (_paramiko.SSHException, EOFError, OSError) as error:
-                raise SmProxyError(
-                    "session-lost", f"{container.host} was lost at the login: {error}", "Try again."
-                ) from None
-            if transport.is_authenticated():
+            if _accepts(transport, container, partial(transport.auth_publickey, user, key)):
                 return
     raise SmProxyError(
         "login-refused", f"{container.host} refuses your key for {user}", container.key_advice
     )
+
+
+def _accepts(transport: Any, container: Container, attempt: Callable[[], object]) -> bool:
+    """Whether the server accepts an attempt to log in.
+
+    Raises:
+        SmProxyError: `session-lost`, it has gone.
+    """
+    try:
+        attempt()
+    except _paramiko.AuthenticationException:
+        return False
+    except (_paramiko.SSHException, EOFError, OSError) as error:
+        raise SmProxyError(
+            "session-lost", f"{container.host} was lost at the login: {error}", "Try again."
+        ) from None
+    return bool(transport.is_authenticated())
 
 
 def _why(tunnel: BlockingSocket, container: Container, error: Exception) -> SmProxyError:

@@ -17,7 +17,7 @@ import pytest
 from sm_proxy import error_handler, housekeeping, proxy, resolver
 from sm_proxy.dialler import Dialler
 from sm_proxy.errors import Code, SmProxyError
-from sm_proxy.host_keys import known_hosts, trust_on_first_use
+from sm_proxy.host_keys import accept_new, known_hosts, trust_on_first_use
 from sm_proxy.jobs.hostname import parse
 from sm_proxy.local import private_files, signals, stdio, threads
 from sm_proxy.local.stdio import DirectStdio
@@ -29,7 +29,7 @@ from sm_proxy.ssm.api import Grant
 from sm_proxy.state import connection_log
 from sm_proxy.tunnel.greeting import Greeting
 from sm_proxy.tunnel.host_key_check import HostKeyCheckedStream
-from tests.fakes import HOST_KEY, container
+from tests.fakes import HOST_KEY, container, space
 
 
 class World:
@@ -176,7 +176,8 @@ def test_a_port_given_to_ssh_does_not_look_like_another_container(world: World) 
 
 
 @pytest.mark.parametrize(
-    "code", ["connect-refused", "no-bastion", "remote-debug-off", "route-unusable"]
+    "code",
+    ["connect-refused", "no-bastion", "remote-debug-off", "route-unusable", "space-stopped"],
 )
 def test_a_cached_container_that_no_route_serves_is_resolved_again(
     world: World, code: Code
@@ -186,6 +187,31 @@ def test_a_cached_container_that_no_route_serves_is_resolved_again(
     world.dial_fails = [SmProxyError(code, "away")]
     assert world.connect() == 0
     assert world.dialled == [("10.0.1.5", 2222), ("10.0.1.5", 2201)]
+
+
+@pytest.mark.parametrize("code", ["remote-debug-off", "space-not-ready"])
+def test_an_agent_that_may_be_starting_is_waited_for_if_the_job_still_runs(
+    world: World, code: Code
+) -> None:
+    world.found, world.afresh = container(cached=True), container()
+    world.dial_fails = [SmProxyError(code, "away")]
+    assert world.connect() == 0
+    assert len(world.dialled) == 2
+
+
+def test_a_space_needs_no_opt_in(world: World) -> None:
+    world.found = space(host="sm-my-job")
+    assert world.connect(user="sagemaker-user") == 0
+    assert world.pinned_before_dialling == ""
+    accept_new.pin(world.found, HOST_KEY)
+    assert world.connect(user="sagemaker-user") == 0
+    assert world.pinned_before_dialling == f"* {HOST_KEY}\n"
+
+
+def test_a_cached_space_without_a_key_is_not_looked_up_again(world: World) -> None:
+    world.found, world.afresh = space(cached=True), space()
+    aws: Any = SimpleNamespace(scope="here")
+    assert Dialler(parse("sm-My-Space.space", "sm-"), 22, None, world.settings, aws).find().cached
 
 
 def test_a_container_that_is_as_cached_is_not_dialled_again(world: World) -> None:

@@ -20,6 +20,7 @@ import pytest
 import sm_proxy
 from sm_proxy import ssh_client
 from sm_proxy.errors import SmProxyError
+from sm_proxy.host_keys import accept_new
 from sm_proxy.identity import identities
 from sm_proxy.resolver import Container
 from sm_proxy.routes import sessions
@@ -128,6 +129,27 @@ def test_a_program_runs_commands_over_a_client(
     assert client.failure is None
     assert handlers == {number: signal.getsignal(number) for number in signal.valid_signals()}
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_space_asks_for_no_key(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = fakes.space()
+    monkeypatch.setattr("sm_proxy.resolver.resolve", lambda *_, **__: found)
+    with sm_proxy.open("sm-My-Space.space") as client:
+        assert echoed(client, b"hello") == (b"hello", 2)
+        (server,) = place.servers
+        assert (server.transport.get_username(), server.logins) == ("sagemaker-user", [])
+    assert not (place.settings.ssh_folder / "id_ed25519").exists()
+    assert str(accept_new.pinned(found)).startswith("ecdsa")
+
+
+def test_a_space_is_asked_for_a_key_of_the_pinned_type(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = fakes.space()
+    monkeypatch.setattr("sm_proxy.resolver.resolve", lambda *_, **__: found)
+    accept_new.pin(found, LOGGED)
+    with sm_proxy.open("sm-My-Space.space") as client:
+        assert client.container.host_keys == (LOGGED,)
 
 
 def test_several_threads_open_and_use_clients(place: Place) -> None:

@@ -36,7 +36,8 @@ def expected_key(context: Context) -> str:
     if not container.host_keys:
         pinned = trust_on_first_use.pinned(container, context.settings, context.aws.scope)
         if pinned is None:
-            raise SkipCheck("the first connection will trust the key that it sees, as you asked")
+            asked = "" if container.life else ", as you asked"
+            raise SkipCheck(f"the first connection will trust the key that it sees{asked}")
         context.container = replace(container, host_keys=(pinned,))
         context.pinned = trust_on_first_use.pin_path(container, context.aws.scope)
         return f"{public_key.describe(pinned)}, pinned on first use"
@@ -80,7 +81,7 @@ def host_key(context: Context) -> str:
     key = transport.get_remote_server_key()
     seen = f"{key.get_name()} {key.get_base64()}"
     if not container.host_keys:
-        raise SkipCheck(f"the log names no host key; the server's is {key.get_name()}")
+        raise SkipCheck(f"no host key is known yet; the server's is {key.get_name()}")
     if seen not in container.host_keys:
         expected = ", ".join(map(public_key.describe, container.host_keys))
         origin, next_step = "expected from the log", "and check who can write the job's log."

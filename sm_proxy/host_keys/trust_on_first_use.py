@@ -21,7 +21,7 @@ from typing import Final
 
 from sm_proxy import public_key
 from sm_proxy.errors import SmProxyError
-from sm_proxy.host_keys import known_hosts
+from sm_proxy.host_keys import accept_new, known_hosts
 from sm_proxy.jobs.container import Container
 from sm_proxy.local import debug_log, output, paths, private_files
 from sm_proxy.local.threads import Background
@@ -67,9 +67,13 @@ def with_host_keys(container: Container, settings: Settings, scope: str, dial: D
 def pinned(container: Container, settings: Settings, scope: str) -> str | None:
     """The pinned host key of a container; None before its first use.
 
+    An app of Studio needs no opt-in: see `accept_new`.
+
     Raises:
         SmProxyError: `host-key-unknown`, no key is pinned and the user has not opted in.
     """
+    if container.life:
+        return accept_new.pinned(container)
     key = pinned_key.read(pin_path(container, scope))
     if key is None and not settings.trusts_first_use(container.host):
         raise _opt_in_missing(container)
@@ -78,6 +82,8 @@ def pinned(container: Container, settings: Settings, scope: str) -> str | None:
 
 def pin_path(container: Container, scope: str) -> Path:
     """The file that holds the pinned key of a container."""
+    if container.life:
+        return accept_new.pin_path(container)
     return _pin_file(scope, container.job, container.node)
 
 
