@@ -13,7 +13,7 @@ from typing import Any
 from botocore.session import Session
 
 from sm_proxy.aws.clients import Aws
-from sm_proxy.aws.job_kinds import KINDS
+from sm_proxy.aws.job_kinds import KINDS, SESSION_KINDS
 from sm_proxy.resolver import Container
 from sm_proxy.ssm.dial import DIRECT, Network
 
@@ -28,6 +28,8 @@ DESCRIBES = [describe for describe, *_ in KINDS.values()]
 """The operation that describes a job of each kind, in the order in which a name is tried."""
 LISTS = sorted(listing for _, listing, *_ in KINDS.values())
 """The operation that lists the jobs of each kind."""
+EVERY_LIST = sorted([*LISTS, *(row.operations[1] for row in SESSION_KINDS.values())])
+"""The same, and those that list spaces and clusters."""
 
 Answer = dict[str, Any] | Exception
 Answers = Answer | list[Answer] | Callable[..., dict[str, Any]]

@@ -1,4 +1,4 @@
-"""`sm-proxy list`: running and recent jobs, and whether ssh can reach them."""
+"""`sm-proxy list`: jobs, Studio spaces and HyperPod clusters, and whether ssh can reach them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.job_kinds import Kind
 from sm_proxy.commands import options
 from sm_proxy.errors import printable
-from sm_proxy.inventory import reachable
+from sm_proxy.inventory import reachable, session_kinds
 from sm_proxy.inventory.reachable import Reachability
 from sm_proxy.jobs import kinds, listing
+from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Summary
 from sm_proxy.jobs.times import in_words
 from sm_proxy.local import output
@@ -38,18 +39,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, settings: Settings) -> Result:
     """List one page of each kind, concurrently; with `--check`, also try each running job."""
     aws = Aws(settings.profile, settings.region)
-    jobs = _shown(listing.list_all(aws, output.status))
+    listed = listing.list_all(aws, output.status, asked=listing.EVERY)
+    clashes = session_kinds.clashing(listed)
+    jobs = _shown(listed)
+    targets = [session_kinds.target_of(job, settings.prefix, clashes) for job in jobs]
     found = (
-        reachable.check_all(jobs, settings, aws) if args.check else list(map(reachable.guess, jobs))
+        reachable.check_all(jobs, targets, settings, aws)
+        if args.check
+        else reachable.guess_all(jobs, targets, aws)
     )
-    return Result({"jobs": list(map(_data, jobs, found))}, _table(jobs, found, aws.now()))
+    rows = list(zip(jobs, targets, found, strict=True))
+    return Result({"jobs": [_data(*row) for row in rows]}, _table(rows, aws.now()))
 
 
 def _shown(jobs: Sequence[Summary]) -> list[Summary]:
     """Starting and running jobs, then some that have ended, each newest first."""
     newest = sorted(jobs, key=lambda job: job.created, reverse=True)
     over = [job for job in newest if job.phase in {"ended", "failed"}]
-    recent = [job for kind in kinds.ORDER for job in _of(kind, over)[:_RECENT]]
+    recent = [job for kind in listing.EVERY for job in _of(kind, over)[:_RECENT]]
     return [job for job in newest if job not in over] + [job for job in over if job in recent]
 
 
@@ -57,9 +64,10 @@ def _of(kind: Kind, jobs: Sequence[Summary]) -> list[Summary]:
     return [job for job in jobs if job.kind == kind]
 
 
-def _data(job: Summary, found: Reachability) -> dict[str, Any]:
+def _data(job: Summary, target: Target, found: Reachability) -> dict[str, Any]:
     return {
         "job": job.name,
+        "host": target.host,
         "kind": job.kind,
         "status": job.status,
         "created": f"{job.created.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}",
@@ -75,13 +83,10 @@ def _can_be_relaunched(job: Summary) -> bool:
     return job.phase in {"ended", "failed"} and kinds.of(job.kind).CAN_BE_RELAUNCHED
 
 
-def _table(jobs: Sequence[Summary], found: Sequence[Reachability], now: datetime) -> str:
+def _table(jobs: Sequence[tuple[Summary, Target, Reachability]], now: datetime) -> str:
     if not jobs:
         return "no jobs"
-    rows = [
-        _HEADINGS,
-        *(_row(*each, now) for each in zip(jobs, found, strict=True)),
-    ]
+    rows = [_HEADINGS, *(_row(*each, now) for each in jobs)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
     return "\n".join(
         "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip()
@@ -89,15 +94,16 @@ def _table(jobs: Sequence[Summary], found: Sequence[Reachability], now: datetime
     )
 
 
-def _row(job: Summary, found: Reachability, now: datetime) -> tuple[str, ...]:
+def _row(job: Summary, target: Target, found: Reachability, now: datetime) -> tuple[str, ...]:
     notes = [printable(found.reason, _REASON_SHOWN)] if found.reason else []
     if found.kept:
         notes.append("its program has ended, and its container is kept")
     if job.phase == "failed" and _can_be_relaunched(job):
         notes.append("`sm-proxy relaunch` runs it again")
     why = f": {'; '.join(notes)}" if notes else ""
+    domain = f".{target.node}" if target.kind == "space" and target.node else ""
     return (
-        printable(job.name),
+        printable(job.name) + domain,
         job.kind,
         printable(job.status),
         in_words((now - job.created).total_seconds()),

@@ -9,9 +9,11 @@ from typing import Final
 
 from sm_proxy import resolver
 from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.job_kinds import SESSION_KINDS
 from sm_proxy.errors import SmProxyError
-from sm_proxy.inventory import trial
+from sm_proxy.inventory import session_kinds, trial
 from sm_proxy.jobs import hostname, kinds, logs
+from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job, Summary
 from sm_proxy.local import threads
 from sm_proxy.settings import Settings
@@ -50,8 +52,11 @@ class Reachability:
     kept: bool | None = None
 
 
-def guess(job: Summary) -> Reachability:
-    """What the list alone shows: an ended job cannot be reached."""
+def guess(job: Summary, target: Target) -> Reachability:
+    """What the list alone shows: a running space can be reached, an ended job cannot."""
+    if job.kind == "space" and job.phase != "starting":
+        reason = session_kinds.why_not(job, target)
+        return Reachability(reachable=reason is None, reason=reason, nodes=1)
     if job.phase == "failed":
         return Reachability(reachable=False, reason=job.failure_reason or "it has failed")
     if job.phase == "ended":
@@ -59,17 +64,75 @@ def guess(job: Summary) -> Reachability:
     return Reachability()
 
 
-def check_all(jobs: Sequence[Summary], settings: Settings, aws: Aws) -> list[Reachability]:
-    """Try each job that has not ended, as `connect` would, a few at a time."""
-    found = [guess(job) for job in jobs]
-    alive = [number for number, job in enumerate(jobs) if found[number].reachable is None]
+def guess_all(jobs: Sequence[Summary], targets: Sequence[Target], aws: Aws) -> list[Reachability]:
+    """What the list alone shows; for a cluster also how many nodes it has, a call for each.
+
+    Args:
+        jobs: in the result of List calls.
+        targets: their host names.
+        aws: for the calls.
+    """
+    found = list(map(guess, jobs, targets))
+    clusters = [
+        number
+        for number, job in enumerate(jobs)
+        if job.kind == "hyperpod" and found[number].reachable is None
+    ]
+    counts = threads.map_concurrently(
+        lambda number: session_kinds.node_count(aws, jobs[number]), clusters, _AT_ONCE
+    )
+    for number, count in zip(clusters, counts, strict=True):
+        found[number] = replace(found[number], nodes=count)
+    return found
+
+
+def check_all(
+    jobs: Sequence[Summary], targets: Sequence[Target], settings: Settings, aws: Aws
+) -> list[Reachability]:
+    """Try each job that has not ended, as `connect` would, a few at a time.
+
+    Args:
+        jobs: in the result of List calls.
+        targets: their host names.
+        settings: of this run.
+        aws: for the calls.
+    """
+    found = list(map(guess, jobs, targets))
+    alive = [number for number, each in enumerate(found) if each.reachable is not False]
+
+    def attempt(number: int) -> Reachability:
+        job, target = jobs[number], targets[number]
+        if job.kind in SESSION_KINDS:
+            return _try_session(job, target, settings, aws)
+        return _try(job, settings, aws)
+
     with trial.no_session_left_open():
-        answers = threads.map_concurrently(
-            lambda number: _try(jobs[number], settings, aws), alive, _AT_ONCE
-        )
+        answers = threads.map_concurrently(attempt, alive, _AT_ONCE)
     for number, answer in zip(alive, answers, strict=True):
         found[number] = answer
     return found
+
+
+def _try_session(listed: Summary, target: Target, settings: Settings, aws: Aws) -> Reachability:
+    """Try a space, or one of the running nodes of a cluster."""
+    nodes: int | None = 1
+    try:
+        if listed.kind == "hyperpod":
+            node, nodes = session_kinds.first_running(aws, listed, settings.prefix)
+            if node is None:
+                return Reachability(reachable=False, reason="none of its nodes runs", nodes=nodes)
+            target = node
+        found = resolver.resolve(target, settings, aws, fresh=True)
+        trial.refuse_unless_answering(found, settings, aws)
+    except SmProxyError as error:
+        return _failed(error, nodes)
+    return Reachability(reachable=True, nodes=nodes)
+
+
+def _failed(error: SmProxyError, nodes: int | None, kept: bool | None = None) -> Reachability:
+    reachable = None if error.code in _UNKNOWN else False
+    reason = f"{error.code}: {error.message}"
+    return Reachability(reachable=reachable, reason=reason, nodes=nodes, kept=kept)
 
 
 def _try(listed: Summary, settings: Settings, aws: Aws) -> Reachability:
@@ -93,10 +156,7 @@ def _try(listed: Summary, settings: Settings, aws: Aws) -> Reachability:
         host = next(filter(settings.trusts_first_use, names), plain)
         trial.refuse_unless_answering(replace(found, host=host), settings, aws)
     except SmProxyError as error:
-        reachable = None if error.code in _UNKNOWN else False
-        return Reachability(
-            reachable=reachable, reason=f"{error.code}: {error.message}", nodes=nodes, kept=kept
-        )
+        return _failed(error, nodes, kept)
     return Reachability(reachable=True, nodes=nodes, kept=kept)
 
 

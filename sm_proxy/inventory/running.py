@@ -1,4 +1,4 @@
-"""The hosts of one context: the jobs that run now, and the user that each container accepts."""
+"""The hosts of one context: what runs now, and the user that each container accepts."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Final
 
 from sm_proxy import resolver
 from sm_proxy.aws.clients import Aws
-from sm_proxy.aws.job_kinds import Kind
+from sm_proxy.aws.job_kinds import SESSION_KINDS, Kind
 from sm_proxy.errors import SmProxyError
+from sm_proxy.inventory import session_kinds
 from sm_proxy.jobs import hostname, listing, lookup
 from sm_proxy.jobs.cache import JobCache
 from sm_proxy.jobs.container import Container
@@ -66,18 +67,21 @@ class RunningHosts:
         self._aws = Aws(self._settings.profile, self._settings.region)
 
     def stubs(self) -> list[Stub]:
-        """A stub for each running node that may be reachable, newest job first.
+        """A stub for each running node that may be reachable, newest job first; then spaces.
 
-        It makes four list calls, and the calls of a connection for each new job; later connections
-        find their answers in the cache.
+        It makes a list call for each kind, and the calls of a connection for each new job; later
+        connections find their answers in the cache. See also `session_kinds.stubs`.
 
         Raises:
             SmProxyError: the error of a list or Describe call.
         """
-        listed = listing.list_all(self._aws, self._report_once, live=True)
+        every = listing.list_all(self._aws, self._report_once, live=True, asked=listing.EVERY)
+        listed = [job for job in every if job.kind not in SESSION_KINDS]
+        others = [job for job in every if job.kind in SESSION_KINDS]
         running = [job for job in listed if job.phase == "running"]
         running.sort(key=lambda job: (job.created, job.name), reverse=True)
         found = threads.map_concurrently(self._stubs_of, running, _AT_ONCE)
+        found.append(session_kinds.stubs(self._aws, others, self.prefix))
         return [stub for stubs in found for stub in stubs if self._is_ours(stub.host)]
 
     def _report_once(self, line: str) -> None:

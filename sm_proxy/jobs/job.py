@@ -28,6 +28,7 @@ class Summary:
         created: its CreationTime.
         failure_reason: the service's message, if the List call has one.
         place: what its host name needs beside its name: the domain of a Studio space.
+        remote_access: of a Studio space: whether sessions may reach it.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Summary:
     created: datetime
     failure_reason: str = ""
     place: str = ""
+    remote_access: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +66,6 @@ class Job(Summary):
         orchestrator: what schedules work on a HyperPod cluster: `Eks`, `Slurm`; empty if unknown.
         app_type: of a Studio space, such as `JupyterLab`; empty if it has none yet.
         life: of a Studio space: when its app was created, in ISO 8601; empty without an app.
-        remote_access: of a Studio space: whether sessions may reach it.
         image: of a Studio space: that of its app, such as `sagemaker-distribution-cpu:2.7.1`; empty
             if unknown.
     """
@@ -86,7 +87,6 @@ class Job(Summary):
     orchestrator: str = ""
     app_type: str = ""
     life: str = ""
-    remote_access: bool = False
     image: str = ""
 
     @property

@@ -1,45 +1,69 @@
-"""The jobs of an account, of all kinds."""
+"""The jobs of an account, of all kinds; if asked, also its Studio spaces and HyperPod clusters."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Final
 
 from sm_proxy.aws.clients import Aws
-from sm_proxy.aws.job_kinds import Kind
+from sm_proxy.aws.job_kinds import SESSION_KINDS, Kind
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import kinds
 from sm_proxy.jobs.job import Summary
 from sm_proxy.local.threads import Background
 
+EVERY: Final[tuple[Kind, ...]] = (*kinds.ORDER, *SESSION_KINDS)
+"""Jobs first."""
+_UNKNOWN_HERE: Final = frozenset({"access-denied", "aws-error", "unsupported"})
+"""Errors of a region, or of a botocore, that has no spaces or clusters."""
 
-def list_all(aws: Aws, on_status: Callable[[str], None], *, live: bool = False) -> list[Summary]:
+
+def list_all(
+    aws: Aws,
+    on_status: Callable[[str], None],
+    *,
+    live: bool = False,
+    asked: Sequence[Kind] = kinds.ORDER,
+) -> list[Summary]:
     """One page of jobs of each kind; a kind is left out if listing it is denied.
 
     Args:
         aws: for the calls.
-        on_status: takes a line for each kind that is left out.
+        on_status: takes one line if kinds are left out.
         live: only jobs that have not ended, so that ended ones do not fill the page.
+        asked: the kinds; by default those of jobs.
 
     Raises:
         SmProxyError: listing is denied for all kinds, or a call failed.
     """
-    asked = [Background(partial(_page, aws, kind, live=live)) for kind in kinds.ORDER]
-    answers = [background.result() for background in asked]
+    running = [Background(partial(_page, aws, kind, live=live)) for kind in asked]
+    answers = [background.result() for background in running]
     denied = [answer for answer in answers if isinstance(answer, SmProxyError)]
     if len(denied) == len(answers):
         raise denied[0]
-    for error in denied:
-        on_status(f"left out: {error.message}")
+    if denied:
+        on_status(f"left out: {_reasons(denied)}")
     return [job for answer in answers if isinstance(answer, list) for job in answer]
 
 
+def _reasons(errors: Sequence[SmProxyError]) -> str:
+    """In one line; if there are several, without AWS's own words, which are long."""
+    if len(errors) == 1:
+        return errors[0].message
+    return "; ".join(
+        error.message.partition(": ")[0] if error.code == "access-denied" else error.message
+        for error in errors
+    )
+
+
 def _page(aws: Aws, kind: Kind, *, live: bool) -> list[Summary] | SmProxyError:
-    """The newest jobs of a kind, or the error if listing them is denied."""
+    """The newest jobs of a kind, or the error if it is left out."""
     module = kinds.of(kind)
     try:
         return module.recent(aws, live=live and module.ONE_STATUS_IS_LIVE)
     except SmProxyError as error:
-        if error.code != "access-denied":
+        left_out = _UNKNOWN_HERE if kind in SESSION_KINDS else {"access-denied"}
+        if error.code not in left_out or error.passing:
             raise
         return error

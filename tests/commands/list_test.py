@@ -12,7 +12,9 @@ from sm_proxy.commands import list as command
 from sm_proxy.errors import SmProxyError
 from sm_proxy.inventory import reachable
 from sm_proxy.inventory.reachable import Reachability
-from tests.fakes import LISTS, Answers, FakeAws
+from tests.fakes import EVERY_LIST, Answers, FakeAws
+from tests.jobs.cluster_account import ClusterAws
+from tests.jobs.studio_account import Space, Studio
 
 DENIED = SmProxyError("access-denied", "sagemaker:ListEndpoints is denied: no", "ask")
 NOW = datetime.now(timezone.utc)
@@ -32,7 +34,7 @@ def training(name: str, status: str, hours: float) -> dict[str, Any]:
 def account(monkeypatch: pytest.MonkeyPatch) -> dict[str, Answers]:
     """The answers of the list calls: one job of each kind, and an old training job."""
     answers: dict[str, Answers] = {
-        **{name: {} for name in LISTS},
+        **{name: {} for name in EVERY_LIST},
         "ListTrainingJobs": {
             "TrainingJobSummaries": [training("bert", "Training", 3), training("old", "Failed", 1)]
         },
@@ -84,6 +86,7 @@ def test_the_json_has_every_field(
     assert [job["job"] for job in jobs] == ["bert", "chat", "old", "prep"]
     assert jobs[1] == {
         "job": "chat",
+        "host": "sm-chat.endpoint",
         "kind": "endpoint",
         "status": "Creating",
         "created": "2026-01-02T03:04:05Z",
@@ -95,7 +98,7 @@ def test_the_json_has_every_field(
     }
     assert (jobs[2]["reachable"], jobs[2]["reason"]) == (False, "it has failed")
     assert [job["relaunchable"] for job in jobs] == [False, False, True, True]
-    assert SEEN[-1].operations() == LISTS
+    assert SEEN[-1].operations() == EVERY_LIST
 
 
 def test_the_table_shows_every_job(
@@ -125,20 +128,20 @@ def test_the_age_of_a_job_uses_the_clock_of_aws(
 def test_the_kinds_are_listed_concurrently(
     account: dict[str, Answers], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    together = threading.Barrier(len(LISTS), timeout=60)
+    together = threading.Barrier(len(EVERY_LIST), timeout=60)
 
     def waiting(**_: object) -> dict[str, Any]:
         together.wait()
         return {}
 
-    account.update(dict.fromkeys(LISTS, waiting))
+    account.update(dict.fromkeys(EVERY_LIST, waiting))
     assert data(capsys) == []
 
 
 def test_no_jobs_are_listed_as_no_jobs(
     account: dict[str, Answers], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    account.update({name: {} for name in LISTS})
+    account.update({name: {} for name in EVERY_LIST})
     assert cli.main(["list"]) == 0
     assert capsys.readouterr().out == "no jobs\n"
 
@@ -167,7 +170,7 @@ def test_a_kind_whose_list_is_denied_is_reported(
 def test_it_fails_if_every_list_is_denied(
     account: dict[str, Answers], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    account.update(dict.fromkeys(LISTS, DENIED))
+    account.update(dict.fromkeys(EVERY_LIST, DENIED))
     assert cli.main(["list"]) == 1
     assert capsys.readouterr().err.splitlines()[-1].startswith("sm-proxy: access-denied: ")
 
@@ -210,3 +213,25 @@ def test_a_kept_container_is_shown(
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].endswith("yes: its program has ended, and its container is kept")
     assert lines[2].endswith("yes")
+
+
+def test_spaces_and_clusters_are_listed_with_their_host_names(
+    account: dict[str, Answers], capsys: pytest.CaptureFixture[str]
+) -> None:
+    spaces = (Space("x", age_h=1), Space("x", "d-two", age_h=2, app=""), Space("y", age_h=3))
+    clusters = ClusterAws(clusters=("c",))
+    account.update({**Studio(*spaces)._answers, **clusters._answers})
+    assert [(job["job"], job["host"], job["reachable"], job["nodes"]) for job in data(capsys)] == [
+        ("bert", "sm-bert", None, None),
+        ("x", "sm-x.d-one.space", True, 1),
+        ("y", "sm-y.space", True, 1),
+        ("c", "sm-c.hyperpod", None, 4),
+        ("chat", "sm-chat.endpoint", None, None),
+        ("old", "sm-old", False, None),
+        ("prep", "sm-prep.processing", False, None),
+        ("x", "sm-x.d-two.space", False, 1),
+    ]
+    assert cli.main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].split()[:3] == ["x.d-one", "space", "InService"]
+    assert lines[-1].endswith("no: it is stopped; start it: sm-proxy start sm-x.d-two.space")

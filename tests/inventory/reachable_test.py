@@ -10,7 +10,7 @@ import pytest
 from sm_proxy import resolver
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import Code, SmProxyError
-from sm_proxy.inventory import reachable, trial
+from sm_proxy.inventory import reachable, session_kinds, trial
 from sm_proxy.inventory.reachable import Reachability
 from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.hostname import Target
@@ -22,6 +22,10 @@ from tests.fakes import JOB, Answers, FakeAws, container, description, events
 def summary(name: str = JOB, phase: Phase = "running", **changes: Any) -> Summary:
     known: dict[str, Any] = {"kind": "training", "status": "Training", **changes}
     return Summary(name=name, phase=phase, created=datetime.now(timezone.utc), **known)
+
+
+def target_of(job: Summary) -> Target:
+    return session_kinds.target_of(job, "sm-", frozenset())
 
 
 def account(**answers: Answers) -> FakeAws:
@@ -50,7 +54,7 @@ def resolved(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def checked(aws: FakeAws, *jobs: Summary) -> list[Reachability]:
-    return reachable.check_all(jobs, Settings(), aws)
+    return reachable.check_all(jobs, [*map(target_of, jobs)], Settings(), aws)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +71,7 @@ def checked(aws: FakeAws, *jobs: Summary) -> list[Reachability]:
     ],
 )
 def test_a_list_alone_shows_that_a_job_has_ended(job: Summary, expected: Reachability) -> None:
-    assert reachable.guess(job) == expected
+    assert reachable.guess(job, target_of(job)) == expected
 
 
 def test_a_running_job_that_resolves_is_reachable(resolved: list[str]) -> None:
@@ -157,8 +161,8 @@ def test_trust_on_first_use_counts_under_each_name_of_the_job(
     monkeypatch.setattr(trial, "refuse_unless_answering", refuse)
     settings = Settings(hosts={f"sm-{JOB}{name}": {"trust_first_use": True}})
     aws = account(DescribeTrainingJob=description())
-    reachable.check_all([summary()], settings, aws)
-    reachable.check_all([summary()], Settings(), aws)
+    reachable.check_all([summary()], [target_of(summary())], settings, aws)
+    reachable.check_all([summary()], [target_of(summary())], Settings(), aws)
     assert trusted == [True, False]
 
 

@@ -14,7 +14,7 @@ from sm_proxy.inventory.running import RunningHosts
 from sm_proxy.settings import Settings
 from tests.fakes import (
     DESCRIBES,
-    LISTS,
+    EVERY_LIST,
     SUBNETS,
     Answers,
     FakeAws,
@@ -23,6 +23,8 @@ from tests.fakes import (
     marker_line,
     streams,
 )
+from tests.jobs.cluster_account import ClusterAws
+from tests.jobs.studio_account import Space, Studio
 
 NOW = datetime.now(timezone.utc)
 ABSENT = ServiceError("ValidationException", "Requested resource not found.", "x")
@@ -78,7 +80,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeAws]:
 
     def made(**changes: Answers) -> FakeAws:
         answers: dict[str, Answers] = {
-            **{name: {} for name in LISTS},
+            **{name: {} for name in EVERY_LIST},
             **dict.fromkeys(DESCRIBES, ABSENT),
             "ListTrainingJobs": training("bert"),
             "DescribeTrainingJob": described(),
@@ -108,10 +110,10 @@ def test_a_second_look_calls_the_lists_only(aws: Callable[..., FakeAws]) -> None
     first = hosts.stubs()
     fake.calls.clear()
     assert hosts.stubs() == first
-    assert fake.operations() == LISTS
+    assert fake.operations() == EVERY_LIST
     fake.calls.clear()
     assert running_hosts().stubs() == first  # nor does another process
-    assert fake.operations() == LISTS
+    assert fake.operations() == EVERY_LIST
 
 
 def test_only_live_jobs_are_listed(aws: Callable[..., FakeAws]) -> None:
@@ -149,7 +151,7 @@ def test_a_job_outside_of_a_vpc_has_a_stub_if_its_remote_debug_is_on(
 def test_a_job_that_does_not_run_has_no_stub(status: str, aws: Callable[..., FakeAws]) -> None:
     fake = aws(ListTrainingJobs=training("bert", status=status))
     assert running_hosts().stubs() == []
-    assert fake.operations() == LISTS
+    assert fake.operations() == EVERY_LIST
 
 
 def test_a_missing_job_or_one_without_a_vpc_has_no_stub(aws: Callable[..., FakeAws]) -> None:
@@ -166,7 +168,7 @@ def test_a_log_without_a_user_is_read_ever_less_often(aws: Callable[..., FakeAws
         assert hosts.stubs() == [Stub("sm-bert", "trainer", "training job")]
     fake.calls.clear()
     hosts.stubs()
-    assert fake.operations() == LISTS  # after five looks, the log is read less often
+    assert fake.operations() == EVERY_LIST  # after five looks, the log is read less often
 
 
 def test_a_user_that_the_log_names_late_is_found(aws: Callable[..., FakeAws]) -> None:
@@ -189,6 +191,17 @@ def test_another_kind_has_a_plain_name(aws: Callable[..., FakeAws]) -> None:
         DescribeProcessingJob=described_processing,
     )
     assert running_hosts().stubs() == [Stub("sm-prep", "ubuntu", "processing job")]
+
+
+def test_spaces_and_nodes_come_after_jobs(aws: Callable[..., FakeAws]) -> None:
+    account = {**Studio(Space("x"), Space("eu-x"))._answers, **ClusterAws()._answers}
+    fake = aws(**account)
+    hosts = running_hosts("sm-eu-")
+    found = [stub.host for stub in hosts.stubs()]
+    assert found[:3] == ["sm-bert", "sm-x.space", "sm-c.login.1.hyperpod"]  # eu-x: another prefix
+    fake.calls.clear()
+    assert [stub.host for stub in hosts.stubs()] == found
+    assert fake.operations() == sorted([*EVERY_LIST, "ListApps", "ListClusterNodes"])
 
 
 @pytest.mark.parametrize("plain", [described(status="Completed", overall="Completed"), DENIED])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import listing
 from tests.fakes import LISTS, Answers, FakeAws
@@ -29,6 +30,29 @@ def test_a_denied_kind_is_reported_and_left_out() -> None:
     messages: list[str] = []
     assert listing.list_all(account(ListEndpoints=DENIED), messages.append) == []
     assert messages == ["left out: denied"]
+
+
+def test_kinds_that_are_left_out_share_one_line() -> None:
+    def denied(action: str) -> SmProxyError:
+        return SmProxyError("access-denied", f"sagemaker:{action} is denied: it is: so", "ask")
+
+    messages: list[str] = []
+    unknown = ServiceError("UnknownOperation", "what?", "sagemaker:ListClusters").as_failure()
+    aws = account(
+        ListEndpoints=denied("ListEndpoints"), ListSpaces=denied("ListSpaces"), ListClusters=unknown
+    )
+    assert listing.list_all(aws, messages.append, asked=listing.EVERY) == []
+    short = [f"sagemaker:List{name} is denied" for name in ("Endpoints", "Spaces")]
+    long = "sagemaker:ListClusters: UnknownOperation: what?"
+    assert messages == [f"left out: {'; '.join([*short, long])}"]
+
+
+def test_an_error_that_may_pass_leaves_nothing_out() -> None:
+    """A round of `sync` must not remove hosts because of it."""
+    down = SmProxyError("aws-error", "down", "again", passing=True)
+    with pytest.raises(SmProxyError) as caught:
+        listing.list_all(account(ListSpaces=down, ListClusters={}), print, asked=listing.EVERY)
+    assert caught.value is down
 
 
 @pytest.mark.parametrize("error", [DENIED, SmProxyError("network", "down")])

@@ -34,8 +34,8 @@ ELSEWHERE: Final = {
     **dict.fromkeys(
         (
             *("sagemaker:AddTags", "sagemaker:CreateApp", "sagemaker:DeleteApp"),
-            *("sagemaker:DescribeApp", "sagemaker:DescribeSpace", "sagemaker:ListSpaces"),
-            *("sagemaker:StartSession", "sagemaker:UpdateSpace"),
+            *("sagemaker:DescribeApp", "sagemaker:DescribeSpace", "sagemaker:ListApps"),
+            *("sagemaker:ListSpaces", "sagemaker:StartSession", "sagemaker:UpdateSpace"),
         ),
         "a Studio space: tests/e2e/spaces_test.py",
     ),

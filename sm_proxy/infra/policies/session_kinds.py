@@ -21,7 +21,7 @@ def statements(scope: Scope) -> tuple[Statement, ...]:
     return (
         Statement(
             "FindSpacesAndClusters",
-            ("sagemaker:ListClusters", "sagemaker:ListSpaces"),
+            ("sagemaker:ListApps", "sagemaker:ListClusters", "sagemaker:ListSpaces"),
             ("*",),
             "Studio spaces, and clusters in `list`",
             optional=True,

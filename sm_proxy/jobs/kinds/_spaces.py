@@ -62,6 +62,7 @@ class ListedSpace:
         owner: the user profile that owns it; empty if unknown.
         space_status: Status of the space, which does not tell whether its app runs.
         created: its CreationTime.
+        remote_access: whether sessions may reach it.
         app: its app; None without one, or before `with_apps`.
     """
 
@@ -70,6 +71,7 @@ class ListedSpace:
     owner: str
     space_status: str
     created: datetime
+    remote_access: bool
     app: App | None = None
 
     @property
@@ -87,6 +89,7 @@ class ListedSpace:
             phase=phase,
             created=self.created,
             place=self.domain,
+            remote_access=self.remote_access,
         )
 
 
@@ -162,6 +165,7 @@ def _read(item: Mapping[str, Any]) -> ListedSpace | None:
         owner=str(owner),
         space_status=str(item.get("Status", "")),
         created=first_time(item.get("CreationTime")),
+        remote_access=(item.get("SpaceSettingsSummary") or {}).get("RemoteAccess") == "ENABLED",
     )
 
 

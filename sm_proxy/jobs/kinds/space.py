@@ -24,7 +24,7 @@ NOUN: Final = "Studio space"
 NODES_ARE_NAMED: Final = False
 CAN_BE_KEPT: Final = False
 CAN_BE_RELAUNCHED: Final = False
-ONE_STATUS_IS_LIVE: Final = True
+ONE_STATUS_IS_LIVE: Final = False
 _GROUP: Final = "/aws/sagemaker/studio"
 """Its streams are `<domain>/<space>/<AppType>/default`, and one for the lifecycle configuration
 (SageMaker guide, "Debug lifecycle configurations in Studio")."""
