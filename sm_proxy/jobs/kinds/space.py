@@ -145,9 +145,12 @@ def _describe(aws: Aws, domain: str, name: str) -> Job | None:
     if space is None:
         return None
     app: Mapping[str, Any] | None = None
-    if (app_type := _app_type(space)) in REACHABLE_APPS:
-        which = {**where, "AppType": app_type, "AppName": APP}
-        app = _calls.describe_if_there(aws, "DescribeApp", which)
+    # A space that does not say for which app it is may have one of either type.
+    types = {app_type} if (app_type := _app_type(space)) else REACHABLE_APPS
+    for each in sorted(types & REACHABLE_APPS):
+        which = {**where, "AppType": each, "AppName": APP}
+        found = _calls.describe_if_there(aws, "DescribeApp", which)
+        app = found if found and (app is None or found.get("Status") != "Deleted") else app
     return _read(domain, name, space, app or {})
 
 
@@ -174,7 +177,7 @@ def _read(domain: str, name: str, space: Mapping[str, Any], app: Mapping[str, An
         instance_type=str(resources.get("InstanceType") or ""),
         console=console_url.link(arn, "studio", domain),
         arn=arn,
-        app_type=_app_type(space),
+        app_type=str(app.get("AppType") or "") if alive else _app_type(space),
         life=first_time(began).isoformat() if alive else "",
         remote_access=_settings(space).get("RemoteAccess") == "ENABLED",
         image=_image(resources),

@@ -205,9 +205,14 @@ def test_apps_without_remote_access_are_named(app_type: str) -> None:
 
 
 def test_a_space_that_never_had_an_app_is_stopped() -> None:
-    aws = Studio(Space("x", app_type="", app=""))
-    job = described(aws)
-    assert (job.status, aws.asked) == ("Stopped", ["DescribeSpace"])
+    job = described(Studio(Space("x", app_type="", app="")))
+    assert (job.status, job.app_type) == ("Stopped", "")
+
+
+def test_the_app_tells_its_type_if_the_space_does_not() -> None:
+    silent = {**Space("x").description(), "SpaceSettings": {"RemoteAccess": "ENABLED"}}
+    job = described(Studio(Space("x"), DescribeSpace=silent))
+    assert (job.phase, job.app_type) == ("running", "JupyterLab")
 
 
 @pytest.mark.parametrize(
