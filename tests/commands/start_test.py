@@ -204,7 +204,7 @@ def test_a_failure_names_the_whole_command(
 def test_an_interrupt_says_how_to_go_on(
     account: Account, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    account.studio.refusals["CreateApp"] = signals.Hangup(2)  # type: ignore[assignment]
+    account.studio.refusals["CreateApp"] = signals.Hangup(2)
     assert account.run("start", HOST, "--yes") == 130
     assert last_line(capsys).endswith(f"the rest waits for you: sm-proxy start {HOST}")
 

@@ -43,7 +43,7 @@ class FakeStudio:
         self.starts = ["Pending", "Pending", "InService"]
         """What a new app goes through."""
         self.updates = ["Updating", "InService"]
-        self.refusals: dict[str, Exception] = {}
+        self.refusals: dict[str, BaseException] = {}
         """What a call fails with."""
 
     def aws(self, **answers: Answers) -> FakeAws:
