@@ -20,6 +20,7 @@ from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
 from sm_proxy.spaces import changes
 from sm_proxy.spaces import plan as plans
+from sm_proxy.spaces import space as spaces
 from sm_proxy.spaces.plan import Plan
 from sm_proxy.spaces.space import SETTINGS, Space
 
@@ -62,6 +63,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     if args.instance_type:
         space_sizes.refuse_too_small(args.instance_type)
     aws = Aws(settings.profile, settings.region)
+    spaces.refuse_old_botocore(aws)
     with Interruptible("nothing has begun") as left:
         found, own = space_argument.find(aws, target, args.app_type)
         _refuse_other_app(found, args.app_type)

@@ -26,7 +26,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     with trial.no_session_left_open():
         found = trial.wait_until_answering(target, settings, aws, args.timeout, output.status)
     where = f"{found.job} {found.node} at {found.place}"
-    other = (
-        f"; log in as {found.user}@{args.host}" if found.user not in {None, settings.user} else ""
-    )
-    return Result(found.as_data(), f"ready: {args.host} is {where} ({found.status}){other}")
+    # Without a log, the user is the one that our ssh config names.
+    other = found.source is not None and found.user not in {None, settings.user}
+    login = f"; log in as {found.user}@{args.host}" if other else ""
+    return Result(found.as_data(), f"ready: {args.host} is {where} ({found.status}){login}")

@@ -21,7 +21,7 @@ from sm_proxy.local import prompt, signals
 from sm_proxy.settings import Settings, deadline
 from sm_proxy.spaces import changes, waiting
 from tests.fakes import Clock, FakeAws, container
-from tests.spaces.fake_studio import DOMAIN, NAME, FakeStudio, changing, refused
+from tests.spaces.fake_studio import DOMAIN, NAME, FakeStudio, StudioAws, changing, refused
 
 HOST = "sm-Lab.space"
 NOW = datetime.now(timezone.utc)
@@ -182,6 +182,17 @@ def test_only_spaces_can_be_started(
     line = last_line(capsys)
     assert line.startswith("sm-proxy: unsupported: ")
     assert words in line
+
+
+def test_a_botocore_that_does_not_know_remote_access_is_named(
+    account: Account, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(StudioAws, "known", ("CreateApp",))
+    assert account.run("start", HOST, "--yes") == 1
+    assert account.aws.calls == []
+    line = last_line(capsys)
+    assert line.startswith("sm-proxy: unsupported: ")
+    assert "botocore>=" in line
 
 
 def test_the_type_of_a_space_is_not_changed(

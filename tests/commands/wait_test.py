@@ -27,6 +27,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
         seen.append((host, wait))
         if host == "sm-late":
             raise SmProxyError("wait-timeout", "still Pending", "Wait longer.")
+        if "stopped" in host:
+            raise SmProxyError("space-stopped", "it does not run", f"sm-proxy start {host}")
+        if host.endswith(".space"):
+            return SPACE
         return container(host=host, user="ubuntu" if "ubuntu" in host else "root")
 
     monkeypatch.setattr(resolver, "resolve", resolve)
@@ -35,6 +39,19 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
     return seen
 
 
+SPACE = container(
+    job="Lab",
+    kind="space",
+    node="d-abc",
+    address=None,
+    port=22,
+    user="sagemaker-user",
+    status="InService",
+    source=None,
+    vpc_id=None,
+    session_target="arn:aws:sagemaker:eu-west-1:111122223333:space/d-abc/Lab",
+    life="2026-11-29T10:00:00+00:00",
+)
 tried: list[Container] = []
 """The containers that were tried."""
 
@@ -54,6 +71,24 @@ def test_another_user_is_named(
 ) -> None:
     assert cli.main(["wait", "sm-ubuntu"]) == 0
     assert capsys.readouterr().out.endswith("(Training); log in as ubuntu@sm-ubuntu\n")
+
+
+def test_a_space_has_the_user_that_the_ssh_config_names(
+    asked: list[tuple[str, float]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["wait", "sm-Lab.space"]) == 0
+    assert tried.pop() == SPACE
+    line = f"ready: sm-Lab.space is Lab d-abc at {SPACE.session_target} port 22 (InService)\n"
+    assert capsys.readouterr() == (line, "")
+
+
+def test_a_stopped_space_is_not_waited_for(
+    asked: list[tuple[str, float]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["wait", "sm-stopped.space"]) == 1
+    line = "sm-proxy: space-stopped: it does not run. sm-proxy start sm-stopped.space\n"
+    assert capsys.readouterr() == ("", line)
+    assert len(asked) == 1
 
 
 def test_it_is_not_ready_if_ssh_would_be_refused(

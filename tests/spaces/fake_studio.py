@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 from sm_proxy.aws.errors import ServiceError
@@ -21,6 +24,18 @@ SPEC = {
 
 def refused(error: str, message: str = "no", action: str = "Call") -> ServiceError:
     return ServiceError(error, message, f"sagemaker:{action}")
+
+
+class StudioAws(FakeAws):
+    """Also has a client of a botocore that knows these operations."""
+
+    known: tuple[str, ...] = ("StartSession",)
+
+    @contextlib.contextmanager
+    def client(self, service: str, endpoint: str | None = None) -> Iterator[Any]:
+        del service, endpoint
+        model = SimpleNamespace(operation_names=self.known)
+        yield SimpleNamespace(meta=SimpleNamespace(service_model=model))
 
 
 class FakeStudio:
@@ -54,7 +69,7 @@ class FakeStudio:
             "CreateApp": self._create,
             "DeleteApp": self._delete,
         }
-        return FakeAws(**{**calls, **answers})
+        return StudioAws(**{**calls, **answers})
 
     def _check(self, operation: str, given: dict[str, Any]) -> None:
         assert (given["DomainId"], given["SpaceName"]) == (DOMAIN, NAME)
