@@ -11,25 +11,23 @@ from sm_proxy.jobs.job import Job
 from sm_proxy.local import output, prompt
 from sm_proxy.local.prompt import NobodyToAskError
 from sm_proxy.settings.deadline import Deadline
-from sm_proxy.spaces import space as spaces
 from sm_proxy.spaces.space import Space
 from sm_proxy.spaces.waiting import Waiter
 
 
-def find(aws: Aws, target: Target, app_type: str = "") -> tuple[Space, Target]:
+def find(aws: Aws, target: Target) -> tuple[Job, Target]:
     """The space that a host name means, and its own host name.
 
     Args:
         aws: for the calls.
         target: the host name, parsed; its kind is `space`.
-        app_type: of the app, if the space does not tell.
 
     Raises:
         SmProxyError: `job-not-found`, `job-ambiguous`, or a call failed.
     """
-    job: Job = lookup.find(aws, target, output.status)
-    own = hostname.compose(target.prefix, job.name, target.node or None, "space")
-    return spaces.describe(aws, job.place, job.name, app_type), own
+    job = lookup.find(aws, target, output.status)
+    domain = job.place if target.node else None
+    return job, hostname.compose(target.prefix, job.name, domain, "space")
 
 
 def waiter(seconds: float, again: str) -> Waiter:

@@ -15,6 +15,7 @@ from sm_proxy.commands.interruptible import Interruptible
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.jobs import hostname, space_sizes
 from sm_proxy.jobs.hostname import Target
+from sm_proxy.jobs.kinds import _space_server
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
@@ -22,13 +23,12 @@ from sm_proxy.spaces import changes
 from sm_proxy.spaces import plan as plans
 from sm_proxy.spaces import space as spaces
 from sm_proxy.spaces.plan import Plan
-from sm_proxy.spaces.space import SETTINGS, Space
 
 _INSTANCE: Final = re.compile(r"ml\.[a-z0-9-]{1,30}\.[a-z0-9-]{1,30}")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`start HOST [--instance-type T] [--app-type T] [--yes] [--timeout D] [--json]`."""
+    """`start HOST [--instance-type T] [--yes] [--timeout D] [--json]`."""
     parser.add_argument("host", metavar="HOST", help="a space, such as sm-myspace.space")
     parser.add_argument(
         "--instance-type",
@@ -36,12 +36,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TYPE",
         help="run its app on this instance, such as ml.g5.xlarge (default: the one that it has;"
         " the next size if that has less than 8 GiB)",
-    )
-    parser.add_argument(
-        "--app-type",
-        choices=sorted(SETTINGS),
-        default="",
-        help="the app to start in a space that does not tell",
     )
     parser.add_argument(
         "--yes",
@@ -65,8 +59,9 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     aws = Aws(settings.profile, settings.region)
     spaces.refuse_old_botocore(aws)
     with Interruptible("nothing has begun") as left:
-        found, own = space_argument.find(aws, target, args.app_type)
-        _refuse_other_app(found, args.app_type)
+        job, own = space_argument.find(aws, target)
+        _space_server.refuse_old_image(job)
+        found = spaces.describe(aws, job.place, job.name)
         waiter = space_argument.waiter(args.timeout, _again(own, args))
         plan = plans.make(changes.settled(aws, found, waiter), args.instance_type or "")
         if plan.is_done:
@@ -107,24 +102,10 @@ def _refuse_other_kinds(target: Target) -> None:
     )
 
 
-def _refuse_other_app(space: Space, app_type: str) -> None:
-    if app_type and space.app_type != app_type:
-        raise SmProxyError(
-            "usage",
-            f"the space {space.name} is for {printable(space.app_type, 60)}, and a space keeps its"
-            " type",
-            "Leave --app-type out.",
-        )
-
-
 def _again(own: Target, args: argparse.Namespace) -> str:
     """The command that goes on with this one."""
-    named = [
-        f" --{name.replace('_', '-')} {getattr(args, name)}"
-        for name in ("instance_type", "app_type")
-        if getattr(args, name)
-    ]
-    return f"sm-proxy start {own.host}{''.join(named)}"
+    larger = f" --instance-type {args.instance_type}" if args.instance_type else ""
+    return f"sm-proxy start {own.host}{larger}"
 
 
 def _is_wanted(plan: Plan, target: Target, own: Target, *, yes: bool) -> bool:

@@ -13,6 +13,7 @@ from sm_proxy.jobs.hostname import Target
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
 from sm_proxy.spaces import changes
+from sm_proxy.spaces import space as spaces
 
 _TIMEOUT_S: Final = 900.0
 """An app is gone after a minute or two."""
@@ -26,7 +27,8 @@ def run(args: argparse.Namespace, settings: Settings, target: Target) -> Result:
     """
     aws = Aws(settings.profile, settings.region)
     with Interruptible("nothing has begun") as left:
-        space, own = space_argument.find(aws, target)
+        job, own = space_argument.find(aws, target)
+        space = spaces.describe(aws, job.place, job.name)
         status = "Stopped" if space.app is None or space.app.gone else space.app.status
         data = {"job": space.name, "kind": "space", "status": status, "stopped": False}
         if status == "Stopped":

@@ -35,7 +35,7 @@ def settled(aws: Aws, space: Space, waiter: Waiter) -> Space:
     def look() -> str:
         nonlocal found
         if found.status in _CHANGING:
-            found = spaces.describe(aws, space.domain, space.name, space.app_type)
+            found = spaces.describe(aws, space.domain, space.name)
             return found.status if found.status in _CHANGING else ""
         return ""
 
@@ -103,7 +103,7 @@ def _update(aws: Aws, plan: Plan, waiter: Waiter) -> None:
         raise failures.of_call(error, space, waiter.again) from None
 
     def look() -> str:
-        now = spaces.describe(aws, space.domain, space.name, space.app_type)
+        now = spaces.describe(aws, space.domain, space.name)
         if now.status in _CHANGING:
             return now.status
         lags = now.status == space.status and time.monotonic() - began < _LAG_S

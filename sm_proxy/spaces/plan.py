@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.jobs import space_sizes
-from sm_proxy.spaces.space import SETTINGS, Space
+from sm_proxy.jobs.kinds._spaces import REACHABLE_APPS
+from sm_proxy.spaces.space import Space
 
 LOSS: Final = (
     "the running app is ended first: variables of notebooks, terminals and everything else in its"
@@ -81,8 +82,7 @@ def make(space: Space, instance_type: str = "") -> Plan:
             if it is too small.
 
     Raises:
-        SmProxyError: `usage`, nothing tells the app's type; `unsupported`, the type takes no remote
-            access, or the instance is too small.
+        SmProxyError: `unsupported`, its apps have no remote access, or the instance is too small.
     """
     _refuse_type(space)
     if instance_type:
@@ -109,25 +109,16 @@ def _settings(space: Space, spec: Mapping[str, str]) -> dict[str, Any]:
     if not space.remote_access or space.status == "Update_Failed":
         settings["RemoteAccess"] = "ENABLED"
     if space.spec.get("InstanceType") != spec["InstanceType"]:
-        settings[SETTINGS[space.app_type]] = {"DefaultResourceSpec": dict(spec)}
+        settings[f"{space.app_type}AppSettings"] = {"DefaultResourceSpec": dict(spec)}
     return settings
 
 
 def _refuse_type(space: Space) -> None:
-    """Raise unless the space's app takes remote access.
-
-    A space keeps the type that it has first (UpdateSpace), so we do not guess one.
-    """
-    if not space.app_type:
-        raise SmProxyError(
-            "usage",
-            f"the space {space.name} does not tell which app it is for",
-            "Say it: --app-type JupyterLab or --app-type CodeEditor.",
-        )
-    if space.app_type not in SETTINGS:
+    """Raise unless the space's app takes remote access. A space keeps its type (UpdateSpace)."""
+    if space.app_type not in REACHABLE_APPS:
+        what = printable(space.app_type, 60) or "Studio Classic"
         raise SmProxyError(
             "unsupported",
-            f"the space {space.name} is for {printable(space.app_type, 60)}, which takes no remote"
-            " access",
-            "Make a space for JupyterLab or Code Editor in Studio.",
+            f"the space {space.name} is for {what}, which has no remote access",
+            f"Make a space for {' or '.join(sorted(REACHABLE_APPS))} in Studio.",
         )

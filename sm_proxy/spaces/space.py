@@ -1,7 +1,7 @@
 """A Studio space and its app, as SageMaker describes them now.
 
 A space is a home directory with settings. Its app is the machine: an instance with a server in a
-container. A space of the types that ssh can reach has one app, named `default` (AWS Toolkit).
+container.
 """
 
 from __future__ import annotations
@@ -14,13 +14,8 @@ from sm_proxy.aws import errors
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs.kinds._spaces import APP, REACHABLE_APPS
 
-SETTINGS: Final[dict[str, str]] = {
-    "JupyterLab": "JupyterLabAppSettings",
-    "CodeEditor": "CodeEditorAppSettings",
-}
-"""The app types that take remote access, each with the member of SpaceSettings that is about it."""
-APP_NAME: Final = "default"
 _ABSENT: Final = "ResourceNotFound"
 _CAME_WITH_IT: Final = "StartSession"
 """The operation that came into botocore together with RemoteAccess."""
@@ -61,10 +56,10 @@ class Space:
         status: `InService`, `Pending`, `Updating`, `Update_Failed`, `Failed`, `Deleting` or
             `Delete_Failed`.
         failure_reason: the service's message; empty unless something has failed.
-        app_type: of its app; empty if neither the space nor the caller names one.
+        app_type: of its app; empty for a space of Studio Classic.
         remote_access: whether ssh may reach an app that starts now.
         spec: the DefaultResourceSpec of its app; empty if it has none.
-        app: its app; None if it has none, or if `app_type` is empty.
+        app: its app; None if it has none, or one that takes no remote access.
     """
 
     name: str
@@ -84,7 +79,7 @@ class Space:
     @property
     def app_key(self) -> dict[str, str]:
         """The parameters that name its app in a call."""
-        return {**self.key, "AppType": self.app_type, "AppName": APP_NAME}
+        return {**self.key, "AppType": self.app_type, "AppName": APP}
 
 
 def refuse_old_botocore(aws: Aws) -> None:
@@ -99,14 +94,13 @@ def refuse_old_botocore(aws: Aws) -> None:
         raise errors.unknown_to_botocore(f"sagemaker:{_CAME_WITH_IT}")
 
 
-def describe(aws: Aws, domain: str, name: str, app_type: str = "") -> Space:
+def describe(aws: Aws, domain: str, name: str) -> Space:
     """The space and its app: DescribeSpace, then DescribeApp.
 
     Args:
         aws: for the calls.
         domain: the id of its domain.
         name: of the space.
-        app_type: of the app, if the space does not tell.
 
     Raises:
         SmProxyError: `job-not-found`, or a call failed.
@@ -119,8 +113,8 @@ def describe(aws: Aws, domain: str, name: str, app_type: str = "") -> Space:
             "Look for its name in: sm-proxy list",
         )
     settings = answer.get("SpaceSettings") or {}
-    kind = str(settings.get("AppType") or app_type)
-    resources = (settings.get(SETTINGS.get(kind, "")) or {}).get("DefaultResourceSpec")
+    kind = str(settings.get("AppType") or "")
+    resources = (settings.get(f"{kind}AppSettings") or {}).get("DefaultResourceSpec")
     found = Space(
         name=name,
         domain=domain,
@@ -130,14 +124,7 @@ def describe(aws: Aws, domain: str, name: str, app_type: str = "") -> Space:
         remote_access=settings.get("RemoteAccess") == "ENABLED",
         spec=dict(resources or {}),
     )
-    if kind:
-        return replace(found, app=app_of(aws, found))
-    for each in SETTINGS:  # an app that it has tells its type
-        typed = replace(found, app_type=each)
-        app = app_of(aws, typed)
-        if app is not None and not app.gone:
-            return replace(typed, app=app)
-    return found
+    return replace(found, app=app_of(aws, found)) if kind in REACHABLE_APPS else found
 
 
 def app_of(aws: Aws, space: Space) -> App | None:

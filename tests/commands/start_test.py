@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timezone
-from typing import Any
 
 import pytest
 
 from sm_proxy import cli
-from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import start as command
 from sm_proxy.commands import stop_space
 from sm_proxy.host_keys import known_hosts
 from sm_proxy.jobs import lookup
 from sm_proxy.jobs.cache import JobCache
 from sm_proxy.jobs.hostname import Target
-from sm_proxy.jobs.job import Job
 from sm_proxy.local import prompt, signals
 from sm_proxy.settings import Settings, deadline
 from sm_proxy.spaces import changes, waiting
 from tests.fakes import Clock, FakeAws, container
-from tests.spaces.fake_studio import DOMAIN, NAME, FakeStudio, StudioAws, changing, refused
+from tests.spaces.fake_studio import DOMAIN, IMAGE, NAME, FakeStudio, StudioAws, changing, refused
 
 HOST = "sm-Lab.space"
 NOW = datetime.now(timezone.utc)
@@ -40,23 +37,8 @@ class Account:
             monkeypatch.setattr(module, "time", clock)
         for module in (command, stop_space):
             monkeypatch.setattr(module, "Aws", lambda *_: self.aws)
-        monkeypatch.setattr(lookup, "find", self._find)
         monkeypatch.setattr(prompt, "confirm", self._confirm)
         monkeypatch.setattr(signals, "raise_on_hangup", lambda: None)
-
-    def _find(self, _aws: Aws, target: Target, *_: Any) -> Job:
-        assert target.kind == "space"
-        return Job(
-            name=NAME,
-            kind="space",
-            status="Stopped",
-            phase="ended",
-            created=NOW,
-            place=DOMAIN,
-            noun="Studio space",
-            log_group="",
-            status_since=NOW,
-        )
 
     def _confirm(self, question: str) -> bool:
         self.asked.append(question)
@@ -195,13 +177,14 @@ def test_a_botocore_that_does_not_know_remote_access_is_named(
     assert "botocore>=" in line
 
 
-def test_the_type_of_a_space_is_not_changed(
+def test_an_image_without_remote_access_is_not_started(
     account: Account, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert account.run("start", HOST, "--app-type", "CodeEditor", "--yes") == 2
+    account.studio.spec["SageMakerImageArn"] = IMAGE.replace("own", "sagemaker-distribution-cpu")
+    account.studio.spec["SageMakerImageVersionAlias"] = "2.6.1"
+    assert account.run("start", HOST, "--yes") == 1
     assert not changing(account.aws)
-    account.studio = FakeStudio(app_type="")
-    assert account.run("start", HOST, "--app-type", "JupyterLab", "--yes") == 0
+    assert "2.7" in last_line(capsys)
 
 
 def test_a_failure_names_the_whole_command(
@@ -227,7 +210,7 @@ def test_stop_ends_the_app_and_forgets_its_server(
     cache, settings = JobCache(account.aws), Settings()
     known = container(address=None, vpc_id=None, session_target="arn", kind="space", job=NAME)
     targets = [Target(HOST, "sm-", NAME, node, "space") for node in ("", DOMAIN)]
-    job = account._find(account.aws, targets[0])
+    job = lookup.find(account.studio.aws(), targets[1])
     for target in targets:
         cache.keep_container(target, job, known)
     known_hosts.pin(settings, HOST, known.host_keys)

@@ -14,6 +14,7 @@ DOMAIN = "d-abc"
 NAME = "Lab"
 IMAGE = "arn:aws:sagemaker:eu-west-1:111122223333:image/own"
 LIFECYCLE = "arn:aws:sagemaker:eu-west-1:111122223333:studio-lifecycle-config/own"
+ARN = f"arn:aws:sagemaker:eu-west-1:111122223333:space/{DOMAIN}/{NAME}"
 SPEC = {
     "InstanceType": "ml.m5.large",
     "SageMakerImageArn": IMAGE,
@@ -63,6 +64,8 @@ class FakeStudio:
 
     def aws(self, **answers: Answers) -> FakeAws:
         calls: dict[str, Answers] = {
+            "ListSpaces": self._list,
+            "ListApps": lambda **_: {"Apps": []},
             "DescribeSpace": self._describe_space,
             "DescribeApp": self._describe_app,
             "UpdateSpace": self._update,
@@ -76,12 +79,17 @@ class FakeStudio:
         if operation in self.refusals:
             raise self.refusals[operation]
 
+    def _list(self, **given: Any) -> dict[str, Any]:
+        found = {"SpaceName": NAME, "DomainId": DOMAIN, "Status": self.space[0]}
+        return {"Spaces": [found] if given.get("SpaceNameContains", "") in NAME else []}
+
     def _describe_space(self, **given: Any) -> dict[str, Any]:
         self._check("DescribeSpace", given)
         status = self.space.pop(0) if len(self.space) > 1 else self.space[0]
         kind = self.settings.get("AppType", "JupyterLab")
         return {
             "Status": status,
+            "SpaceArn": ARN,
             "FailureReason": self.reason,
             "SpaceSettings": {
                 **self.settings,

@@ -12,9 +12,8 @@ from sm_proxy.spaces.plan import Plan
 from tests.spaces.fake_studio import DOMAIN, NAME, SPEC, FakeStudio
 
 
-def made(studio: FakeStudio, instance_type: str = "", app_type: str = "") -> Plan:
-    found = space.describe(studio.aws(), DOMAIN, NAME, app_type)
-    return plan.make(found, instance_type)
+def made(studio: FakeStudio, instance_type: str = "") -> Plan:
+    return plan.make(space.describe(studio.aws(), DOMAIN, NAME), instance_type)
 
 
 def verbs(found: Plan) -> list[str]:
@@ -91,20 +90,17 @@ def test_too_small_an_instance_is_refused() -> None:
     assert "ml.t3.large" in caught.value.hint
 
 
-@pytest.mark.parametrize(
-    ("app_type", "code", "words"),
-    [("", "usage", "--app-type"), ("Canvas", "unsupported", "Canvas")],
-)
-def test_a_type_is_neither_guessed_nor_forced(app_type: str, code: str, words: str) -> None:
+@pytest.mark.parametrize(("app_type", "words"), [("", "Studio Classic"), ("Canvas", "Canvas")])
+def test_a_space_for_other_apps_is_not_started(app_type: str, words: str) -> None:
     with pytest.raises(SmProxyError) as caught:
         made(FakeStudio(app_type=app_type))
-    assert caught.value.code == code
-    assert words in caught.value.text
+    assert caught.value.code == "unsupported"
+    assert words in caught.value.message
 
 
-def test_a_running_app_tells_the_type_that_the_space_does_not() -> None:
-    assert made(FakeStudio("InService", app_type="")).space.app_type == "JupyterLab"
-    assert made(FakeStudio(app_type=""), app_type="CodeEditor").space.app_type == "CodeEditor"
+def test_code_editor_has_settings_of_its_own() -> None:
+    found = made(FakeStudio(app_type="CodeEditor"), "ml.g5.xlarge")
+    assert list(found.settings) == ["CodeEditorAppSettings"]
 
 
 def test_a_failed_update_is_made_again() -> None:

@@ -40,7 +40,7 @@ def refuse_unless_reachable(job: Job, target: Target) -> None:
         enough = space_sizes.large_enough(job.instance_type)
         hint = f"Restart it on a larger one: {start} --instance-type {enough}. {_LOSS}"
         space_sizes.refuse_too_small(job.instance_type, hint)
-    _refuse_old_image(job)
+    refuse_old_image(job)
 
 
 def _refuse_other_apps(job: Job) -> None:
@@ -88,8 +88,14 @@ def _remote_access_off(job: Job, start: str) -> SmProxyError:
     )
 
 
-def _refuse_old_image(job: Job) -> None:
-    """Only images of AWS tell their version; of others we cannot know what is in them."""
+def refuse_old_image(job: Job) -> None:
+    """Raise if the space runs, or would run, an image that has no remote access.
+
+    Only images of AWS tell their version; of others we cannot know what is in them.
+
+    Raises:
+        SmProxyError: `unsupported`.
+    """
     found = _DISTRIBUTION.fullmatch(job.image)
     if found is None:
         return

@@ -43,12 +43,12 @@ def describe_call(name: str) -> tuple[str, dict[str, str]]:
 
 
 def stop_call(name: str) -> tuple[str, dict[str, str]]:
-    """Refuse.
+    """Refuse: DeleteApp needs more than a name. `commands/stop_space.py` does it.
 
     Raises:
         SmProxyError: `unsupported`.
     """
-    raise SmProxyError("unsupported", f"{NOUN} {name} cannot be stopped", "")
+    raise SmProxyError("unsupported", f"{NOUN} {name} has no call of its own that stops it", "")
 
 
 def describe(aws: Aws, name: str, known: Job | None = None) -> Job | None:
