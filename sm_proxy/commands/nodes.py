@@ -12,6 +12,7 @@ from typing import Final
 
 from sm_proxy import resolver
 from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.job_kinds import SESSION_KINDS
 from sm_proxy.commands import options
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import accelerators, hostname, nodes
@@ -45,36 +46,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, settings: Settings) -> Result:
-    """List the nodes; data: `{"nodes": [{"host", "job", "kind", "node"}]}`."""
+    """List the nodes; data: `{"nodes": [{"host", "job", "kind", "node"}]}`.
+
+    A node of a HyperPod cluster also has `instance`, its id.
+    """
     aws = Aws(settings.profile, settings.region)
     if args.host is not None:  # the empty name of an unset variable must not mean all jobs
         target = nodes.parse(args.host, settings.prefix)
         found = [nodes.find(target, settings, aws, output.status)]
     else:
         found = nodes.of_all_running(settings, aws, output.status)
-    data = {"nodes": [_data(each, target) for each in found for target in each.targets]}
+    data = {"nodes": [line for each in found for line in _data(each)]}
     if args.format == "ansible":
         return Result(data, _inventory(found, settings, partial(_user, settings, aws)))
     if args.format == "pdsh":
         return Result(data, ",".join(host for each in found for host in each.hosts))
-    suffixes = [_slots(each) if args.format == "hostfile" else "" for each in found]
-    lines = (host + end for each, end in zip(found, suffixes, strict=True) for host in each.hosts)
+    slots = _slots if args.format == "hostfile" else lambda _: ""
+    lines = (
+        host + slots(instance_type)
+        for each in found
+        for host, instance_type in zip(each.hosts, each.instance_types, strict=True)
+    )
     return Result(data, "\n".join(lines))
 
 
-def _data(found: Nodes, target: Target) -> dict[str, str]:
+def _data(found: Nodes) -> list[dict[str, str]]:
     job = found.job
-    return {"host": target.host, "job": job.name, "kind": job.kind, "node": target.node}
+    return [
+        {"host": target.host, "job": job.name, "kind": job.kind, "node": target.node, **more}
+        for target, more in zip(found.targets, _ids(found), strict=True)
+    ]
 
 
-def _slots(found: Nodes) -> str:
+def _ids(found: Nodes) -> list[dict[str, str]]:
+    """The instance id of each target, as far as it is known."""
+    known = [{"instance": node.instance} for node in found.members]
+    return known or [{} for _ in found.targets]
+
+
+def _slots(instance_type: str) -> str:
     """` slots=8`; empty if the number is unknown: then launchers count one."""
-    number = accelerators.slots(found.job.instance_type)
+    number = accelerators.slots(instance_type)
     return "" if number is None else f" slots={number}"
 
 
 def _user(settings: Settings, aws: Aws, target: Target) -> str | None:
     """Who can log in, if that is not the user in our ssh config."""
+    if target.kind in SESSION_KINDS:
+        return SESSION_KINDS[target.kind].user
     try:
         user = resolver.resolve(target, settings, aws).user
     except SmProxyError:  # Ansible will say that it cannot be reached
@@ -87,30 +106,57 @@ def _inventory(
 ) -> str:
     """What Ansible expects of an inventory script: a group for each job, and all variables.
 
+    The group of a HyperPod cluster has a child for each instance group.
+
     The form is from Ansible's guide, "Developing dynamic inventory". With `_meta`, Ansible does not
     run the script again for each host.
     """
     targets = [target for each in found for target in each.targets]
     users = threads.map_concurrently(user_of, targets, _AT_ONCE)
-    jobs = [each.job for each in found for _ in each.targets]
+    known = [variables for each in found for variables in _variables(each)]
     variables = {
-        target.host: _variables(job, target, user)
-        for job, target, user in zip(jobs, targets, users, strict=True)
+        target.host: {**({"ansible_user": user} if user else {}), **more}
+        for target, user, more in zip(targets, users, known, strict=True)
     }
     names = _groups([each.job for each in found], settings.prefix)
-    groups = {name: {"hosts": list(each.hosts)} for name, each in zip(names, found, strict=True)}
+    groups = {
+        group: members
+        for name, each in zip(names, found, strict=True)
+        for group, members in _members(name, each).items()
+    }
     document = {
         "_meta": {"hostvars": variables},
-        "all": {"children": ["ungrouped", *groups]},
+        "all": {"children": ["ungrouped", *names]},
         **groups,
     }
     return json.dumps(document, indent=1)
 
 
-def _variables(job: Job, target: Target, user: str | None) -> dict[str, str]:
-    login = {"ansible_user": user} if user else {}
-    machine = {"sm_instance_type": job.instance_type} if job.instance_type else {}
-    return {**login, "sm_job": job.name, "sm_kind": job.kind, "sm_node": target.node, **machine}
+def _variables(found: Nodes) -> list[dict[str, str]]:
+    """The variables of each target, but for its user."""
+    job = found.job
+    ids = [{f"sm_{name}": value for name, value in known.items()} for known in _ids(found)]
+    return [
+        {
+            "sm_job": job.name,
+            "sm_kind": job.kind,
+            "sm_node": target.node,
+            **known,
+            **({"sm_instance_type": machine} if machine else {}),
+        }
+        for target, known, machine in zip(found.targets, ids, found.instance_types, strict=True)
+    ]
+
+
+def _members(name: str, found: Nodes) -> dict[str, dict[str, list[str]]]:
+    """The group of a job; for a cluster, also those of its instance groups."""
+    if not found.members:
+        return {name: {"hosts": list(found.hosts)}}
+    groups: dict[str, dict[str, list[str]]] = {}
+    for host, node in zip(found.hosts, found.members, strict=True):
+        inner = groups.setdefault(f"{name}_{_plain(node.group)}", {"hosts": []})
+        inner["hosts"].append(host)
+    return {name: {"children": list(groups)}, **groups}
 
 
 def _groups(jobs: Sequence[Job], prefix: str) -> list[str]:
@@ -130,5 +176,9 @@ def _groups(jobs: Sequence[Job], prefix: str) -> list[str]:
 def _group(job: Job, prefix: str) -> str:
     """The job's host name as a group: Ansible warns of a hyphen, because it may mean `minus`."""
     host = hostname.shortest(prefix, job.name, job.kind).host
-    name = re.sub(r"\W", "_", host, flags=re.ASCII)
+    name = _plain(host)
     return f"_{name}" if name[0].isdigit() else name
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"\W", "_", name, flags=re.ASCII)

@@ -7,6 +7,7 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import nodes
 from sm_proxy.settings import Settings
 from tests.fakes import FakeAws, description
+from tests.jobs.cluster_account import ClusterAws, instance, node
 
 SETTINGS = Settings()
 GONE = ServiceError("ValidationException", "Requested resource not found.", "x")
@@ -71,3 +72,49 @@ def test_what_has_no_nodes_is_refused(name: str, aws: FakeAws, code: str) -> Non
     with pytest.raises(SmProxyError) as caught:
         hosts(name, aws)
     assert caught.value.code == code
+
+
+CLUSTER = [f"sm-c.{label}.hyperpod" for label in ("login.1", "workers.1", "workers.2")]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("sm-c.hyperpod", [*CLUSTER, "sm-c.workers-1.1.hyperpod"]),
+        ("sm-c.*.hyperpod", [*CLUSTER, "sm-c.workers-1.1.hyperpod"]),
+        ("sm-c.hyperpod.*", [*CLUSTER, "sm-c.workers-1.1.hyperpod"]),
+        ("sm-c.workers.*.hyperpod", CLUSTER[1:]),
+        ("sm-c.workers.hyperpod.*", CLUSTER[1:]),
+        ("sm-c.workers.2.hyperpod", CLUSTER[2:]),
+        (f"sm-c.workers.{instance(2)}.hyperpod", [f"sm-c.workers.{instance(2)}.hyperpod"]),
+    ],
+)
+def test_nodes_of_a_cluster_of_a_group_and_one_by_one(name: str, expected: list[str]) -> None:
+    aws = ClusterAws()
+    assert hosts(name, aws) == tuple(expected)
+    assert aws.operations() == ["DescribeCluster", "ListClusterNodes"]
+
+
+def test_nodes_of_a_cluster_that_do_not_run_are_left_out_and_told() -> None:
+    aws = ClusterAws(node("w", 1), node("w", 2, "Pending"), node("w", 3), node("w", 4, "Failure"))
+    said: list[str] = []
+    found = nodes.find(nodes.parse("sm-c.*.hyperpod", "sm-"), SETTINGS, aws, said.append)
+    assert found.hosts == ("sm-c.w.1.hyperpod", "sm-c.w.3.hyperpod")
+    assert [each.instance for each in found.members] == [instance(1), instance(3)]
+    assert said == ["left out, not Running: w.2 (Pending), w.4 (Failure)"]
+
+
+def test_a_cluster_of_which_nothing_runs_has_no_hosts() -> None:
+    with pytest.raises(SmProxyError, match=r"no node of HyperPod cluster c runs") as caught:
+        hosts("sm-c.hyperpod", ClusterAws(node("w", 1, "Pending")))
+    assert caught.value.code == "no-address"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["sm-c.nothing.*.hyperpod", "sm-c.workers.1.*.hyperpod", "sm-c.-x.*.hyperpod", "sm-c.*.*"],
+)
+def test_names_that_mean_no_nodes_of_a_cluster(name: str) -> None:
+    with pytest.raises(SmProxyError) as caught:
+        hosts(name, ClusterAws())
+    assert caught.value.code == "bad-name"

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol, cast
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.job_kinds import KINDS, Kind
 from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs.cluster_nodes import ClusterNode
 from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job, Summary
@@ -114,6 +115,18 @@ class SessionJobKind(JobKind, Protocol):
 
         Raises:
             SmProxyError: it has none, such as `space-stopped`; or a call failed.
+        """
+
+    def nodes(self, aws: Aws, job: Job, target: Target) -> list[ClusterNode]:
+        """The nodes that a host name means: all, those of a group, or one; empty for a space.
+
+        Args:
+            aws: for the calls.
+            job: the cluster.
+            target: the host name, parsed by `jobs.nodes.parse`.
+
+        Raises:
+            SmProxyError: `bad-name`, there is none; or a call failed.
         """
 
 
