@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from sm_proxy.aws.job_kinds import SESSION_KINDS, Kind
 from sm_proxy.doctor import (
     account,
     connection,
@@ -16,11 +17,13 @@ from sm_proxy.doctor import (
     job,
     laptop,
     routes,
+    session,
     shell,
     ssh_config,
     startup_file,
 )
 from sm_proxy.doctor.check import Context, Stage
+from sm_proxy.settings.route_names import routes_of
 
 _LAPTOP: Final[tuple[Stage, ...]] = (
     (
@@ -49,6 +52,8 @@ _CONNECTION: Final[tuple[Stage, ...]] = (
     (("host-key", connection.host_key),),
     (("login", connection.login),),
     (("shell", shell.answers),),
+)
+_SESSION_END: Final[tuple[Stage, ...]] = (
     (("ssm:ResumeSession", connection.resumable),),
     (("ssm:TerminateSession", connection.ended),),
 )
@@ -67,6 +72,8 @@ def stages(context: Context) -> Iterator[Stage]:
         yield from _LAPTOP
         yield (*account.describe_call_stage(None), *account.OTHERS, *account.LOGS)
         yield from _without_host(context)
+    elif context.target is not None and context.target.kind in SESSION_KINDS:
+        yield from _of_session(context.target.kind)
     else:
         yield (("name", job.name),)
         yield from _LAPTOP
@@ -78,7 +85,23 @@ def stages(context: Context) -> Iterator[Stage]:
         yield own.find
         yield (*own.examine, *own.examine_for_job, ("user", job.user))
         yield from _CONNECTION
+        yield from _SESSION_END
     yield _MARKS
+
+
+def _of_session(kind: Kind) -> Iterator[Stage]:
+    """The checks of what only a session reaches: it has no log, no VPC of ours and no bastion."""
+    own = routes.checks_of(routes_of(kind)[0])
+    yield (("name", job.name),)
+    yield from _LAPTOP
+    yield own.find
+    yield (("job", session.found),)
+    yield (("server", session.server),)
+    yield (("route", routes.choose),)
+    yield (*own.examine, *own.examine_for_job, ("user", session.user))
+    yield from _CONNECTION
+    if own.own_sessions:
+        yield from _SESSION_END
 
 
 def _without_host(context: Context) -> Iterator[Stage]:

@@ -16,6 +16,7 @@ from sm_proxy.doctor.check import Context, SkipCheck, needed
 from sm_proxy.errors import SmProxyError
 from sm_proxy.host_keys import trust_on_first_use
 from sm_proxy.identity import identities
+from sm_proxy.jobs.container import Container
 from sm_proxy.local import private_files
 from sm_proxy.local.threads import Background
 from sm_proxy.routes import sessions
@@ -102,7 +103,7 @@ def login(context: Context) -> str:
     paramiko = import_paramiko()
     container = needed(context.container, "the container")
     ssh = needed(context.ssh, "the SSH connection")
-    user = container.user or context.login or context.settings.user
+    user = _user(context, container)
     tried: list[str] = []
     more: list[str] = []
     keys = _keys(context, paramiko, tried)
@@ -123,6 +124,12 @@ def login(context: Context) -> str:
             f"ssh-add {shlex.quote(str(identities.private_key_path(context.settings)))}",
         )
     raise refusal.explain(context, user, tried, [key for _, key in keys], more)
+
+
+def _user(context: Context, container: Container) -> str:
+    """The only one that the container accepts, if its log names it; else whom ssh would take."""
+    chosen = context.login if container.source is None else None
+    return chosen or container.user or context.login or context.settings.user
 
 
 def resumable(context: Context) -> str:

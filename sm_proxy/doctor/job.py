@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sm_proxy import resolver
 from sm_proxy.aws.errors import ServiceError
+from sm_proxy.aws.job_kinds import SESSION_KINDS
 from sm_proxy.doctor.check import Context, SkipCheck, needed
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import failure, kinds, lookup
@@ -15,6 +16,8 @@ def name(context: Context) -> str:
     if context.bad_name is not None:
         raise context.bad_name
     target = needed(context.target, "the host name")
+    if target.kind in SESSION_KINDS:
+        return f"{kinds.of(target.kind).NOUN} {target.job}{target.node and ', '}{target.node}"
     return f"job {target.job}, node {target.node}"
 
 

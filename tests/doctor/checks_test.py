@@ -75,6 +75,10 @@ def test_without_a_host_only_a_forced_route_is_examined() -> None:
     assert set(OF_THE_BASTION) <= set(ids(context(None, route="bastion")))
 
 
+def test_without_a_host_no_space_and_no_cluster_is_asked_for() -> None:
+    assert not {"botocore", "node-sshd", "server"} & set(ids(context(None)))
+
+
 def test_a_route_without_checks_adds_none() -> None:
     examined = context()
     before = ids(examined)

@@ -12,10 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from sm_proxy.aws.job_kinds import Kind
 from sm_proxy.doctor.check import Context, SkipCheck, Stage, needed
+from sm_proxy.jobs import kinds
 from sm_proxy.routes import table
 from sm_proxy.settings import Settings
-from sm_proxy.settings.route_names import AUTO, ROUTE_NAMES
+from sm_proxy.settings.route_names import AUTO, routes_of
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,14 @@ class RouteChecks:
         examine: examines the hop; needs no job.
         examine_for_job: examines the way from the hop to the job's container.
         suffices: whether `find` shows, without a job, that no later route is needed.
+        own_sessions: whether users may resume and end its sessions.
     """
 
     find: Stage = ()
     examine: Stage = ()
     examine_for_job: Stage = ()
     suffices: Callable[[Context], bool] = lambda context: context.hop is not None
+    own_sessions: bool = True
 
 
 def choose(context: Context) -> str:
@@ -44,7 +48,7 @@ def choose(context: Context) -> str:
     reasons = {name: f"{name}: {found.reason}" for name, found in choice.verdicts.items()}
     errors = [name for name, found in choice.verdicts.items() if found.error is not None]
     if choice.route is None:
-        context.route = next(iter(errors), allowed(context.settings)[0])
+        context.route = next(iter(errors), allowed(context.settings, container.kind)[0])
         if context.settings.route != AUTO:
             context.route = context.settings.route
             raise SkipCheck(f"you ask for a route that cannot serve: {reasons[context.route]}")
@@ -55,9 +59,14 @@ def choose(context: Context) -> str:
     return reasons[choice.route] + (f" ({'; '.join(better)})" if better else "")
 
 
-def allowed(settings: Settings) -> Sequence[str]:
-    """The routes that the settings allow, in the order in which they are tried."""
-    return ROUTE_NAMES if settings.route == AUTO else (settings.route,)
+def allowed(settings: Settings, kind: Kind = kinds.ORDER[0]) -> Sequence[str]:
+    """The routes that the settings allow, in the order in which they are tried.
+
+    Args:
+        settings: of this run.
+        kind: of the job; the routes to jobs by default.
+    """
+    return routes_of(kind) if settings.route == AUTO else (settings.route,)
 
 
 def checks_of(route: str | None) -> RouteChecks:

@@ -1,0 +1,56 @@
+"""Checks of what only a session reaches: a Studio space, or a node of a HyperPod cluster."""
+
+from __future__ import annotations
+
+from sm_proxy import resolver
+from sm_proxy.doctor.check import Context, SkipCheck, needed
+from sm_proxy.jobs import lookup
+from sm_proxy.spaces import space
+
+
+def botocore(context: Context) -> str:
+    """The library botocore knows sagemaker:StartSession; an older one also hides RemoteAccess."""
+    space.refuse_old_botocore(context.aws)
+    return "it knows sagemaker:StartSession"
+
+
+def found(context: Context) -> str:
+    """The space or cluster exists."""
+    target = needed(context.target, "the host name")
+    job = context.job = lookup.find(context.aws, target, lambda _: None)
+    domain = f" of domain {job.place}" if job.place else ""
+    return f"{job.noun} {job.name}{domain} is {job.status}"
+
+
+def server(context: Context) -> str:
+    """SageMaker, asked again, shows that a session can reach it: what it lacks is the error."""
+    target = needed(context.target, "the host name")
+    job = needed(context.job, "the job")
+    container = resolver.resolve(target, context.settings, context.aws, fresh=True)
+    context.container = container
+    if container.kind == "hyperpod":
+        return f"node {container.node} is {container.status}"
+    machine = f" on {job.instance_type}" if job.instance_type else ""
+    image = f" with {job.image}" if job.image else ""
+    return f"{job.app_type} runs{machine}{image}, and remote access is on"
+
+
+def sshd(context: Context) -> str:
+    """Nothing is known that keeps sshd from running on the node; `banner` asks for it."""
+    container = needed(context.container, "the container")
+    if container.problems:
+        raise SkipCheck("; ".join(container.problems))
+    return "its cluster is not orchestrated by EKS"
+
+
+def user(context: Context) -> str:
+    """The user that ssh logs in as, compared with the usual one."""
+    container = needed(context.container, "the container")
+    login = context.login or next(iter(context.effective.get("user", [])), None)
+    if login in {None, container.user}:
+        return str(container.user)
+    context.login = login
+    raise SkipCheck(
+        f"ssh logs in as {login}; the usual user is {container.user}. If you did not choose that:"
+        " sm-proxy config write"
+    )
