@@ -8,7 +8,7 @@ from typing import Final
 from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import space_argument
 from sm_proxy.commands.interruptible import Interruptible
-from sm_proxy.host_keys import known_hosts
+from sm_proxy.host_keys import accept_new, known_hosts
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
@@ -45,6 +45,7 @@ def run(args: argparse.Namespace, settings: Settings, target: Target) -> Result:
             changes.await_gone(aws, space, waiter)
         else:
             changes.end_app(aws, space, waiter)
+        accept_new.forget(job.arn)
         for host in {target.host, own.host}:
             known_hosts.forget(settings, host)
     text = f"Studio space {space.name} is stopped; its home directory stays"

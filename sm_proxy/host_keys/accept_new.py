@@ -130,6 +130,17 @@ def pin_path(container: Container) -> Path:
     return _folder() / f"{_digest(container.session_target)}.{_digest(container.life)}"
 
 
+def forget(arn: str) -> None:
+    """Remove the keys of all apps that a space has had, once it is stopped.
+
+    Args:
+        arn: of the space.
+    """
+    with contextlib.suppress(OSError):
+        for path in _folder().glob(f"{_digest(arn)}.*"):
+            path.unlink(missing_ok=True)
+
+
 def sweep() -> None:
     """Remove the keys of apps that no connection has used for long: see `known_hosts.sweep`."""
     with contextlib.suppress(OSError, SmProxyError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timezone
 
 import pytest
@@ -10,15 +11,24 @@ import pytest
 from sm_proxy import cli
 from sm_proxy.commands import start as command
 from sm_proxy.commands import stop_space
-from sm_proxy.host_keys import known_hosts
+from sm_proxy.host_keys import accept_new, known_hosts
 from sm_proxy.jobs import lookup
 from sm_proxy.jobs.cache import JobCache
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.local import prompt, signals
 from sm_proxy.settings import Settings, deadline
 from sm_proxy.spaces import changes, waiting
-from tests.fakes import Clock, FakeAws, container
-from tests.spaces.fake_studio import DOMAIN, IMAGE, NAME, FakeStudio, StudioAws, changing, refused
+from tests.fakes import HOST_KEY, Clock, FakeAws, container
+from tests.spaces.fake_studio import (
+    ARN,
+    DOMAIN,
+    IMAGE,
+    NAME,
+    FakeStudio,
+    StudioAws,
+    changing,
+    refused,
+)
 
 HOST = "sm-Lab.space"
 NOW = datetime.now(timezone.utc)
@@ -214,6 +224,8 @@ def test_stop_ends_the_app_and_forgets_its_server(
     for target in targets:
         cache.keep_container(target, job, known)
     known_hosts.pin(settings, HOST, known.host_keys)
+    seen = replace(known, session_target=ARN, life="2026")
+    accept_new.pin(seen, HOST_KEY)
     assert account.run("stop", HOST, reply="yes") == 0
     (question,) = account.asked
     assert question.startswith(
@@ -223,6 +235,7 @@ def test_stop_ends_the_app_and_forgets_its_server(
     assert account.studio.app == ["Deleted"]
     assert not any(map(cache.container, targets))
     assert not known_hosts.path_of(settings, HOST).exists()
+    assert accept_new.pinned(seen) is None
     assert "is stopped; its home directory stays" in capsys.readouterr().out
 
 
