@@ -23,7 +23,6 @@ _SAGEMAKER: Final = {
     "EndpointConfigName": "endpoint-config",
     "ModelName": "model",
     "NotebookInstanceName": "notebook-instance",
-    "DomainId": "domain",
 }
 _SAGEMAKER_LISTS: Final = {
     "ListTrainingJobs": "training-job",
@@ -53,6 +52,10 @@ def of(call: Call) -> str:
 def _sagemaker(call: Call, params: dict[str, Any]) -> str:
     if isinstance(params.get("ResourceArn"), str):
         return str(params["ResourceArn"])
+    if isinstance(params.get("ResourceIdentifier"), str):
+        return str(params["ResourceIdentifier"])
+    if isinstance(params.get("DomainId"), str):
+        return call.arn("sagemaker", _in_domain(params))
     if isinstance(params.get("ClusterName"), str):
         number = cluster_ids.of(call.region, params["ClusterName"])
         return call.arn("sagemaker", f"cluster/{number}")
@@ -62,6 +65,23 @@ def _sagemaker(call: Call, params: dict[str, Any]) -> str:
             return call.arn("sagemaker", f"{kind}/{params[member].lower()}")
     kind = _SAGEMAKER_LISTS.get(call.operation, "")
     return call.arn("sagemaker", f"{kind}/*") if kind else "*"
+
+
+def _in_domain(params: dict[str, Any]) -> str:
+    """A domain of Studio or what is in it. Names keep their capitals, the type of an app does not.
+
+    Source for the forms: Service Authorization Reference; for the app's type:
+    hashicorp/terraform-provider-aws issue 36008; that a space keeps its capitals is assumed.
+    """
+    domain, space, profile = (
+        params.get(name) for name in ("DomainId", "SpaceName", "UserProfileName")
+    )
+    if "AppName" in params:
+        kind, name = str(params.get("AppType", "*")).lower(), params["AppName"]
+        return f"app/{domain}/{space or profile}/{kind}/{name}"
+    if space:
+        return f"space/{domain}/{space}"
+    return f"user-profile/{domain}/{profile}" if profile else f"domain/{domain}"
 
 
 def _logs(call: Call, params: dict[str, Any]) -> str:

@@ -96,6 +96,21 @@ def _create_cluster(call: Call) -> Iterator[Need]:
         yield _pass_role(str(group.get("ExecutionRole", "")), "sagemaker")
 
 
+def _make_in_studio(call: Call) -> Iterator[Need]:
+    """What makes or changes a part of Studio; its tags need a permission of their own."""
+    resource = resources.of(call)
+    remote = (call.params.get("SpaceSettings") or {}).get("RemoteAccess")
+    context = {"sagemaker:remoteaccess": (str(remote),)} if remote else {}
+    yield Need(call.action, resource, context, new=call.operation.startswith("Create"))
+    if call.params.get("Tags"):
+        yield Need("sagemaker:AddTags", resource, new=True)
+
+
+def _create_domain(call: Call) -> Iterator[Need]:
+    """Its id is not known before."""
+    yield Need(call.action, call.arn("sagemaker", "domain/*"), new=True)
+
+
 def _create_project(call: Call) -> Iterator[Need]:
     yield Need(call.action, resources.of(call), new=True)
     if call.params.get("serviceRole"):
@@ -147,6 +162,11 @@ _RULES: Final[Mapping[str, Callable[[Call], Iterator[Need]]]] = {
     "logs:GetLogEvents": _get_events,
     "sagemaker:CreateTrainingJob": _create_job,
     "sagemaker:CreateProcessingJob": _create_job,
+    "sagemaker:CreateDomain": _create_domain,
+    "sagemaker:CreateUserProfile": _make_in_studio,
+    "sagemaker:CreateSpace": _make_in_studio,
+    "sagemaker:UpdateSpace": _make_in_studio,
+    "sagemaker:CreateApp": _make_in_studio,
     "sagemaker:CreateCluster": _create_cluster,
     "codebuild:CreateProject": _create_project,
     "codebuild:UpdateProject": _create_project,

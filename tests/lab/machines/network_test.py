@@ -30,6 +30,16 @@ def test_only_the_vpcs_subnets_reach_a_node() -> None:
                 socket.create_connection((first.address, 22), timeout=0.5).close()
 
 
+@needs_root
+def test_the_machine_of_a_space_reaches_only_itself() -> None:
+    alone = network.NetnsNetwork(empty=True).plug_alone()
+    assert alone.netns is not None
+    with namespaces.entered(alone.netns):
+        assert [name for _, name in socket.if_nameindex() if "tunl" not in name] == ["lo"]
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            socket.create_connection(server.getsockname(), timeout=30).close()
+
+
 def test_loopback_labs_use_different_addresses() -> None:
     labs = [network.LoopbackNetwork() for _ in range(20)]
     addresses = {lab.plug_node(None).address for lab in labs}
