@@ -69,6 +69,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     `source` tells where the container's marker is: in its log, or kept from an earlier session.
     """
     target = options.target_of(args, settings)
+    options.refuse_unless_job(target, "has an SSH server of its own")
     aws = Aws(settings.profile, settings.region)
     job = lookup.find(aws, target, output.status)
     _refuse(job, target)

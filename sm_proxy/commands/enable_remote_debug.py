@@ -46,6 +46,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     run switched it on; `connected` is null if the agent's state may not be asked for.
     """
     aws = Aws(settings.profile, settings.region)
+    job_argument.refuse_unless_job(args.host, settings, "needs no RemoteDebug")
     job, typed = job_argument.find(aws, args.host, settings, lookup.ALIVE)
     _refuse(aws, job)
     node = typed.node if typed.names_node else None

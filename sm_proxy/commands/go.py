@@ -49,6 +49,7 @@ def end_window(release: EndWord, args: argparse.Namespace, settings: Settings) -
     ended was not told, and that is no error. `error` is as in the envelope.
     """
     target = options.target_of(args, settings)
+    options.refuse_unless_job(target, "has no program that waits, or after which it is kept")
     aws = Aws(settings.profile, settings.region)
     job, nodes = release_nodes(release, target, settings, aws, output.status)
     data = {"job": job, "nodes": [_data(node) for node in nodes]}

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from sm_proxy.aws.clients import Aws
+from sm_proxy.commands import options
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import hostname, lookup
 from sm_proxy.jobs.hostname import Target
@@ -27,6 +28,16 @@ def as_name(typed: str, settings: Settings) -> Target:
         SmProxyError: `bad-name`.
     """
     return hostname.parse(f"{settings.prefix}{typed}", settings.prefix)
+
+
+def refuse_unless_job(typed: str, settings: Settings, why: str) -> None:
+    """As `options.refuse_unless_job`, for a name with or without the prefix.
+
+    Raises:
+        SmProxyError: `bad-name` or `unsupported`.
+    """
+    host = typed if typed.startswith(settings.prefix) else f"{settings.prefix}{typed}"
+    options.refuse_unless_job(hostname.parse(host, settings.prefix), why)
 
 
 def find(aws: Aws, typed: str, settings: Settings, phases: Sequence[Phase]) -> tuple[Job, Target]:

@@ -6,8 +6,9 @@ import argparse
 import os
 from typing import Final, TypeAlias
 
-from sm_proxy.errors import printable
-from sm_proxy.jobs import hostname
+from sm_proxy.aws.job_kinds import SESSION_KINDS
+from sm_proxy.errors import SmProxyError, printable
+from sm_proxy.jobs import hostname, kinds
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.settings import Settings, durations
 from sm_proxy.settings.schema import WAIT_DEFAULT_S, has_home
@@ -35,6 +36,24 @@ def target_of(args: argparse.Namespace, settings: Settings) -> Target:
         SmProxyError: `bad-name`.
     """
     return hostname.parse(args.host, settings.prefix)
+
+
+def refuse_unless_job(target: Target, why: str) -> None:
+    """Refuse a Studio space or a HyperPod cluster, for a command that is for jobs.
+
+    Args:
+        target: what the user names.
+        why: what it is, in contrast to a job, such as `cannot be relaunched`.
+
+    Raises:
+        SmProxyError: `unsupported`.
+    """
+    if target.kind in SESSION_KINDS:
+        raise SmProxyError(
+            "unsupported",
+            f"{target.host} is no job: a {kinds.of(target.kind).NOUN} {why}",
+            f"See how ssh reaches it: sm-proxy doctor {target.host}",
+        )
 
 
 def add_compression(parser: argparse.ArgumentParser) -> None:

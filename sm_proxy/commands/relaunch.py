@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, settings: Settings) -> Result:
     """Plan, show three lines, create the job, wait, and print the ssh command."""
+    job_argument.refuse_unless_job(args.host, settings, "cannot be relaunched")
     aws = Aws(settings.profile, settings.region)
     unread = UnreadMembers(aws.session)
     old = old_job.read(aws, _find(aws, args.host, settings), unread)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sm_proxy.aws.clients import Aws
@@ -65,6 +65,16 @@ class ClusterNode:
     def running(self) -> bool:
         """Whether it is Running."""
         return self.status == _RUNNING
+
+    def awaited(self, job: Job) -> Job:
+        """The node in place of its cluster, for messages about what is waited for."""
+        why = f": {printable(self.message, _SHOWN)}" if self.message else ""
+        return replace(
+            job,
+            noun=f"node {self.label} of {job.noun}",
+            status=self.status,
+            progress=f"{self.label} is {self.status}{why}",
+        )
 
     def refuse_unless_running(self, job: Job) -> None:
         """Raise if the node is not Running.

@@ -77,7 +77,7 @@ class SessionSearch:
             if recent is None:
                 self._cache.keep_job(self._key(job), job, None)
             found = self._kind.container(self._aws, job, self._target)
-            if found is not None:
+            if isinstance(found, Container):
                 self._cache.keep_container(self._key(job), job, found)
             return found or job
 

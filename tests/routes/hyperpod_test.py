@@ -28,7 +28,7 @@ def node(**cluster: Any) -> Container:
     job = kind.describe(aws, "c")
     assert job is not None
     found = kind.container(aws, job, target)
-    assert found is not None
+    assert isinstance(found, Container)
     return found
 
 

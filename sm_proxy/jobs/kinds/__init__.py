@@ -105,8 +105,10 @@ class SessionJobKind(JobKind, Protocol):
             SmProxyError: `job-not-found`, `job-ambiguous`, or a call failed.
         """
 
-    def container(self, aws: Aws, job: Job, target: Target) -> Container | None:
+    def container(self, aws: Aws, job: Job, target: Target) -> Container | Job | None:
         """The server that a session reaches; None while it starts.
+
+        A `Job` also means that it starts: with the name and status of what is waited for.
 
         Args:
             aws: for the calls.

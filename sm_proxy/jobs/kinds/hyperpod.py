@@ -118,8 +118,10 @@ def nodes(aws: Aws, job: Job, target: Target) -> list[ClusterNode]:
     return chosen
 
 
-def container(aws: Aws, job: Job, target: Target) -> Container | None:
-    """The node's sshd: ListClusterNodes, all pages. None while the node or its cluster starts.
+def container(aws: Aws, job: Job, target: Target) -> Container | Job | None:
+    """The node's sshd: ListClusterNodes, all pages.
+
+    None while the cluster is created; a `Job` for a node that starts.
 
     Raises:
         SmProxyError: `bad-name`, no such node, or none is named; `job-failed`, `job-ended` or
@@ -135,7 +137,7 @@ def container(aws: Aws, job: Job, target: Target) -> Container | None:
             return None
         raise
     if node.status in cluster_nodes.STARTING:
-        return None
+        return node.awaited(job)
     node.refuse_unless_running(job)
     return _container(job, node, target)
 

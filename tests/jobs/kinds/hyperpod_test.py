@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from sm_proxy import resolver
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import hostname, lookup
 from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.job import Job
 from sm_proxy.jobs.kinds import hyperpod
+from sm_proxy.settings import Settings
 from tests.jobs.cluster_account import ARN, BEGAN, ID, ClusterAws, instance, node
 
 
@@ -19,14 +21,20 @@ def found(aws: ClusterAws, host: str) -> tuple[Job, list[str]]:
     return lookup.find(aws, hostname.parse(host, "sm-"), said.append), said
 
 
-def container(aws: ClusterAws, host: str) -> Container | None:
+def looked(aws: ClusterAws, host: str) -> Container | Job | None:
     target = hostname.parse(host, "sm-")
     return hyperpod.container(aws, lookup.find(aws, target), target)
 
 
+def container(aws: ClusterAws, host: str) -> Container:
+    found = looked(aws, host)
+    assert isinstance(found, Container)
+    return found
+
+
 def refused(aws: ClusterAws, host: str) -> SmProxyError:
     with pytest.raises(SmProxyError) as caught:
-        container(aws, host)
+        looked(aws, host)
     assert caught.value.line.isprintable()
     assert caught.value.hint
     return caught.value
@@ -107,7 +115,6 @@ def test_only_clusters_that_live_are_listed_as_live() -> None:
 def test_a_node_is_reached_by_its_number_or_its_id(which: str) -> None:
     aws = ClusterAws()
     got = container(aws, f"sm-c.workers.{which}.hyperpod")
-    assert got is not None
     assert got.session_target == f"sagemaker-cluster:{ID}_workers-{instance(3)}"
     assert (got.host, got.job, got.kind) == (f"sm-c.workers.{which}.hyperpod", "c", "hyperpod")
     assert got.node == f"workers.{instance(3)}"
@@ -118,13 +125,11 @@ def test_a_node_is_reached_by_its_number_or_its_id(which: str) -> None:
 
 def test_hyphens_in_a_group_do_not_mix_nodes_up() -> None:
     got = container(ClusterAws(), "sm-c.workers-1.1.hyperpod")
-    assert got is not None
     assert got.session_target.endswith(f"_workers-1-{instance(4)}")
 
 
 def test_a_cluster_on_eks_may_have_no_sshd() -> None:
     got = container(ClusterAws(cluster={"Orchestrator": {"Eks": {}}}), "sm-c.login.1.hyperpod")
-    assert got is not None
     assert "EKS" in got.problems[0]
 
 
@@ -153,13 +158,35 @@ def test_a_cluster_without_nodes_says_so() -> None:
 
 @pytest.mark.parametrize("status", ["Pending", "SystemUpdating"])
 def test_a_node_that_starts_is_waited_for(status: str) -> None:
-    assert container(ClusterAws(node("workers", 1, status)), "sm-c.workers.1.hyperpod") is None
+    aws = ClusterAws(node("workers", 1, status, message="boots"))
+    found = looked(aws, "sm-c.workers.1.hyperpod")
+    assert isinstance(found, Job)
+    assert (found.noun, found.name) == ("node workers.1 of HyperPod cluster", "c")
+    assert (found.status, found.progress) == (status, f"workers.1 is {status}: boots")
+
+
+def test_a_wait_for_a_node_ends_in_words_about_the_node() -> None:
+    aws = ClusterAws(node("workers", 1, "Pending"))
+    with pytest.raises(SmProxyError) as caught:
+        resolver.resolve(hostname.parse("sm-c.workers.1.hyperpod", "sm-"), Settings(), aws, wait=0)
+    assert caught.value.code == "no-address"
+    assert "node workers.1 of HyperPod cluster c is Pending" in caught.value.message
+
+
+def test_a_node_is_asked_for_once_and_then_cached() -> None:
+    aws, target = ClusterAws(), hostname.parse("sm-c.workers.1.hyperpod", "sm-")
+    first = resolver.resolve(target, Settings(), aws)
+    assert aws.operations() == ["DescribeCluster", "ListClusterNodes"]
+    again = resolver.resolve(target, Settings(), aws)
+    assert aws.operations() == ["DescribeCluster", "ListClusterNodes"]
+    assert again.cached
+    assert again.same_place(first)
 
 
 def test_nodes_of_a_cluster_that_is_created_are_waited_for() -> None:
     aws = ClusterAws(cluster={"ClusterStatus": "Creating"})
     aws.nodes = []
-    assert container(aws, "sm-c.workers.2.hyperpod") is None
+    assert looked(aws, "sm-c.workers.2.hyperpod") is None
 
 
 @pytest.mark.parametrize(
