@@ -67,6 +67,9 @@ class FakeAws(Aws):
         del service
         return url
 
+    def refuse_unknown(self, service: str, operation: str) -> None:
+        del service, operation
+
     def operations(self) -> list[str]:
         """The names of the operations called, sorted: some run side by side."""
         return sorted(operation for operation, _ in self.calls)

@@ -275,6 +275,16 @@ class Aws:
                 return None
             raise
 
+    def refuse_unknown(self, service: str, operation: str) -> None:
+        """Raise if the installed botocore is older than a call, and what came with it.
+
+        Raises:
+            SmProxyError: `unsupported`, with the version that is needed; or as `call`.
+        """
+        action = f"{service}:{operation}"
+        with self._translated(action):
+            _refuse_unknown(self._client(service), action)
+
     @contextlib.contextmanager
     def client(self, service: str, endpoint: str | None = None) -> Iterator[BaseClient]:
         """A client for a library that makes the calls itself; throttling is left to botocore.
@@ -318,8 +328,7 @@ class Aws:
         action = f"{service}:{operation}"
         with self._translated(action):
             client = self._client(service, attempts=attempts)
-            if operation not in client.meta.service_model.operation_names:
-                raise errors.unknown_to_botocore(action)
+            _refuse_unknown(client, action)
             response: dict[str, Any] = getattr(client, xform_name(operation))(**parameters)
         self._note_clock(response)
         debug_log.write(f"called {action}")
@@ -420,6 +429,11 @@ class Aws:
         with contextlib.suppress(BotoCoreError):
             return dict(self._session.get_scoped_config())
         return {}
+
+
+def _refuse_unknown(client: BaseClient, action: str) -> None:
+    if action.partition(":")[2] not in client.meta.service_model.operation_names:
+        raise errors.unknown_to_botocore(action)
 
 
 def _rewind(parameters: Mapping[str, Any]) -> None:

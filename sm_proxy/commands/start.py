@@ -57,7 +57,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     if args.instance_type:
         space_sizes.refuse_too_small(args.instance_type)
     aws = Aws(settings.profile, settings.region)
-    spaces.refuse_old_botocore(aws)
+    aws.refuse_unknown("sagemaker", "StartSession")  # RemoteAccess came with it
     with Interruptible("nothing has begun") as left:
         job, own = space_argument.find(aws, target)
         _space_server.refuse_old_image(job)

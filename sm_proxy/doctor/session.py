@@ -5,12 +5,11 @@ from __future__ import annotations
 from sm_proxy import resolver
 from sm_proxy.doctor.check import Context, SkipCheck, needed
 from sm_proxy.jobs import lookup
-from sm_proxy.spaces import space
 
 
 def botocore(context: Context) -> str:
     """The library botocore knows sagemaker:StartSession; an older one also hides RemoteAccess."""
-    space.refuse_old_botocore(context.aws)
+    context.aws.refuse_unknown("sagemaker", "StartSession")
     return "it knows sagemaker:StartSession"
 
 

@@ -64,7 +64,7 @@ class Job(Summary):
         console: URL of its page in the AWS console; empty if unknown.
         arn: its ARN, for a kind of `SESSION_KINDS`: it is part of what a session reaches.
         orchestrator: what schedules work on a HyperPod cluster: `Eks`, `Slurm`; empty if unknown.
-        app_type: of a Studio space, such as `JupyterLab`; empty if it has none yet.
+        app_type: of a Studio space, such as `JupyterLab`; empty in Studio Classic.
         life: of a Studio space: when its app was created, in ISO 8601; empty without an app.
         image: of a Studio space: that of its app, such as `sagemaker-distribution-cpu:2.7.1`; empty
             if unknown.

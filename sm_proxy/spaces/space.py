@@ -10,15 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from sm_proxy.aws import errors
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs.kinds._spaces import APP, REACHABLE_APPS
 
 _ABSENT: Final = "ResourceNotFound"
-_CAME_WITH_IT: Final = "StartSession"
-"""The operation that came into botocore together with RemoteAccess."""
 
 
 @dataclass(frozen=True)
@@ -80,18 +77,6 @@ class Space:
     def app_key(self) -> dict[str, str]:
         """The parameters that name its app in a call."""
         return {**self.key, "AppType": self.app_type, "AppName": APP}
-
-
-def refuse_old_botocore(aws: Aws) -> None:
-    """Raise if botocore is too old to know remote access: its descriptions lack the setting.
-
-    Raises:
-        SmProxyError: `unsupported`.
-    """
-    with aws.client("sagemaker") as client:
-        known = client.meta.service_model.operation_names
-    if _CAME_WITH_IT not in known:
-        raise errors.unknown_to_botocore(f"sagemaker:{_CAME_WITH_IT}")
 
 
 def describe(aws: Aws, domain: str, name: str) -> Space:

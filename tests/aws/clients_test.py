@@ -415,3 +415,6 @@ def test_a_call_that_botocore_does_not_know_says_which_botocore_does(
     assert caught.value.code == "unsupported"
     assert "does not know sagemaker:StartSession" in caught.value.message
     assert "botocore>=1.39.3" in caught.value.hint
+    with pytest.raises(SmProxyError) as again:
+        Aws(region="eu-west-1").refuse_unknown("sagemaker", "StartSession")
+    assert again.value.line == caught.value.line

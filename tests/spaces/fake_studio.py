@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
+from sm_proxy.aws import errors
 from sm_proxy.aws.errors import ServiceError
 from tests.fakes import Answers, FakeAws
 
@@ -28,15 +26,13 @@ def refused(error: str, message: str = "no", action: str = "Call") -> ServiceErr
 
 
 class StudioAws(FakeAws):
-    """Also has a client of a botocore that knows these operations."""
+    """Has a botocore that knows these operations only."""
 
     known: tuple[str, ...] = ("StartSession",)
 
-    @contextlib.contextmanager
-    def client(self, service: str, endpoint: str | None = None) -> Iterator[Any]:
-        del service, endpoint
-        model = SimpleNamespace(operation_names=self.known)
-        yield SimpleNamespace(meta=SimpleNamespace(service_model=model))
+    def refuse_unknown(self, service: str, operation: str) -> None:
+        if operation not in self.known:
+            raise errors.unknown_to_botocore(f"{service}:{operation}")
 
 
 class FakeStudio:

@@ -44,11 +44,11 @@ def refuse_unless_reachable(job: Job, target: Target) -> None:
 
 
 def _refuse_other_apps(job: Job) -> None:
-    if job.app_type and job.app_type not in REACHABLE_APPS:
+    if job.app_type not in REACHABLE_APPS:
+        what = printable(job.app_type, 40) or "Studio Classic"
         raise SmProxyError(
             "unsupported",
-            f"Studio space {job.name} is for {printable(job.app_type, 40)}, which has no remote"
-            " access",
+            f"Studio space {job.name} is for {what}, which has no remote access",
             f"Use a space for {' or '.join(sorted(REACHABLE_APPS))}.",
         )
 

@@ -63,6 +63,7 @@ class ListedSpace:
         space_status: Status of the space, which does not tell whether its app runs.
         created: its CreationTime.
         remote_access: whether sessions may reach it.
+        app_type: such as `JupyterLab`; empty in Studio Classic.
         app: its app; None without one, or before `with_apps`.
     """
 
@@ -72,6 +73,7 @@ class ListedSpace:
     space_status: str
     created: datetime
     remote_access: bool
+    app_type: str
     app: App | None = None
 
     @property
@@ -159,13 +161,15 @@ def _read(item: Mapping[str, Any]) -> ListedSpace | None:
     if not NAME.fullmatch(name) or not _DOMAIN.fullmatch(domain):
         return None
     owner = (item.get("OwnershipSettingsSummary") or {}).get("OwnerUserProfileName", "")
+    settings = item.get("SpaceSettingsSummary") or {}
     return ListedSpace(
         name=name,
         domain=domain,
         owner=str(owner),
         space_status=str(item.get("Status", "")),
         created=first_time(item.get("CreationTime")),
-        remote_access=(item.get("SpaceSettingsSummary") or {}).get("RemoteAccess") == "ENABLED",
+        remote_access=settings.get("RemoteAccess") == "ENABLED",
+        app_type=str(settings.get("AppType") or ""),
     )
 
 

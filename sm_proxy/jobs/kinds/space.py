@@ -73,8 +73,11 @@ def describe(aws: Aws, name: str, known: Job | None = None) -> Job | None:
 
 
 def recent(aws: Aws, contains: str = "", *, live: bool = False) -> list[Summary]:
-    """All spaces, the newest first: ListSpaces and ListApps, one call for 100 of them each."""
-    spaces = list_spaces(aws, contains)
+    """The spaces that can have remote access, the newest first.
+
+    ListSpaces and ListApps: one call for 100 of them each.
+    """
+    spaces = [each for each in list_spaces(aws, contains) if each.app_type in REACHABLE_APPS]
     found = [space.summary() for space in with_apps(aws, spaces)] if spaces else []
     return [space for space in found if not live or space.phase in _ALIVE]
 
@@ -119,7 +122,7 @@ def container(aws: Aws, job: Job, target: Target) -> Container | None:
     Raises:
         SmProxyError: `space-stopped`, `remote-access-off` or `unsupported`.
     """
-    del aws
+    aws.refuse_unknown("sagemaker", "StartSession")  # RemoteAccess came with it
     _space_server.refuse_unless_reachable(job, target)
     if not job.running:
         return None
@@ -152,12 +155,9 @@ def _describe(aws: Aws, domain: str, name: str) -> Job | None:
     if space is None:
         return None
     app: Mapping[str, Any] | None = None
-    # A space that does not say for which app it is may have one of either type.
-    types = {app_type} if (app_type := _app_type(space)) else REACHABLE_APPS
-    for each in sorted(types & REACHABLE_APPS):
-        which = {**where, "AppType": each, "AppName": APP}
-        found = _calls.describe_if_there(aws, "DescribeApp", which)
-        app = found if found and (app is None or found.get("Status") != "Deleted") else app
+    if (app_type := _app_type(space)) in REACHABLE_APPS:
+        which = {**where, "AppType": app_type, "AppName": APP}
+        app = _calls.describe_if_there(aws, "DescribeApp", which)
     return _read(domain, name, space, app or {})
 
 
@@ -184,7 +184,7 @@ def _read(domain: str, name: str, space: Mapping[str, Any], app: Mapping[str, An
         instance_type=str(resources.get("InstanceType") or ""),
         console=console_url.link(arn, "studio", domain),
         arn=arn,
-        app_type=str(app.get("AppType") or "") if alive else _app_type(space),
+        app_type=_app_type(space),
         life=first_time(began).isoformat() if alive else "",
         remote_access=_settings(space).get("RemoteAccess") == "ENABLED",
         image=_image(resources),

@@ -197,22 +197,22 @@ def _image(alias: str) -> dict[str, str]:
     return {"InstanceType": "ml.m5.large", "SageMakerImageArn": IMAGE, **version}
 
 
-@pytest.mark.parametrize("app_type", ["JupyterServer", "RStudioServerPro"])
+@pytest.mark.parametrize("app_type", ["", "JupyterServer", "RStudioServerPro"])
 def test_apps_without_remote_access_are_named(app_type: str) -> None:
     error = refused(Space("x", app_type=app_type))
     assert error.code == "unsupported"
-    assert app_type in error.message
+    assert (app_type or "Studio Classic") in error.message
 
 
-def test_a_space_that_never_had_an_app_is_stopped() -> None:
-    job = described(Studio(Space("x", app_type="", app="")))
-    assert (job.status, job.app_type) == ("Stopped", "")
+def test_an_old_botocore_is_named_and_not_taken_for_remote_access_that_is_off() -> None:
+    class Old(Studio):
+        def refuse_unknown(self, service: str, operation: str) -> None:
+            raise SmProxyError("unsupported", f"{service}:{operation}", "update")
 
-
-def test_the_app_tells_its_type_if_the_space_does_not() -> None:
-    silent = {**Space("x").description(), "SpaceSettings": {"RemoteAccess": "ENABLED"}}
-    job = described(Studio(Space("x"), DescribeSpace=silent))
-    assert (job.phase, job.app_type) == ("running", "JupyterLab")
+    aws = Old(Space("x", remote=""))
+    with pytest.raises(SmProxyError) as caught:
+        space.container(aws, described(aws), parse("sm-x.space", "sm-"))
+    assert (caught.value.code, caught.value.message) == ("unsupported", "sagemaker:StartSession")
 
 
 @pytest.mark.parametrize(
@@ -267,8 +267,8 @@ def test_a_list_needs_two_calls_for_any_number_of_spaces() -> None:
     assert [line.name for line in space.recent(aws, live=True)] == ["b", "c"]
 
 
-def test_an_account_without_spaces_pays_one_call() -> None:
-    aws = Studio()
+def test_an_account_without_such_spaces_pays_one_call() -> None:
+    aws = Studio(Space("classic", app_type="", app=""), Space("r", app_type="RStudioServerPro"))
     assert space.recent(aws) == []
     assert aws.asked == ["ListSpaces"]
 
