@@ -12,7 +12,10 @@ _NODES = """
 _pages = client("sagemaker").get_paginator("list_cluster_nodes")
 answer = [
     [node["InstanceGroupName"], node["InstanceId"], node["InstanceStatus"]["Status"]]
-    for page in _pages.paginate(ClusterName={!r}) for node in page["ClusterNodeSummaries"]
+    for page in _pages.paginate(ClusterName={!r})
+    for node in sorted(
+        page["ClusterNodeSummaries"], key=lambda node: (node["LaunchTime"], node["InstanceId"])
+    )
 ]
 """
 
@@ -29,7 +32,7 @@ class Cluster:
         return f"sm-{self.name}.{group}.{node}.hyperpod" if group else f"sm-{self.name}.hyperpod"
 
     def nodes(self, group: str | None = None) -> list[str]:
-        """The instance ids, in the order of ListClusterNodes."""
+        """The instance ids in the order of the nodes' numbers; at most ten nodes."""
         return [node[1] for node in self._nodes() if group in {None, node[0]}]
 
     def replace(self, instance: str) -> str:

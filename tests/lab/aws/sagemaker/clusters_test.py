@@ -16,27 +16,29 @@ SSH = {"DocumentName": "AWS-StartSSHSession", "Parameters": {"portNumber": ["22"
 def made(lab: Lab, **groups: int) -> tuple[str, str, list[str]]:
     """A new cluster whose nodes run: its name, id and the instance ids of its nodes."""
     name = f"Pod-{uuid.uuid4().hex[:8]}"
-    cluster = (
-        lab.client("sagemaker")
-        .create_cluster(
-            ClusterName=name,
-            InstanceGroups=[
-                {
-                    "InstanceGroupName": group.replace("_", "-"),
-                    "InstanceType": "ml.m5.xlarge",
-                    "InstanceCount": count,
-                    "ExecutionRole": role_credentials.ARN,
-                    "LifeCycleConfig": {"SourceS3Uri": "s3://sagemaker-x", "OnCreate": "on.sh"},
-                }
-                for group, count in groups.items()
-            ],
-        )["ClusterArn"]
-        .rpartition("/")[2]
-    )
+    asked = request(name, **groups)
+    cluster = lab.client("sagemaker").create_cluster(**asked)["ClusterArn"].rpartition("/")[2]
     instances = [node["InstanceId"] for node in nodes(lab, name)]
     for number, instance in enumerate(instances):
         lab.control.set_node_status(name, instance, "Running", address=f"10.0.0.{number + 10}")
     return name, cluster, instances
+
+
+def request(name: str, **groups: int) -> dict[str, Any]:
+    """A request for a cluster; `_` in the name of a group becomes `-`."""
+    return {
+        "ClusterName": name,
+        "InstanceGroups": [
+            {
+                "InstanceGroupName": group.replace("_", "-"),
+                "InstanceType": "ml.m5.xlarge",
+                "InstanceCount": count,
+                "ExecutionRole": role_credentials.ARN,
+                "LifeCycleConfig": {"SourceS3Uri": "s3://sagemaker-x", "OnCreate": "on.sh"},
+            }
+            for group, count in groups.items()
+        ],
+    }
 
 
 def nodes(lab: Lab, name: str, **asked: Any) -> list[dict[str, Any]]:
@@ -121,6 +123,7 @@ def test_policies_name_a_cluster_by_its_id(lab: Lab) -> None:
     document = "arn:aws:ssm:*::document/AWS-StartSSHSession"
     rights = (
         allow("sagemaker:DescribeCluster", arn),
+        allow("sagemaker:CreateCluster"),
         allow("ssm:StartSession", arn),
         allow("ssm:StartSession", document),
     )
@@ -128,6 +131,8 @@ def test_policies_name_a_cluster_by_its_id(lab: Lab) -> None:
     sagemaker, ssm = client(lab, "sagemaker", keys), client(lab, "ssm", keys)
     assert sagemaker.describe_cluster(ClusterName=name)["ClusterStatus"] == "InService"
     ssm.start_session(Target=f"sagemaker-cluster:{cluster}_workers-{instance}", **SSH)
+    _, words, _ = refusal(sagemaker.create_cluster, **request("of-mine", workers=1))
+    assert "iam:PassRole" in words
     other, another, (instance,) = made(lab, workers=1)
     target = f"sagemaker-cluster:{another}_workers-{instance}"
     for call, asked in (
