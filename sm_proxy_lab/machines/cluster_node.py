@@ -8,7 +8,6 @@ port, for which the agent exchanges port 22.
 from __future__ import annotations
 
 import asyncio
-import getpass
 import json
 import os
 import signal
@@ -170,8 +169,7 @@ class ClusterMachine:
         words = ("-q", "-t", "ed25519", "-N", "", "-C", f"root@{self._name}")
         key = str(root / "opt/host_key")
         subprocess.run(["ssh-keygen", *words, "-f", key], check=True, stdin=subprocess.DEVNULL)
-        user = USER if self.isolated else getpass.getuser()
-        keys = f"/home/{user}" if self.isolated else str(self.home / USER)
+        keys = "%h" if self.isolated else str(self.home / USER)  # root has none on a node
         config = _CONFIG.format(
             port=self._port,
             address="0.0.0.0" if self.cable.netns is not None else self.cable.address,  # noqa: S104
