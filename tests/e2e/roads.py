@@ -28,7 +28,7 @@ _subnets = describe(os.environ["SM_PROXY_LAB_JOB"])["VpcConfig"]["Subnets"]
 _made = client("ec2").create_instance_connect_endpoint(SubnetId=_subnets[0])
 answer = _made["InstanceConnectEndpoint"][_NAME]
 """
-_FREE_PORT: Final = (
+FREE_PORT: Final = (
     "import socket\nwith socket.create_server(('127.0.0.1', 0)) as s: answer = s.getsockname()[1]"
 )
 _SOCKS: Final = """
@@ -162,7 +162,7 @@ def rsync(road: Road, folder: Path, inside: str) -> None:
 
 def forwarding(road: Road, folder: Path, inside: str) -> None:
     """Reach a port of the container through `-L`."""
-    port, (_, inner) = road.there.python(_FREE_PORT), _sshd(road)
+    port, (_, inner) = road.there.python(FREE_PORT), _sshd(road)
     words = ("-T", "-L", f"{port}:127.0.0.1:{inner}", road.host, "echo up; cat")
     with _started(road, *words) as process:
         assert _line(process) == "up"
@@ -172,7 +172,7 @@ def forwarding(road: Road, folder: Path, inside: str) -> None:
 
 def vs_code(road: Road, folder: Path, inside: str) -> None:
     """Start as VS Code's Remote-SSH does: a script on stdin of a shell, and a SOCKS proxy."""
-    port, payload = road.there.python(_FREE_PORT), secrets.token_hex(SIZE // 4)
+    port, payload = road.there.python(FREE_PORT), secrets.token_hex(SIZE // 4)
     words = ("-v", "-T", "-D", str(port), "-o", "ConnectTimeout=15", road.host, "bash")
     with _started(road, *words) as process:
         assert process.stdin is not None
