@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import paramiko
+import pytest
 
 from sm_proxy_lab.account import Account
 from sm_proxy_lab.aws.control_client import ControlClient
@@ -45,7 +46,10 @@ def _say(connection: socket.socket, command: str) -> tuple[bytes, str]:
         transport.close()
 
 
-def test_an_app_has_a_user_a_home_that_stays_and_a_key_that_does_not(tmp_path: Path) -> None:
+@pytest.mark.parametrize("isolated", [False, *[True] * ISOLATED])
+def test_an_app_has_a_user_a_home_that_stays_and_a_key_that_does_not(
+    tmp_path: Path, isolated: bool
+) -> None:
     network = LoopbackNetwork()
     lost = asyncio.Queue[str]()
 
@@ -59,6 +63,7 @@ def test_an_app_has_a_user_a_home_that_stays_and_a_key_that_does_not(tmp_path: P
         runner = ContainerRunner(
             *(tmp_path / "containers", network, ControlQueue(ControlClient(_NOWHERE)), _NOWHERE),
             Software(),
+            isolated=isolated,
             agents=tmp_path / "agents",
         )
         spaces = SpaceMachines(tmp_path / "spaces", runner, Account(_NOWHERE))
@@ -76,9 +81,9 @@ def test_an_app_has_a_user_a_home_that_stays_and_a_key_that_does_not(tmp_path: P
             assert not machine.init.running
             assert await _within(lost.get()) == event["job"]
         (first_key, first), (second_key, second) = said
-        user = USER if ISOLATED else getpass.getuser()
+        user = USER if isolated else getpass.getuser()
         own = tmp_path / "spaces/us-east-1/d-1/My-Space/home" / USER
-        home = f"/home/{USER}" if ISOLATED else str(own)
+        home = f"/home/{USER}" if isolated else str(own)
         assert first.split() == [user, home, home]
         assert second.split() == ["mine"]
         assert first_key != second_key

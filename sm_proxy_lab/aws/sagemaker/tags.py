@@ -46,6 +46,11 @@ class Tags:
         with self._lock:
             self._kept[arn] = {tag["Key"]: tag["Value"] for tag in copy.deepcopy(tags)}
 
+    def drop(self, arn: str) -> None:
+        """Forget the tags of what was deleted."""
+        with self._lock:
+            self._kept.pop(arn, None)
+
     def of(self, arn: str) -> dict[str, str]:
         """The tags of a job; none if there is no such job."""
         with self._lock:

@@ -84,7 +84,7 @@ class Domains:
             key = (call.region, call.params["DomainId"])
             if any(used[:2] == key for used in [*self._records.profiles, *self._records.spaces]):
                 raise in_use("Domain", key[1], "has user profiles or spaces.")
-            del self._records.domains[key]
+            self._tags.drop(self._records.domains.pop(key).arn)
         return {}
 
     def _profile_key(self, call: Call) -> tuple[str, str, str]:
@@ -133,5 +133,5 @@ class Domains:
             )
             if key[2] in owners:
                 raise in_use("UserProfile", key[2], "owns a space.")
-            del self._records.profiles[key]
+            self._tags.drop(self._records.profiles.pop(key).arn)
         return {}

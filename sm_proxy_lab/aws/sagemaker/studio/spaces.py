@@ -107,7 +107,7 @@ class Spaces:
             key = self._key(call)
             if self._records.app_of(key) is not None:
                 raise in_use("Space", key[2], "has an app.")
-            del self._records.spaces[key]
+            self._tags.drop(self._records.spaces.pop(key).arn)
         return {}
 
 

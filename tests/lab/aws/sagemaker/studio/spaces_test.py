@@ -164,5 +164,9 @@ def test_a_domain_is_deleted_after_what_is_in_it(
 def test_a_space_has_tags(lab: Lab, new_space: NewSpace) -> None:
     sagemaker = lab.client("sagemaker")
     tag = {"Key": "sagemaker:user-profile-arn", "Value": "arn:x"}
-    arn = sagemaker.describe_space(**new_space(Tags=[tag]))["SpaceArn"]
+    named = new_space(Tags=[tag])
+    arn = sagemaker.describe_space(**named)["SpaceArn"]
     assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == [tag]
+    sagemaker.delete_space(**named)
+    new_space()
+    assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == []
