@@ -120,7 +120,7 @@ def _open_standard_descriptors() -> None:
 def _run(name: str, words: list[str], *, as_json: bool) -> int:
     if name == "connect":
         fd_passing.fork_if_passing()
-        _search_garbage_rarely()
+    _search_garbage_rarely()
     args = _parser(name).parse_args(words)
     command = _module(name)
     settings = getattr(command, "load_settings", load_for_command)(args)
@@ -138,11 +138,11 @@ def _run(name: str, words: list[str], *, as_json: bool) -> int:
 
 
 def _search_garbage_rarely() -> None:
-    """Let the garbage search wait until there is much to look at, in a process that runs `connect`.
+    """Let the garbage search wait until there is much to look at, in a process that runs a command.
 
     Imports leave no garbage, and what they make stays. To search it 75 times costs every ssh a
-    twentieth of the CPU time of its ProxyCommand. A connection makes little garbage; a wait for a
-    starting job makes more, and then the search runs.
+    twentieth of the CPU time of its ProxyCommand, and other commands as much. A connection makes
+    little garbage; a wait for a starting job makes more, and then the search runs.
     """
     gc.set_threshold(_MANY_OBJECTS)
 
