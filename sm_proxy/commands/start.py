@@ -13,7 +13,7 @@ from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import options, space_argument
 from sm_proxy.commands.interruptible import Interruptible
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.jobs import hostname, space_sizes
+from sm_proxy.jobs import hostname, kinds, space_sizes
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.kinds import _space_server
 from sm_proxy.local import output
@@ -94,11 +94,13 @@ def _refuse_other_kinds(target: Target) -> None:
             "For more nodes, raise InstanceCount: aws sagemaker update-cluster",
         )
     name = hostname.compose(target.prefix, target.job, kind="space").host
+    again = "Create it again"
+    if target.kind is None or kinds.of(target.kind).CAN_BE_RELAUNCHED:
+        again = f"To run it again: sm-proxy relaunch {target.host}"
     raise SmProxyError(
         "unsupported",
-        f"{target.host} is a job: one that has ended does not start again",
-        f"To run it again: sm-proxy relaunch {target.host}. If you mean a Studio space:"
-        f" sm-proxy start {name}",
+        f"{target.host} is no Studio space, and nothing else that has ended starts again",
+        f"{again}. If you mean a space: sm-proxy start {name}",
     )
 
 
@@ -116,7 +118,7 @@ def _is_wanted(plan: Plan, target: Target, own: Target, *, yes: bool) -> bool:
         output.status(step)
     if plan.restarts:
         output.status(f"WARNING: {plans.LOSS}")
-    output.status("it is billed by the hour from then on, until: sm-proxy stop " + own.host)
+    output.status(f"its instance is billed until it is stopped: sm-proxy stop {own.host}")
     asked = "Restart" if plan.restarts else "Start"
     question = f"{asked} Studio space {own.job} on {plan.instance_type}?"
     return space_argument.confirmed("start", question, target, own, yes=yes)

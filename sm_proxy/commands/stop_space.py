@@ -22,6 +22,8 @@ _TIMEOUT_S: Final = 900.0
 def run(args: argparse.Namespace, settings: Settings, target: Target) -> Result:
     """Stop the space; data: `{"job", "kind", "status", "stopped"}`, as for a job.
 
+    If it is being stopped already, this run only waits.
+
     Raises:
         SmProxyError: `usage`, `wait-timeout`, or a call failed.
     """
@@ -35,13 +37,14 @@ def run(args: argparse.Namespace, settings: Settings, target: Target) -> Result:
             return Result(data, f"Studio space {space.name} does not run: its app is Stopped")
         kept = "its home directory stays, unsaved notebooks and its memory are lost"
         question = f"Stop Studio space {space.name} ({status}; {kept})?"
-        if not space_argument.confirmed("stop", question, target, own, yes=args.yes):
+        ending = status == "Deleting"
+        if not ending and not space_argument.confirmed("stop", question, target, own, yes=args.yes):
             return Result(data, f"Studio space {space.name} goes on", exit_status=1)
         again = f"sm-proxy stop {own.host}"
         waiter = space_argument.waiter(_TIMEOUT_S, again)
         left.words = f"SageMaker may go on; to see what has become of it: {again}"
         space_argument.forget(aws, space)
-        if status == "Deleting":
+        if ending:
             changes.await_gone(aws, space, waiter)
         else:
             changes.end_app(aws, space, waiter)
@@ -49,4 +52,4 @@ def run(args: argparse.Namespace, settings: Settings, target: Target) -> Result:
         for host in {target.host, own.host}:
             known_hosts.forget(settings, host)
     text = f"Studio space {space.name} is stopped; its home directory stays"
-    return Result({**data, "stopped": True}, text)
+    return Result({**data, "stopped": not ending}, text)

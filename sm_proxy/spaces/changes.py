@@ -6,7 +6,6 @@ Nothing is kept on this machine: whoever runs the command again goes on from whe
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import Final
 
 from sm_proxy.aws.clients import Aws
@@ -20,6 +19,7 @@ from sm_proxy.spaces.waiting import Waiter
 
 _CHANGING: Final = frozenset({"Pending", "Updating"})
 _USABLE: Final = frozenset({"InService", "Update_Failed"})
+_GOING: Final = frozenset({"Deleting", "Deleted"})
 _LAG_S: Final = 15.0
 """How long after a change the former state may still be described, in seconds."""
 
@@ -54,12 +54,13 @@ def end_app(aws: Aws, space: Space, waiter: Waiter) -> None:
     try:
         aws.call("sagemaker", "DeleteApp", **space.app_key)
     except ServiceError as error:
-        if error.error != "ResourceNotFound":
-            if space.app is None or space.app.status != "Pending":
-                raise failures.of_call(error, space, waiter.again) from None
+        app = spaces.app_of(aws, space)
+        if app is not None and app.status == "Pending":
             _await_started(aws, space, waiter)
-            end_app(aws, replace(space, app=spaces.app_of(aws, space)), waiter)
+            end_app(aws, space, waiter)
             return
+        if app is not None and app.status not in _GOING:
+            raise failures.of_call(error, space, waiter.again) from None
     await_gone(aws, space, waiter)
 
 

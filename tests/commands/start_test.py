@@ -98,7 +98,7 @@ def test_the_plan_is_shown_before_the_question(
     ]
     assert "WARNING" in lines[3]
     assert "has not been saved" in lines[3]
-    assert "billed by the hour" in lines[4]
+    assert f"billed until it is stopped: sm-proxy stop {HOST}" in lines[4]
     assert "stays as it is" in shown.out
     assert not changing(account.aws)
 
@@ -252,7 +252,7 @@ def test_a_space_that_does_not_run_is_not_stopped(
 
 def test_a_stop_goes_on_with_another_one(account: Account) -> None:
     account.studio = FakeStudio("Deleting", "Deleting", "Deleted")
-    assert account.run("stop", f"sm-Lab.{DOMAIN}.space", "--yes") == 0
+    assert account.run("stop", f"sm-Lab.{DOMAIN}.space") == 0
     assert not changing(account.aws)
 
 

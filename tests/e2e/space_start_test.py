@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 
 import pytest
 
 from tests.e2e import spaces
-from tests.e2e.labs import Lab
+from tests.e2e.labs import SM_PROXY, Lab
 from tests.e2e.spaces import Space
 
 
@@ -23,16 +25,32 @@ def refusal(space: Space) -> str:
     return done.stderr.decode().splitlines()[-1]
 
 
+def start_and_interrupt(space: Space) -> str:
+    """What `start` says in its last line after a ^C, while the app is Pending."""
+    words = (*SM_PROXY, "start", space.host, "--yes")
+    with space.lab.popen(*words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as starting:
+        assert starting.stderr is not None
+        while b"Pending" not in (line := starting.stderr.readline()):
+            assert line, "it has ended"
+        starting.send_signal(signal.SIGINT)
+        rest = starting.stderr.read().decode()
+    assert starting.returncode == 130
+    return rest.splitlines()[-1]
+
+
 def test_a_stopped_space_is_started_and_stopped_again(lab: Lab, domain: str) -> None:
     space = spaces.make_space(lab, domain, "Stopped")
     failed = lab.ssh(space.host, "true").stderr.decode()
     assert "sm-proxy: space-stopped: " in failed
     assert f"sm-proxy start {space.host}" in failed
     assert refusal(space).startswith("sm-proxy: space-stopped: ")
-    started = lab.warm("start", space.host, "--yes", "--json")
+    with lab.faults(studio={"app_ms": 600_000}):
+        interrupted = start_and_interrupt(space)
+    assert f"the rest waits for you: sm-proxy start {space.host}" in interrupted
+    started = lab.warm("start", space.host, "--json")
     assert started.returncode == 0, started.stderr
-    assert json.loads(started.stdout)["data"]["instance_type"] == "ml.t3.large"
-    assert b"Pending" in started.stderr
+    data = json.loads(started.stdout)["data"]
+    assert (data["instance_type"], data["changed"]) == ("ml.t3.large", False)
     assert lab.ok(space.host, "id", "-un") == b"sagemaker-user\n"
     ready = lab.warm("wait", space.host)
     assert ready.stdout.startswith(f"ready: {space.host} is Stopped".encode()), ready

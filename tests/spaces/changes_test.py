@@ -83,6 +83,19 @@ def test_an_app_that_cannot_be_deleted_while_it_starts_is_waited_for() -> None:
     assert changing(run.aws) == ["DeleteApp", "DeleteApp", "UpdateSpace", "CreateApp"]
 
 
+def test_an_app_that_somebody_else_deletes_is_no_failure() -> None:
+    studio = FakeStudio("InService", remote=False)
+    run = Run(studio)
+
+    def delete(**_: object) -> dict[str, object]:
+        studio.app = ["Deleting", "Deleted"]
+        raise refused("ResourceInUse", "it is Deleting", "DeleteApp")
+
+    run.aws = studio.aws(DeleteApp=delete)
+    run.start()
+    assert studio.app == ["InService"]
+
+
 @pytest.mark.parametrize("state", ["Deleting", "Deleted", "Pending"])
 def test_a_run_that_was_interrupted_is_gone_on_with(state: str) -> None:
     last = {"Deleting": "Deleted", "Deleted": "Deleted", "Pending": "InService"}[state]
