@@ -135,7 +135,7 @@ class HostKeyPolicy:
 
     def _origin(self) -> str:
         now = self._expected
-        whose = f"job {now.job}, node {now.node}"
+        whose = f"{'cluster' if now.kind == 'hyperpod' else 'job'} {now.job}, node {now.node}"
         if self._on_first_use and now is self._dialled:
             return f"but another was pinned on first use of {whose}:"
         if now.source == "session":

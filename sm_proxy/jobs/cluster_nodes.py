@@ -62,6 +62,11 @@ class ClusterNode:
         return f"{self.group}.{self.number or self.instance}"
 
     @property
+    def identity(self) -> str:
+        """What names it in a host name, and no other node ever: `workers.i-0abc...`."""
+        return f"{self.group}.{self.instance}"
+
+    @property
     def running(self) -> bool:
         """Whether it is Running."""
         return self.status == _RUNNING
@@ -85,7 +90,7 @@ class ClusterNode:
         if self.running:
             return
         why = f": {printable(self.message, _SHOWN)}" if self.message else ""
-        what = f"node {self.group}.{self.instance} of {job.noun} {job.name} is {self.status}{why}"
+        what = f"node {self.identity} of {job.noun} {job.name} is {self.status}{why}"
         if self.status == _FAILED:
             raise SmProxyError("job-failed", what, f"Its log is in {job.log_group}.")
         if self.status in _LEAVING:

@@ -176,6 +176,14 @@ def test_the_refusal_says_that_the_key_was_pinned_on_first_use(place: Place, clo
     assert "but the log of" in logged.message
 
 
+def test_the_refusal_of_a_node_names_its_cluster(place: Place) -> None:
+    found = container(kind="hyperpod", job="c", node="workers.i-1", source=None)
+    keys = HostKeyPolicy(place.settings, found, lambda: found)
+    keys.pin(found, on_first_use=True)
+    message = refused(keys).message
+    assert "another was pinned on first use of cluster c, node workers.i-1: SHA256:" in message
+
+
 def test_the_refusal_says_why_the_log_cannot_be_read_again(place: Place, clock: Clock) -> None:
     error = refused(place.keys(fails("network", "no way to AWS")))
     assert sum(clock.slept) == 0

@@ -7,13 +7,14 @@ replaced (see `cluster_nodes.py`); an instance id always means the same node.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.job_kinds import SESSION_KINDS
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.jobs import cluster_nodes, console_url
+from sm_proxy.jobs import cluster_nodes, console_url, hostname
+from sm_proxy.jobs.cache import JobCache
 from sm_proxy.jobs.cluster_nodes import ClusterNode
 from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.hostname import Target
@@ -112,6 +113,7 @@ def nodes(aws: Aws, job: Job, target: Target) -> list[ClusterNode]:
     """
     group, _, which = target.node.partition(".")
     found = cluster_nodes.of(aws, job.name, group)
+    _forget_moved(aws, job, found)
     chosen = [node for node in found if which in {"", str(node.number), node.instance}]
     if not chosen:
         raise _no_such_node(aws, job, target)
@@ -142,12 +144,26 @@ def container(aws: Aws, job: Job, target: Target) -> Container | Job | None:
     return _container(job, node, target)
 
 
+def _forget_moved(aws: Aws, job: Job, found: Iterable[ClusterNode]) -> None:
+    """Forget the cached node of each number that means another node now.
+
+    Otherwise two numbers would lead to one node once a third one has been replaced, and a program
+    for all nodes would run twice on that one.
+    """
+    cache = JobCache(aws)
+    for node in found:
+        target = hostname.compose("", job.name, node.label, _KIND)
+        known = cache.container(target)
+        if known is not None and known.node != node.identity:
+            cache.forget_container(target)
+
+
 def _container(job: Job, node: ClusterNode, target: Target) -> Container:
     return Container(
         host=target.host,
         job=job.name,
         kind=_KIND,
-        node=f"{node.group}.{node.instance}",
+        node=node.identity,
         address=None,
         port=_SSH_PORT,
         user=SESSION_KINDS[_KIND].user,

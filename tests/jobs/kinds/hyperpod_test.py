@@ -225,3 +225,17 @@ def test_a_cluster_is_not_stopped_but_deleted() -> None:
         hyperpod.stop_call("c")
     assert caught.value.code == "unsupported"
     assert "delete-cluster --cluster-name c" in caught.value.hint
+
+
+def test_after_a_replacement_no_two_numbers_lead_to_one_node() -> None:
+    aws = ClusterAws(*(node("workers", number) for number in (1, 2, 3)))
+
+    def known(number: int) -> str:
+        target = hostname.parse(f"sm-c.workers.{number}.hyperpod", "sm-")
+        return resolver.resolve(target, Settings(), aws).node.partition(".")[2]
+
+    assert [known(number) for number in (1, 2, 3)] == [instance(1), instance(2), instance(3)]
+    aws.nodes = [node("workers", 2), node("workers", 3), node("workers", 4, hours=1)]
+    first = hostname.parse("sm-c.workers.1.hyperpod", "sm-")
+    resolver.resolve(first, Settings(), aws, fresh=True)  # as after TargetNotConnected
+    assert [known(number) for number in (1, 2, 3)] == [instance(2), instance(3), instance(4)]
