@@ -118,7 +118,7 @@ class Choice:
                 f"none of your {len(own)} Studio spaces {self._where} runs",
                 f"Start one: sm-proxy start {self._host(own[0])}",
             )
-        newest = max(live, key=lambda space: space.since)
+        newest = _newest(live)
         self._say(newest, why)
         return newest
 
@@ -146,12 +146,9 @@ class Choice:
             why = f"{len(pool)} Studio spaces may be meant, and which of them run is unknown"
             raise self._ambiguous(pool, f"{why} ({error.message})") from None
         for phase in _PREFERRED:
-            live = [space for space in spaces if space.app and space.summary().phase == phase]
-            if live:
-                return max(live, key=lambda space: space.app.since if space.app else space.created)
-        raise self._ambiguous(
-            pool, f"{len(pool)} Studio spaces may be meant, and none of them runs"
-        )
+            if live := [space for space in spaces if space.summary().phase == phase]:
+                return _newest(live)
+        raise self._ambiguous(pool, f"{len(pool)} Studio spaces may be meant, and none runs")
 
     def _own(self, spaces: list[ListedSpace]) -> tuple[list[ListedSpace], str]:
         """Those of this terminal's domain, else those of the caller's user profile; and why."""
@@ -189,6 +186,11 @@ class Choice:
             f"{self._target.job}: {why}: {', '.join(shown)}{more}",
             "Use one of these host names.",
         )
+
+
+def _newest(live: Sequence[ListedSpace]) -> ListedSpace:
+    """The space whose app started last, of those that sessions may reach if there are any."""
+    return max(live, key=lambda space: (space.remote_access, space.since, space.created))
 
 
 def profile_names(name: str) -> frozenset[str]:

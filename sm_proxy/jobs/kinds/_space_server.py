@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.jobs import space_sizes
+from sm_proxy.jobs import hostname, space_sizes
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job
 from sm_proxy.jobs.kinds._spaces import REACHABLE_APPS
@@ -28,7 +28,7 @@ def refuse_unless_reachable(job: Job, target: Target) -> None:
     Raises:
         SmProxyError: `space-stopped`, `remote-access-off` or `unsupported`.
     """
-    start = f"sm-proxy start {target.host}"
+    start = f"sm-proxy start {_host(job, target)}"
     _refuse_other_apps(job)
     if job.over:
         raise _stopped(job, start)
@@ -41,6 +41,13 @@ def refuse_unless_reachable(job: Job, target: Target) -> None:
         hint = f"Restart it on a larger one: {start} --instance-type {enough}. {_LOSS}"
         space_sizes.refuse_too_small(job.instance_type, hint)
     refuse_old_image(job)
+
+
+def _host(job: Job, target: Target) -> str:
+    """The host name with the whole name of the space: `start` takes no beginning with --yes."""
+    if job.name == target.job:
+        return target.host
+    return hostname.compose(target.prefix, job.name, job.place, "space").host
 
 
 def _refuse_other_apps(job: Job) -> None:

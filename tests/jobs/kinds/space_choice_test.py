@@ -124,11 +124,12 @@ def test_a_beginning_means_the_newest_that_runs() -> None:
         Space("lab-old", age_h=3),
         Space("lab-mid", age_h=2),
         Space("a-lab"),
+        Space("lab-closed", remote="DISABLED", age_h=1),
         Space("lab-starts", app="Pending", age_h=0),
     )
     name, _, messages = found(aws, "sm-lab.space")
     assert name == "lab-mid"
-    assert messages == ["sm-lab.space is sm-lab-mid.d-one.space, the newest of 4"]
+    assert messages == ["sm-lab.space is sm-lab-mid.d-one.space, the newest of 5"]
     assert aws.asked == [*LISTS, "ListApps", *DESCRIBED]
 
 
@@ -165,6 +166,7 @@ def test_a_beginning_within_a_domain_stays_there() -> None:
 def test_latest_is_the_own_space_that_started_last() -> None:
     aws = Studio(
         Space("bobs", owner="bob", age_h=0),
+        Space("closed", remote="DISABLED", age_h=0),
         Space("old", age_h=5),
         Space("new", "d-two", age_h=2),
         Space("stopped", app="", age_h=1),

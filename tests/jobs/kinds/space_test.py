@@ -141,6 +141,14 @@ def test_a_stopped_space_names_the_command_that_starts_it() -> None:
     assert "ml.t3.medium is too small" in error.hint
 
 
+def test_the_command_has_the_whole_name_where_its_beginning_was_typed() -> None:
+    aws = Studio(Space("long-name", app=""))
+    target = parse("sm-long.space", "sm-")
+    with pytest.raises(SmProxyError) as caught:
+        space.container(aws, described(aws, target.host), target)
+    assert "sm-proxy start sm-long-name.d-one.space" in caught.value.hint
+
+
 def test_a_stopped_space_without_remote_access_is_only_stopped() -> None:
     error = refused(Space("x", app="", remote="DISABLED"))
     assert error.code == "space-stopped"
