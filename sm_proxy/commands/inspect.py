@@ -1,4 +1,4 @@
-"""`sm-proxy inspect`: the hardware of a job's machine, and what uses it."""
+"""`sm-proxy inspect`: the hardware of a machine, and what uses it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 
 from sm_proxy import resolver
 from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.job_kinds import SESSION_KINDS
 from sm_proxy.commands import options
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import output
@@ -26,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, settings: Settings) -> Result:
     """Run one script over ssh.
 
-    The data are those of `remote/machine/report.py`, with `job` and `node`.
+    The data are those of `remote/machine/report.py`, with `job` and `node`; of a Studio space and a
+    HyperPod node without what our entrypoint tells.
     """
     target = options.target_of(args, settings)
     aws = Aws(settings.profile, settings.region)
@@ -41,4 +43,6 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
             f"Try: ssh {container.host} sh -c true",
         )
     data = report.of(found)
+    if container.kind in SESSION_KINDS:  # our entrypoint is not there
+        data = {name: value for name, value in data.items() if name not in report.OF_ENTRYPOINT}
     return Result({"job": container.job, "node": container.node, **data}, text.render(data))

@@ -29,6 +29,8 @@ _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _NO_LIMIT: Final = 1 << 60  # cgroup v1 reports a huge number for no limit
 _TICKS_PER_S: Final = 100.0  # on every Linux of SageMaker
 _PAGE_BYTES: Final = 4096.0
+OF_ENTRYPOINT: Final = frozenset({"features", "problems", "window"})
+"""The members that our entrypoint tells."""
 _WINDOWS: Final = frozenset({"wait", "keep", "shell", "none"})
 
 

@@ -22,8 +22,9 @@ def render(report: dict[str, Any]) -> str:
         _section("Busiest processes", _table(_processes(report["processes"]["by_cpu"]))),
         _section("Largest processes", _table(_processes(report["processes"]["by_memory"]))),
         _section("Environment (names)", [", ".join(report["environment"]) or "none"]),
-        _section("sm-proxy", _ours(report)),
     ]
+    if "features" in report:
+        parts.append(_section("sm-proxy", _ours(report)))
     if not report["complete"]:
         parts.append("The report is incomplete: the script's output was cut off.")
     return "\n\n".join(parts)
