@@ -160,7 +160,8 @@ class Choice:
     def _owned(self, spaces: list[ListedSpace]) -> tuple[list[ListedSpace], str]:
         names = profile_names(self._name())
         own = [space for space in spaces if space.owner.lower() in names]
-        return own, f"the one of user profile {own[0].owner}" if own else ""
+        owner = printable(own[0].owner, _NAME_SHOWN) if own else ""
+        return own, f"the one of user profile {owner}" if own else ""
 
     def _name(self) -> str:
         """The last part of the caller's ARN; empty if it is unknown."""

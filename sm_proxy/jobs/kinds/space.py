@@ -88,7 +88,7 @@ def streams(job: Job, node: str) -> Streams:
     start = f"{job.place}/{job.name}/"
     apps = "|".join(sorted(REACHABLE_APPS))
     pattern = rf"(?P<node>{re.escape(job.place)})/{re.escape(job.name)}/(?:{apps})/{APP}"
-    return Streams(job.log_group, start, re.compile(pattern), job.place)
+    return Streams(job.log_group, start, re.compile(pattern), job.place, instances=1)
 
 
 def vpc_config(aws: Aws, job: Job) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.hostname import parse
 from sm_proxy.jobs.job import Job, Phase
 from sm_proxy.jobs.kinds import space
+from sm_proxy.jobs.log_following import JobLog
 from sm_proxy.state import json_records
 from tests.fakes import FakeAws
 from tests.jobs.studio_account import BEGAN, DENIED, GONE, IMAGE, Space, Studio
@@ -314,6 +315,13 @@ def test_its_log_is_that_of_its_app() -> None:
     assert (wanted.group, wanted.prefix) == ("/aws/sagemaker/studio", "d-one/x/")
     listed = [{"logStreamName": name} for name in names]
     assert wanted.choose(listed) == names[0]
+    for node in ("", None):  # `logs` without and with --all-nodes
+        aws = FakeAws(DescribeLogStreams={"logStreams": listed})
+        log = JobLog(aws, job, node)
+        log.find_streams()
+        assert len(log.nodes) == 1
+        asked = [call["logStreamNamePrefix"] for _, call in aws.calls]
+        assert asked == ["d-one/x/"]
 
 
 def test_denied_calls_stay_what_they_are() -> None:
