@@ -28,6 +28,17 @@ GROUPS = "a=1,a-1=2"
 """`a-1` and its node 2 must not be taken for the group `a`."""
 TRUST = {"SM_PROXY_TRUST_FIRST_USE": "1"}
 
+_MAKE_EKS = """
+_group = {
+    "InstanceGroupName": "gpu", "InstanceType": "ml.g5.xlarge", "InstanceCount": 1,
+    "ExecutionRole": "arn:aws:iam::123456789012:role/nodes",
+}
+answer = client("sagemaker").create_cluster(
+    ClusterName="on-eks", InstanceGroups=[_group],
+    Orchestrator={"Eks": {"ClusterArn": "arn:aws:eks:us-east-1:123456789012:cluster/k"}},
+)["ClusterArn"]
+"""
+
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
@@ -97,6 +108,23 @@ def test_users_programs_work(lab: Lab, cluster: Cluster, tool: str, tmp_path: Pa
     assert set(road.through()) == {"hyperpod"}
 
 
+@only_in_soak
+@pytest.mark.parametrize("command", ["wait", "inspect", "doctor"])
+def test_our_other_commands_work(lab: Lab, cluster: Cluster, command: str) -> None:
+    done = lab.warm(command, cluster.host("a-1", 1))
+    assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
+
+
+@only_in_soak
+def test_a_node_of_eks_may_have_no_sshd(lab: Lab) -> None:
+    lab.python(_MAKE_EKS)
+    cluster = Cluster(lab, "on-eks")
+    cluster.settle()
+    done = lab.ssh(cluster.host("gpu", 1), "true")
+    assert code_of(done) in {"connect-refused", "sshd-silent"}
+    assert b"EKS" in done.stderr
+
+
 def test_files_are_copied_to_all_nodes_of_a_group(
     lab: Lab, cluster: Cluster, tmp_path: Path
 ) -> None:
@@ -132,9 +160,10 @@ def test_a_number_moves_to_another_node_and_an_id_stays(lab: Lab, cluster: Clust
     by_number = cluster.host("a-1", 1)
     lab.ok(by_number, "true")
     new = cluster.replace(first)
-    for host, instance in ((by_number, second), (cluster.host("a-1", new), new)):
+    for host, instance in ((by_number, second), (cluster.host("a-1", 2), new)):
         assert lab.ok(host, "hostname").decode().strip() == cluster.machine(instance)
-    lab.forget("jobs")
+    said = lab.warm("resolve", cluster.host("a-1", second), "--json").stdout
+    assert json.loads(said)["data"]["node"] == f"a-1.{second}"
     assert code_of(lab.warm("resolve", cluster.host("a-1", first))) == "bad-name"
 
 
