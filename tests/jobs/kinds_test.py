@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sm_proxy.aws.errors import ServiceError
+from sm_proxy.aws.job_kinds import SESSION_KINDS
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import kinds
 from sm_proxy.jobs.job import Job
@@ -103,7 +104,16 @@ def test_a_kind_is_one_module_and_one_row(tmp_path: Path) -> None:
 
 
 def test_the_nouns_are_unique() -> None:
-    assert len({kind.NOUN for kind in ALL}) == len(ALL)
+    others = tuple(map(kinds.of_session, SESSION_KINDS))
+    assert len({kind.NOUN for kind in (*ALL, *others)}) == len(ALL) + len(others)
+
+
+def test_connections_to_jobs_import_nothing_about_clusters() -> None:
+    program = (
+        "import sys, sm_proxy.jobs.search; print('sm_proxy.jobs.cluster_nodes' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stdout == b"False\n"
 
 
 def test_a_job_is_described_again() -> None:

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.job_kinds import KINDS, Kind
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs.cluster_nodes import ClusterNode
 from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job, Summary
 from sm_proxy.jobs.log_streams import Streams
+
+if TYPE_CHECKING:  # jobs do without them
+    from sm_proxy.jobs.cluster_nodes import ClusterNode
 
 ORDER: Final[tuple[Kind, ...]] = tuple(KINDS)
 """The order in which a name is looked up."""
