@@ -120,6 +120,8 @@ def find(
             return _of_cluster(job, target, members, on_status)
     kinds.refuse_missing_node(job, target.node)
     names: list[str | None] = [target.node] if target.names_node else _names(job)
+    if job.place and job.name != target.job:  # the whole name might lead to another domain
+        names = [job.place]
     # Without a kind, the job's whole name leads to the job that was found: `lookup` tries it first.
     return _named(job, names, settings, target.kind)
 

@@ -8,6 +8,7 @@ from sm_proxy.jobs import nodes
 from sm_proxy.settings import Settings
 from tests.fakes import FakeAws, description
 from tests.jobs.cluster_account import ClusterAws, instance, node
+from tests.jobs.studio_account import Space, Studio
 
 SETTINGS = Settings()
 GONE = ServiceError("ValidationException", "Requested resource not found.", "x")
@@ -118,3 +119,16 @@ def test_names_that_mean_no_nodes_of_a_cluster(name: str) -> None:
     with pytest.raises(SmProxyError) as caught:
         hosts(name, ClusterAws())
     assert caught.value.code == "bad-name"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("sm-Work.space", "sm-Work.space"),
+        ("sm-Work.*.space", "sm-Work.space"),
+        ("sm-Work.d-one.space", "sm-Work.d-one.space"),
+        ("sm-wo.space", "sm-Work.d-one.space"),
+    ],
+)
+def test_a_space_is_one_host(name: str, expected: str) -> None:
+    assert hosts(name, Studio(Space("Work"))) == (expected,)
