@@ -92,7 +92,8 @@ class ClusterNode:
         why = f": {printable(self.message, _SHOWN)}" if self.message else ""
         what = f"node {self.identity} of {job.noun} {job.name} is {self.status}{why}"
         if self.status == _FAILED:
-            raise SmProxyError("job-failed", what, f"Its log is in {job.log_group}.")
+            stream = f"LifecycleConfig/{self.group}/{self.instance}"
+            raise SmProxyError("job-failed", what, f"Its log: {job.log_group}, stream {stream}.")
         if self.status in _LEAVING:
             raise SmProxyError("job-ended", what, "Take another node of the cluster.")
         raise SmProxyError("no-address", what, "Connect again when it is Running.")

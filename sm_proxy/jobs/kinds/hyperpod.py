@@ -90,7 +90,7 @@ def streams(job: Job, node: str) -> NoReturn:
     raise SmProxyError(
         "unsupported",
         f"{NOUN} {job.name} has no log of a program",
-        "Look at the logs on its nodes, or at those of its scheduler.",
+        f"What its lifecycle scripts print is in {job.log_group}.",
     )
 
 
@@ -253,13 +253,13 @@ def _read(answer: Mapping[str, Any]) -> Job:
         created=line.created,
         failure_reason=line.failure_reason,
         noun=NOUN,
-        # SageMaker guide, "Logging for HyperPod": what lifecycle scripts print.
+        # AWS's HyperPod samples: what lifecycle scripts print, a stream for each node.
         log_group=f"/aws/sagemaker/Clusters/{line.name}/{arn.rpartition('/')[2]}",
         status_since=line.created,
         progress=line.status,
         nodes=sum(int(group.get("CurrentCount", 0)) for group in groups),
         instance_type=_one_type(groups),
-        console=console_url.link(arn, "cluster-management", line.name),
+        console=console_url.link(arn, "cluster-management", line.name),  # as AWS's hyperpod-cli
         arn=arn,
         orchestrator=next(iter(answer.get("Orchestrator") or {}), ""),
     )

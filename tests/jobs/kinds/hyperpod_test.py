@@ -202,6 +202,9 @@ def test_another_status_is_named_with_its_message(status: str, code: str) -> Non
     error = refused(aws, f"sm-c.workers.{instance(1)}.hyperpod")
     assert error.code == code
     assert f"is {status}: it" in error.message
+    if status == "Failure":
+        assert f"/aws/sagemaker/Clusters/c/{ID}" in error.hint
+        assert f"LifecycleConfig/workers/{instance(1)}" in error.hint
 
 
 @pytest.mark.parametrize(
