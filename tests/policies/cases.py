@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from sm_proxy_lab.machines import role_credentials
 from tests.lab.aws.iam.identities import ADMINISTRATOR, client
-from tests.policies.place import BUCKET, IMAGE, Outcome, Place
+from tests.lab.aws.sagemaker.studio.conftest import QUICK, app
+from tests.policies.place import BUCKET, IMAGE, Outcome, Place, make_space
 
 Prepare = Callable[[Place], None]
 
@@ -28,6 +29,7 @@ class Case:
         prepare: makes the account ready for it, as its administrator.
         ends: the code of the error with which it ends; None for success. There is no data channel,
             and no container starts.
+        refused: operations that are denied to everybody: the session of a space is the service's.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Case:
     pieces: tuple[str, ...] = ("user",)
     prepare: Prepare = _nothing
     ends: str | None = None
+    refused: tuple[str, ...] = ()
 
     def run(self, place: Place, *, administrator: bool = False) -> Outcome:
         """Run it as the role under test, or as the administrator."""
@@ -107,6 +110,23 @@ def _with_jobs(place: Place) -> None:
     )
 
 
+def _with_space(place: Place) -> None:
+    """A space whose app runs; nothing takes time in it."""
+    place.lab.control.faults(studio=QUICK)
+    name = place.names["space"] = place.next_name("space")
+    make_space(place.lab, name)
+
+
+def _with_stopped_space(place: Place) -> None:
+    """A space without an app, and with remote access off."""
+    _with_space(place)
+    sagemaker = place.lab.client("sagemaker")
+    (space,) = sagemaker.list_spaces(SpaceNameContains=place.names["space"])["Spaces"]
+    named = {name: space[name] for name in ("DomainId", "SpaceName")}
+    sagemaker.delete_app(**app(named))
+    sagemaker.update_space(**named, SpaceSettings={"RemoteAccess": "DISABLED"})
+
+
 def _with_ssh_config(place: Place) -> None:
     if not (place.folder / "dot-ssh" / "config").exists():
         place.run("config", "write", administrator=True)
@@ -117,6 +137,7 @@ def _with_old_key(place: Place) -> None:
     place.run("keys", "rotate", administrator=True)
 
 
+_OF_SPACES: Final = ("TerminateSession",)
 USER: Final = (
     Case("resolve", ("resolve", "sm-ready")),
     Case("list", ("list", "--json")),
@@ -136,7 +157,7 @@ USER: Final = (
         prepare=_without_remote_debug,
     ),
     Case("wait", ("wait", "sm-ready"), ends="network"),
-    Case("list --check", ("list", "--check")),
+    Case("list --check", ("list", "--check"), refused=_OF_SPACES),
     Case("sync", ("sync",), prepare=_with_ssh_config),
     Case("bootstrap", ("bootstrap", "sm-bare", "--yes"), prepare=_with_ssh_config, ends="network"),
     Case("inspect", ("inspect", "sm-ready"), ends="network"),
@@ -154,6 +175,10 @@ USER: Final = (
         prepare=_with_ssh_config,
         ends="network",
     ),
+    Case("a space", ("inspect", "sm-mine.space"), ends="network", refused=_OF_SPACES),
+    Case("a node", ("inspect", "sm-c.workers.1.hyperpod"), ends="network"),
+    Case("stop a space", ("stop", "--yes", "sm-{space}.space"), prepare=_with_space),
+    Case("start a space", ("start", "--yes", "sm-{space}.space"), prepare=_with_stopped_space),
 )
 
 

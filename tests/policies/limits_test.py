@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import re
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
 from sm_proxy.infra import policies
 from tests.lab.aws.harness import job_request, refusal
 from tests.lab.aws.iam.identities import client, make_role, session
-from tests.policies.place import SCOPE, Place
+from tests.policies.place import ACCOUNT, SCOPE, Place, make_space
 
 pytestmark = pytest.mark.xdist_group("policies")
+SPACES_MD: Final = Path(__file__).parents[2] / "docs" / "spaces.md"
 FORWARD = {
     "DocumentName": "AWS-StartPortForwardingSessionToRemoteHost",
     "Parameters": {"host": ["10.0.1.5"], "portNumber": ["22"], "localPortNumber": ["1"]},
@@ -57,6 +61,26 @@ def test_a_user_does_not_end_the_sessions_of_others(account: Place) -> None:
 def test_a_user_creates_no_jobs(account: Place) -> None:
     create = caller(account, "sagemaker", "user").create_training_job
     assert "sagemaker:CreateTrainingJob" in refusal(create, **job_request("x"))[1]
+
+
+def test_the_conditions_of_the_docs_keep_people_to_their_own_spaces(account: Place) -> None:
+    text = SPACES_MD.read_text(encoding="utf-8").replace("111122223333", ACCOUNT)
+    (shown,) = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    by_tag = json.loads(shown.replace("${aws:PrincipalTag/owner}", "jane"))
+    key, profile = re.findall(r'"(sagemaker:ResourceTag/\S*)":\s+"(\S*)"', text)[0]
+    by_profile = {**by_tag, "Condition": {"ArnLike": {key: profile}}}
+    hers = {"owner": "jane", "sagemaker:user-profile-arn": profile.replace(":*:", ":us-east-1:")}
+    sagemaker = account.lab.client("sagemaker")
+    arns = []
+    for name, tags in (("janes", hers), ("joes", {"owner": "joe"})):
+        made = [{"Key": key, "Value": value} for key, value in tags.items()]
+        space = make_space(account.lab, name, Tags=made)
+        arns.append(sagemaker.describe_space(**space)["SpaceArn"])
+    for statement in (by_tag, by_profile):
+        jane = session(account.lab, make_role(account.lab, statement))
+        start = client(account.lab, "sagemaker", jane).start_session
+        assert start(ResourceIdentifier=arns[0])["SessionId"]
+        assert "sagemaker:StartSession" in refusal(start, ResourceIdentifier=arns[1])[1]
 
 
 def test_a_launcher_passes_the_roles_of_jobs_only(account: Place) -> None:

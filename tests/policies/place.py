@@ -21,6 +21,8 @@ from sm_proxy_lab.machines import role_credentials
 from tests.fakes import marker_line
 from tests.lab.aws.harness import REGION, FakeGateway, Lab, job_request
 from tests.lab.aws.iam.identities import ADMINISTRATOR, client, make_role, session
+from tests.lab.aws.sagemaker import clusters_test
+from tests.lab.aws.sagemaker.studio.conftest import QUICK, SPEC, app
 
 ACCOUNT: Final = "123456789012"
 REGISTRY: Final = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
@@ -197,6 +199,8 @@ def build(lab: Lab, folder: Path) -> Place:
     inside = {"Subnets": [subnet], "SecurityGroupIds": [group]}
     _open_the_way_to_s3(lab, vpc, subnet)
     _make_jobs(lab, inside)
+    make_space(lab, "mine")
+    _make_cluster(lab)
     arn = make_role(lab)
     keys = session(lab, arn)
     variables = {
@@ -213,6 +217,7 @@ def build(lab: Lab, folder: Path) -> Place:
         "SM_PROXY_DAEMON_IDLE": "0",
         "SM_PROXY_KEEP_SESSION": "0",
         "SM_PROXY_PROBE": "0",
+        "SM_PROXY_TRUST_FIRST_USE": "1",  # no API tells the host key of a node
         "SM_PROXY_WAIT": "0",
     }
     tokens = {name.upper(): value for name, value in keys.items()}
@@ -229,6 +234,25 @@ def _open_the_way_to_s3(lab: Lab, vpc: str, subnet: str) -> None:
         VpcId=vpc, ServiceName=service, VpcEndpointType="Gateway", RouteTableIds=[table]
     )
     ec2.create_instance_connect_endpoint(SubnetId=subnet)
+
+
+def make_space(lab: Lab, name: str, **request: Any) -> dict[str, str]:
+    """A space with a running app, in a domain of its own: the DomainId and the SpaceName."""
+    lab.control.faults(studio=QUICK)
+    sagemaker = lab.client("sagemaker")
+    made = sagemaker.create_domain(DomainName=name, AuthMode="IAM", DefaultUserSettings={})
+    named = {"DomainId": str(made["DomainId"]), "SpaceName": name}
+    settings = {"AppType": "JupyterLab", "RemoteAccess": "ENABLED"}
+    sagemaker.create_space(**named, SpaceSettings=settings, **request)
+    sagemaker.create_app(**app(named, ResourceSpec=SPEC))
+    return named
+
+
+def _make_cluster(lab: Lab) -> None:
+    sagemaker = lab.client("sagemaker")
+    sagemaker.create_cluster(**clusters_test.request("c", workers=1))
+    (node,) = clusters_test.nodes(lab, "c")
+    lab.control.set_node_status("c", node["InstanceId"], "Running", address="10.0.0.10")
 
 
 def _make_jobs(lab: Lab, vpc: dict[str, list[str]]) -> None:
