@@ -17,7 +17,8 @@ from sm_proxy.infra import partition, policies, template
 from sm_proxy.infra.plan import Plan
 from sm_proxy.jobs import hostname, log_formats
 from sm_proxy.routes import table
-from sm_proxy.settings import route_names, sources
+from sm_proxy.settings import Settings, route_names, sources
+from sm_proxy.ssh_config import blocks
 from sm_proxy.ssm import channel, message
 from sm_proxy_lab.aws.cloudformation import types
 
@@ -25,6 +26,9 @@ assert table.route("nothing").verdict(None, None, None).usable is False
 assert "nothing" in route_names.ROUTE_NAMES
 assert routes.checks_of("nothing") == routes.RouteChecks()
 assert hostname.parse("sm-x.hub", "sm-").kind == "hub"
+assert hostname.parse("sm-x.rack-1.box", "sm-").node == "rack-1"
+assert route_names.routes_of("box") == ("box",)
+assert "Host sm-*.box\\n    User root" in blocks.render(Settings(), {"sm-": {}}, ["true"])
 args = cli._parser("list").parse_args(["list", "--oldest-first", "--greeting", "hello"])
 assert args.oldest_first
 assert sources.load(sources.flags_of(args)).greeting == "hello"
@@ -64,7 +68,7 @@ def test_the_examples_work_as_written(tmp_path: Path) -> None:
         shutil.copytree(ROOT / package, tmp_path / package)
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```(python|diff)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 18
+    assert len(blocks) == 19
     for language, body in blocks:
         if language == "diff":
             apply(body, tmp_path)
