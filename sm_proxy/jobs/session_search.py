@@ -72,6 +72,8 @@ class SessionSearch:
             if cached and (known := self._cache.container(self._target)) is not None:
                 return known
             recent = self._cache.job(self._target, STARTING_S) if cached else None
+            if recent and recent[0].phase != "starting":  # it may have been started since
+                recent = None
             job = self._job = recent[0] if recent else self._describe()
             debug_log.write("described", status=job.status, cached=recent is not None)
             if recent is None:

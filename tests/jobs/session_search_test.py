@@ -120,6 +120,14 @@ def test_a_stopped_space_ends_a_wait_at_once() -> None:
     assert error.code == "space-stopped"
 
 
+def test_a_space_that_was_started_a_moment_ago_is_not_called_stopped() -> None:
+    space = Space("x", app="")
+    aws = Studio(space)
+    assert refused(aws).code == "space-stopped"
+    space.app = "InService"
+    assert resolved(aws).job == "x"
+
+
 def test_waiting_processes_share_one_description() -> None:
     aws = Studio(Space("x", app="Pending"))
     refused(aws)
