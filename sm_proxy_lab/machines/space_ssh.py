@@ -7,6 +7,7 @@ are known. The rest is assumed: exec, shell, pty, SFTP, and connections to the s
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401 - for names of hosts: the container's root has no such file
 import io
 import socket
 import threading
