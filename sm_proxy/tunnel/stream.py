@@ -215,13 +215,13 @@ def wanted(stream: Stream) -> tuple[list[int], list[int]]:
     return [descriptor] if stream.wants_read else [], [descriptor] if stream.wants_write else []
 
 
-def finish(stream: Stream) -> None:
-    """Tell the far end that the stream ends, and wait up to a second until it confirms.
+def finish(stream: Stream, within_s: float | None = None) -> None:
+    """Tell the far end that the stream ends, and wait until it confirms: `FINISH_S` by default.
 
     Bytes that still come are dropped.
     """
     stream.finish()
-    until = time.monotonic() + FINISH_S
+    until = time.monotonic() + (within_s or FINISH_S)
     readable = False
     while not stream.finished and stream.failure is None and (now := time.monotonic()) < until:
         stream.advance(now, readable=readable)

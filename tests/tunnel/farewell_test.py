@@ -4,33 +4,55 @@ from __future__ import annotations
 
 import pytest
 
+from sm_proxy.tunnel import farewell
 from sm_proxy.tunnel.farewell import FarewellStream
 from tests.tunnel.fakes import SocketStream
 
 
-@pytest.mark.parametrize(
-    ("state", "events"),
-    [
-        ({}, ["finish", "close"]),
-        ({"opened": False}, ["close"]),
-        ({"failure": OSError("lost")}, ["close"]),
-    ],
-)
-def test_a_stream_that_is_closed_early_is_finished_first(
-    state: dict[str, object], events: list[str]
-) -> None:
+def test_a_stream_that_is_closed_early_is_finished_first() -> None:
     inner = SocketStream()
-    vars(inner).update(state)
     FarewellStream(inner).close()
-    assert inner.events == events
+    assert inner.events == ["finish", "close"]
     inner.far.close()
 
 
-def test_a_stream_that_was_finished_is_not_finished_again() -> None:
+def test_a_stream_that_has_failed_cannot_be_finished() -> None:
     inner = SocketStream()
-    inner.confirms = False
+    inner.failure = OSError("lost")
+    FarewellStream(inner).close()
+    assert inner.events == ["close"]
+    inner.far.close()
+
+
+def test_a_stream_that_is_not_open_yet_is_finished_once_it_is() -> None:
+    inner = SocketStream()
+    inner.opened = False
+    stream = FarewellStream(inner)
+    stream.finish()
+    assert inner.events == []
+
+    def opens(now: float, *, readable: bool) -> None:
+        inner.opened = True
+
+    inner.advance = opens  # type: ignore[method-assign]
+    stream.close()
+    assert inner.events == ["finish", "close"]
+    inner.far.close()
+
+
+def test_a_stream_that_has_confirmed_its_end_is_not_finished_again() -> None:
+    inner = SocketStream()
     stream = FarewellStream(inner)
     stream.finish()
     stream.close()
+    assert inner.events == ["finish", "close"]
+    inner.far.close()
+
+
+def test_one_that_never_confirms_is_closed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(farewell, "PATIENCE_S", 0.01)
+    inner = SocketStream()
+    inner.confirms = False
+    FarewellStream(inner).close()
     assert inner.events == ["finish", "close"]
     inner.far.close()
