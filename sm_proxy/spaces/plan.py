@@ -68,6 +68,8 @@ class Plan:
         if self.resizes:
             before = self.space.spec.get("InstanceType", "no instance type")
             lines.append(f"give it {self.instance_type} in place of {before} (UpdateSpace)")
+        if "TrainingPlanArn" in self.space.spec and "TrainingPlanArn" not in self.spec:
+            lines.append("leave its training plan, which is for the other instance")
         if self.creates_app:
             lines.append(f"start a {self.space.app_type} app on {self.instance_type} (CreateApp)")
         return [f"{name}: {line}" for line in lines]
@@ -92,7 +94,7 @@ def make(space: Space, instance_type: str = "") -> Plan:
     wanted = instance_type or space_sizes.large_enough(has)
     if app and space.remote_access and wanted == has:
         return Plan(space=space, instance_type=wanted, creates_app=False)
-    spec = {**(space.spec or (app.spec if app else {})), "InstanceType": wanted}
+    spec = _spec(space.spec or (dict(app.spec) if app else {}), wanted)
     failed = space.app is not None and space.app.status == "Failed"
     return Plan(
         space=space,
@@ -109,8 +111,18 @@ def _settings(space: Space, spec: Mapping[str, str]) -> dict[str, Any]:
     if not space.remote_access or space.status == "Update_Failed":
         settings["RemoteAccess"] = "ENABLED"
     if space.spec.get("InstanceType") != spec["InstanceType"]:
-        settings[f"{space.app_type}AppSettings"] = {"DefaultResourceSpec": dict(spec)}
+        # With the rest of them: whether the service would keep what is left out is unknown.
+        changed = {**space.app_settings, "DefaultResourceSpec": dict(spec)}
+        settings[f"{space.app_type}AppSettings"] = changed
     return settings
+
+
+def _spec(has: Mapping[str, str], wanted: str) -> dict[str, str]:
+    """The ResourceSpec for another app: a training plan reserves one type of instance."""
+    spec = {**has, "InstanceType": wanted}
+    if has.get("InstanceType") != wanted:
+        spec.pop("TrainingPlanArn", None)
+    return spec
 
 
 def _refuse_type(space: Space) -> None:

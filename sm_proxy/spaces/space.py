@@ -55,7 +55,7 @@ class Space:
         failure_reason: the service's message; empty unless something has failed.
         app_type: of its app; empty for a space of Studio Classic.
         remote_access: whether ssh may reach an app that starts now.
-        spec: the DefaultResourceSpec of its app; empty if it has none.
+        app_settings: its settings for its app, such as when an idle one ends; may be empty.
         app: its app; None if it has none, or one that takes no remote access.
     """
 
@@ -65,8 +65,13 @@ class Space:
     failure_reason: str = ""
     app_type: str = ""
     remote_access: bool = False
-    spec: Mapping[str, str] = field(default_factory=dict)
+    app_settings: Mapping[str, Any] = field(default_factory=dict)
     app: App | None = None
+
+    @property
+    def spec(self) -> dict[str, str]:
+        """The DefaultResourceSpec of its app; empty if it has none."""
+        return dict(self.app_settings.get("DefaultResourceSpec") or {})
 
     @property
     def key(self) -> dict[str, str]:
@@ -99,7 +104,6 @@ def describe(aws: Aws, domain: str, name: str) -> Space:
         )
     settings = answer.get("SpaceSettings") or {}
     kind = str(settings.get("AppType") or "")
-    resources = (settings.get(f"{kind}AppSettings") or {}).get("DefaultResourceSpec")
     found = Space(
         name=name,
         domain=domain,
@@ -107,7 +111,7 @@ def describe(aws: Aws, domain: str, name: str) -> Space:
         failure_reason=str(answer.get("FailureReason", "")),
         app_type=kind,
         remote_access=settings.get("RemoteAccess") == "ENABLED",
-        spec=dict(resources or {}),
+        app_settings=dict(settings.get(f"{kind}AppSettings") or {}),
     )
     return replace(found, app=app_of(aws, found)) if kind in REACHABLE_APPS else found
 

@@ -51,6 +51,8 @@ class FakeStudio:
         self.space = ["InService"]
         self.app = list(app)
         self.app_spec = dict(self.spec)
+        self.app_settings: dict[str, Any] = {}
+        """The other settings of the space for its app."""
         self.reason = ""
         self.starts = ["Pending", "Pending", "InService"]
         """What a new app goes through."""
@@ -89,7 +91,10 @@ class FakeStudio:
             "FailureReason": self.reason,
             "SpaceSettings": {
                 **self.settings,
-                f"{kind}AppSettings": {"DefaultResourceSpec": dict(self.spec)},
+                f"{kind}AppSettings": {
+                    **self.app_settings,
+                    "DefaultResourceSpec": dict(self.spec),
+                },
             },
         }
 
@@ -108,7 +113,8 @@ class FakeStudio:
         told = dict(given["SpaceSettings"])
         for kind in ("JupyterLab", "CodeEditor"):
             if change := told.pop(f"{kind}AppSettings", None):
-                self.spec = dict(change["DefaultResourceSpec"])
+                self.app_settings = dict(change)
+                self.spec = dict(self.app_settings.pop("DefaultResourceSpec"))
         self.settings.update(told)
         self.space = list(self.updates)
         return {}

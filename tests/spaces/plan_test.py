@@ -77,6 +77,23 @@ def test_another_instance_restarts_a_running_app() -> None:
     assert made(FakeStudio("InService"), "ml.m5.large").is_done
 
 
+def test_a_training_plan_is_not_taken_to_another_instance() -> None:
+    plan_arn = "arn:aws:sagemaker:eu-west-1:111122223333:training-plan/own"
+    studio = FakeStudio(InstanceType="ml.p4d.24xlarge", TrainingPlanArn=plan_arn)
+    assert made(studio).spec["TrainingPlanArn"] == plan_arn
+    found = made(studio, "ml.g5.xlarge")
+    assert found.spec == {"InstanceType": "ml.g5.xlarge"}
+    assert "training plan" in found.steps[1]
+
+
+def test_the_other_settings_of_the_app_stay() -> None:
+    studio = FakeStudio()
+    idle = {"AppLifecycleManagement": {"IdleSettings": {"IdleTimeoutInMinutes": 120}}}
+    studio.app_settings = dict(idle)
+    settings = made(studio, "ml.g5.xlarge").settings["JupyterLabAppSettings"]
+    assert settings == {**idle, "DefaultResourceSpec": {**SPEC, "InstanceType": "ml.g5.xlarge"}}
+
+
 def test_the_instance_that_the_app_runs_on_is_kept() -> None:
     studio = FakeStudio("InService", remote=False, SageMakerImageArn="arn")
     studio.app_spec = {"InstanceType": "ml.g5.xlarge"}
