@@ -101,6 +101,8 @@ def _update(aws: Aws, plan: Plan, waiter: Waiter) -> None:
     try:
         aws.call("sagemaker", "UpdateSpace", **space.key, SpaceSettings=settings)
     except ServiceError as error:
+        if error.error == failures.IN_USE and _others_did_it(aws, plan, waiter):
+            return
         raise failures.of_call(error, space, waiter.again) from None
 
     def look() -> str:
@@ -115,6 +117,12 @@ def _update(aws: Aws, plan: Plan, waiter: Waiter) -> None:
         return ""
 
     waiter.until(f"{space.name}: the space", look)
+
+
+def _others_did_it(aws: Aws, plan: Plan, waiter: Waiter) -> bool:
+    """Whether another run, faster than this one, has changed the space as planned."""
+    now = spaces.describe(aws, plan.space.domain, plan.space.name)
+    return _shows(settled(aws, now, waiter), plan)
 
 
 def _shows(now: Space, plan: Plan) -> bool:
@@ -165,4 +173,4 @@ def _await_started(aws: Aws, space: Space, waiter: Waiter) -> None:
         app = spaces.app_of(aws, space)
         return app.status if app is not None and app.status == "Pending" else ""
 
-    waiter.until(f"{space.name}: its app", look)
+    waiter.until(f"{space.name}: its app, which cannot be ended while it starts,", look)

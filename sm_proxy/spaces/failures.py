@@ -8,7 +8,7 @@ from sm_proxy.jobs import failure_causes
 from sm_proxy.spaces.space import App, Space
 
 _QUOTA = "ResourceLimitExceeded"
-_IN_USE = "ResourceInUse"
+IN_USE = "ResourceInUse"
 
 
 def of_app(space: Space, app: App, again: str) -> SmProxyError:
@@ -59,6 +59,6 @@ def of_call(error: ServiceError, space: Space, again: str) -> SmProxyError:
             "Ask for more in Service Quotas (`Studio ... Apps running on ... instances`), stop"
             f" another app, or take another instance with --instance-type. Then again: {again}",
         )
-    if error.error == _IN_USE:
+    if error.error == IN_USE:
         return SmProxyError("busy", what, f"Something else changes it just now. Again: {again}")
     return SmProxyError("aws-error", what, f"To try again: {again}", passing=error.passing)

@@ -81,6 +81,7 @@ def test_an_app_that_cannot_be_deleted_while_it_starts_is_waited_for() -> None:
     run = Run(studio)
     run.start()
     assert changing(run.aws) == ["DeleteApp", "DeleteApp", "UpdateSpace", "CreateApp"]
+    assert run.said[0] == "Lab: its app, which cannot be ended while it starts, is Pending"
 
 
 def test_an_app_that_somebody_else_deletes_is_no_failure() -> None:
@@ -124,6 +125,21 @@ def test_somebody_else_was_faster() -> None:
 
     run.aws = studio.aws(CreateApp=create)
     run.start()
+    assert studio.app == ["InService"]
+
+
+def test_somebody_else_was_faster_with_the_update() -> None:
+    studio = FakeStudio(remote=False)
+    run = Run(studio)
+
+    def update(**_: object) -> dict[str, object]:
+        studio.settings["RemoteAccess"] = "ENABLED"
+        studio.space = ["Updating", "Updating", "InService"]
+        raise refused("ResourceInUse", "it is Updating", "UpdateSpace")
+
+    run.aws = studio.aws(UpdateSpace=update)
+    run.start()
+    assert "Lab: the space is Updating" in run.said
     assert studio.app == ["InService"]
 
 
