@@ -19,10 +19,11 @@ from sm_proxy.jobs.kinds import _space_server
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
-from sm_proxy.spaces import changes
+from sm_proxy.spaces import changes, instance_types
 from sm_proxy.spaces import plan as plans
 from sm_proxy.spaces import space as spaces
 from sm_proxy.spaces.plan import Plan
+from sm_proxy.spaces.waiting import Waiter
 
 _INSTANCE: Final = re.compile(r"ml\.[a-z0-9-]{1,30}\.[a-z0-9-]{1,30}")
 
@@ -63,11 +64,17 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
         _space_server.refuse_old_image(job)
         found = spaces.describe(aws, job.place, job.name)
         waiter = space_argument.waiter(args.timeout, _again(own, args))
-        plan = plans.make(changes.settled(aws, found, waiter), args.instance_type or "")
+        wanted = args.instance_type or ""
+        plan = plans.make(changes.settled(aws, found, waiter), wanted)
         if plan.is_done:
             return _result(plan, own, changed=False)
+        if plan.restarts and wanted:
+            instance_types.refuse_unknown(aws, wanted, f"sm-proxy stop {own.host}")
         if not _is_wanted(plan, target, own, yes=args.yes):
             return _declined(plan, own)
+        if not args.yes:  # the user may have thought for long
+            waiter = space_argument.waiter(args.timeout, waiter.again)
+            plan = _plan_again(aws, plan, wanted, waiter)
         left.words = (
             f"SageMaker goes on with what has begun; the rest waits for you: {waiter.again}"
         )
@@ -122,6 +129,24 @@ def _is_wanted(plan: Plan, target: Target, own: Target, *, yes: bool) -> bool:
     asked = "Restart" if plan.restarts else "Start"
     question = f"{asked} Studio space {own.job} on {plan.instance_type}?"
     return space_argument.confirmed("start", question, target, own, yes=yes)
+
+
+def _plan_again(aws: Aws, plan: Plan, instance_type: str, waiter: Waiter) -> Plan:
+    """The plan after the question: others may have changed the space since.
+
+    Raises:
+        SmProxyError: `busy`, an app runs now that the user was not asked about.
+    """
+    before = plan.space
+    now = changes.settled(aws, spaces.describe(aws, before.domain, before.name), waiter)
+    again = plans.make(now, instance_type)
+    if again.restarts and not plan.restarts:
+        raise SmProxyError(
+            "busy",
+            f"somebody has started the space {now.name} in the meantime, otherwise than planned",
+            f"See what would be done now: {waiter.again}",
+        )
+    return again
 
 
 def _declined(plan: Plan, own: Target) -> Result:

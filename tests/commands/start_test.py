@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timezone
 
@@ -42,7 +43,8 @@ class Account:
         self.aws = FakeAws()
         self.asked: list[str] = []
         self.reply: str | None = None
-        clock = Clock()
+        self.meanwhile: Callable[[], object] = lambda: None
+        self.clock = clock = Clock()
         for module in (changes, deadline, waiting):
             monkeypatch.setattr(module, "time", clock)
         for module in (command, stop_space):
@@ -52,6 +54,7 @@ class Account:
 
     def _confirm(self, question: str) -> bool:
         self.asked.append(question)
+        self.meanwhile()
         if self.reply is None:
             raise prompt.NobodyToAskError("there is no terminal to ask on")
         return self.reply == "yes"
@@ -121,6 +124,30 @@ def test_without_a_terminal_and_yes_nothing_begins(
     assert last_line(capsys).endswith(f"If you mean it: sm-proxy start {HOST} --yes")
 
 
+def test_another_run_that_was_faster_leaves_nothing_to_do(account: Account) -> None:
+    account.studio = FakeStudio("InService", remote=False)
+    account.meanwhile = lambda: account.studio.settings.update(RemoteAccess="ENABLED")
+    assert account.run("start", HOST, reply="yes") == 0
+    assert not changing(account.aws)
+
+
+def test_an_app_that_was_not_asked_about_is_not_ended(
+    account: Account, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account.studio = FakeStudio(remote=False)
+    account.meanwhile = lambda: account.studio.app.append("InService")
+    assert account.run("start", HOST, reply="yes") == 1
+    assert not changing(account.aws)
+    line = last_line(capsys)
+    assert line.startswith("sm-proxy: busy: ")
+    assert line.endswith(f"sm-proxy start {HOST}")
+
+
+def test_the_time_to_think_is_not_taken_from_the_wait(account: Account) -> None:
+    account.meanwhile = lambda: account.clock.sleep(3600)
+    assert account.run("start", HOST, reply="yes") == 0
+
+
 @pytest.mark.parametrize("verb", ["start", "stop"])
 def test_yes_does_not_take_a_guess(
     account: Account, verb: str, capsys: pytest.CaptureFixture[str]
@@ -156,6 +183,18 @@ def test_an_instance_that_cannot_serve_is_refused_before_any_call(
         with pytest.raises(SystemExit):
             account.run("start", HOST, "--instance-type", small)
     assert account.aws.calls == []
+
+
+def test_no_app_is_ended_for_an_instance_that_nobody_knows(
+    account: Account, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account.studio = FakeStudio("InService")
+    assert account.run("start", HOST, "--instance-type", "ml.g5.xlagre", "--yes") == 1
+    assert not changing(account.aws)
+    line = last_line(capsys)
+    assert line.startswith("sm-proxy: unsupported: botocore ")
+    assert "Did you mean ml.g5.xlarge" in line
+    assert line.endswith(f"sm-proxy stop {HOST}")
 
 
 @pytest.mark.parametrize(
@@ -248,6 +287,16 @@ def test_a_space_that_does_not_run_is_not_stopped(
     data = json.loads(capsys.readouterr().out)["data"]
     assert (data["status"], data["stopped"]) == ("Stopped", False)
     assert not account.asked
+
+
+def test_a_space_of_studio_classic_is_not_called_stopped(
+    account: Account, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account.studio = FakeStudio("InService", app_type="")
+    assert account.run("stop", HOST, "--yes") == 1
+    assert last_line(capsys).startswith(
+        "sm-proxy: unsupported: the Studio space Lab is for Studio Classic"
+    )
 
 
 def test_a_stop_goes_on_with_another_one(account: Account) -> None:

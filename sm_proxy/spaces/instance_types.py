@@ -1,0 +1,37 @@
+"""Which instances Studio has, by the installed botocore."""
+
+from __future__ import annotations
+
+import difflib
+
+from sm_proxy.aws.clients import Aws
+from sm_proxy.errors import SmProxyError
+
+
+def refuse_unknown(aws: Aws, instance_type: str, stop: str) -> None:
+    """Raise if botocore does not know an instance of Studio (the values of AppInstanceType).
+
+    SageMaker would refuse it too, but only when the running app has been ended for it.
+
+    Args:
+        aws: for its botocore session.
+        instance_type: such as `ml.g5.xlarge`.
+        stop: the command that ends the running app.
+
+    Raises:
+        SmProxyError: `unsupported`.
+    """
+    shape = aws.session.get_service_model("sagemaker").shape_for("AppInstanceType")
+    known = shape.metadata.get("enum", [])
+    if instance_type in known:
+        return
+    import botocore  # noqa: PLC0415 - slow
+
+    close = difflib.get_close_matches(instance_type, known, 2)
+    hint = f"Did you mean {' or '.join(close)}? " if close else ""
+    raise SmProxyError(
+        "unsupported",
+        f"botocore {botocore.__version__} knows no instance {instance_type} of Studio, and the"
+        " running app would be ended for it",
+        f"{hint}If SageMaker has it by now, update botocore, or end the app first: {stop}",
+    )
