@@ -51,7 +51,7 @@ def why_not(listed: Summary, target: Target) -> str | None:
         target: its host name.
     """
     if listed.phase == "failed":
-        return listed.failure_reason or "it has failed"
+        return f"it has failed; see why, or try again: sm-proxy start {target.host}"
     if listed.phase == "ended":
         return f"it is stopped; start it: sm-proxy start {target.host}"
     if not listed.remote_access:

@@ -1,8 +1,8 @@
 """Which instances are large enough for remote access to a Studio space.
 
 Its server needs 8 GiB of memory. The SageMaker guide, "Set up remote access", names the instances
-that have less; the AWS Toolkit (`InstanceTypeInsufficientMemory`) starts the next size of the same
-family in their place.
+that have less, but for t3.micro (1 GiB) and t3.small (2 GiB); the AWS Toolkit
+(`InstanceTypeInsufficientMemory`) starts the next size of the same family in their place.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from sm_proxy.errors import SmProxyError, printable
 DEFAULT: Final = "ml.t3.medium"
 """What Studio runs an app on if neither CreateApp nor the space names an instance."""
 ENOUGH_FOR: Final[dict[str, str]] = {
+    "ml.t3.micro": "ml.t3.large",
+    "ml.t3.small": "ml.t3.large",
     "ml.t3.medium": "ml.t3.large",
     "ml.c5.large": "ml.c5.xlarge",
     "ml.c6i.large": "ml.c6i.xlarge",
     "ml.c6id.large": "ml.c6id.xlarge",
     "ml.c7i.large": "ml.c7i.xlarge",
 }
-"""The instances that are too small, each with the next size, which serves."""
+"""The instances that are too small, each with the next size that serves."""
 
 
 def large_enough(instance_type: str) -> str:

@@ -73,7 +73,7 @@ def test_the_list_shows_which_spaces_can_be_reached() -> None:
         (False, "it is stopped; start it: sm-proxy start sm-stopped.space"),
         (False, "its remote access is off; turn it on: sm-proxy start sm-closed.space"),
         (None, None),
-        (False, "it has failed"),
+        (False, "it has failed; see why, or try again: sm-proxy start sm-bad.space"),
     ]
 
 

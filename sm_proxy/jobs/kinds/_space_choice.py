@@ -86,7 +86,7 @@ class Choice:
             if self._target.node:
                 raise self.not_found() from None
             form = f"{self._target.prefix}{self._target.job}.<domain-id>.space"
-            way = f"With the id of the space's domain in the name, no list is needed: ssh {form}"
+            way = f"With the id of its domain in the space's host name, no list is needed: {form}"
             raise SmProxyError(error.code, error.message, f"{error.hint} {way}") from None
 
     def _exact(self, same: list[ListedSpace]) -> ListedSpace:

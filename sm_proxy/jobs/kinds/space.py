@@ -76,9 +76,15 @@ def recent(aws: Aws, contains: str = "", *, live: bool = False) -> list[Summary]
     """The spaces that can have remote access, the newest first.
 
     ListSpaces and ListApps: one call for 100 of them each.
+
+    Raises:
+        SmProxyError: a call failed; `unsupported`, botocore is too old for remote access.
     """
     spaces = [each for each in list_spaces(aws, contains) if each.app_type in REACHABLE_APPS]
-    found = [space.summary() for space in with_apps(aws, spaces)] if spaces else []
+    if not spaces:
+        return []
+    aws.refuse_unknown("sagemaker", "StartSession")  # else remote access seems to be off
+    found = [space.summary() for space in with_apps(aws, spaces)]
     return [space for space in found if not live or space.phase in _ALIVE]
 
 

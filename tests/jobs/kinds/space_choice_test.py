@@ -209,4 +209,4 @@ def test_a_denied_list_names_the_way_without_it() -> None:
     error = refused(Studio(Space("lab"), ListSpaces=DENIED), "sm-lab.space")
     assert error.code == "access-denied"
     assert "sagemaker:ListSpaces" in error.message
-    assert "ssh sm-lab.<domain-id>.space" in error.hint
+    assert "host name, no list is needed: sm-lab.<domain-id>.space" in error.hint

@@ -222,6 +222,10 @@ def test_an_old_botocore_is_named_and_not_taken_for_remote_access_that_is_off() 
     with pytest.raises(SmProxyError) as caught:
         space.container(aws, described(aws), parse("sm-x.space", "sm-"))
     assert (caught.value.code, caught.value.message) == ("unsupported", "sagemaker:StartSession")
+    with pytest.raises(SmProxyError, match="StartSession"):
+        space.recent(aws)
+    aws.spaces.clear()
+    assert space.recent(aws) == []
 
 
 @pytest.mark.parametrize(
