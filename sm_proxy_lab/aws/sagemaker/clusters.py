@@ -127,10 +127,15 @@ class Clusters:
                 (cluster.created, cluster.name, cluster.summary())
                 for cluster in self._clusters.values()
                 if cluster.region == call.region
-                and part in cluster.name
-                and "TrainingPlanArn" not in call.params
             ]
-        return _page(found, call, "ClusterSummaries")
+        page = _page(found, call, "ClusterSummaries")
+        # MaxResults is how many clusters are looked at, so a page may be empty before the last one.
+        page["ClusterSummaries"] = [
+            each
+            for each in page["ClusterSummaries"]
+            if part in each["ClusterName"] and "TrainingPlanArn" not in call.params
+        ]
+        return page
 
     def _list_nodes(self, call: Call) -> dict[str, Any]:
         part = call.params.get("InstanceGroupNameContains", "")
@@ -157,7 +162,7 @@ class Clusters:
             for instance in call.params.get("NodeIds", []):
                 node = cluster.find(instance)
                 if node is None:
-                    reason = {"ErrorCode": "NodeIdNotFound", "Message": "no such node"}
+                    reason = {"ErrorCode": "InstanceIdNotFound", "Message": "no such node"}
                     failed.append({"NodeId": instance, **reason})
                     continue
                 self._end(cluster, node)

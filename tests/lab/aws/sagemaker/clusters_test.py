@@ -76,11 +76,22 @@ def test_nodes_are_filtered_sorted_and_paged(lab: Lab) -> None:
     assert len(nodes(lab, name, InstanceGroupNameContains="1")) == 3
 
 
+def test_a_page_of_clusters_may_be_empty_before_the_last_one(lab: Lab) -> None:
+    made(lab, workers=1)
+    name, _, _ = made(lab, workers=1)
+    pages = lab.client("sagemaker").get_paginator("list_clusters")
+    asked = {"NameContains": name, "PaginationConfig": {"PageSize": 1}}
+    found = [page["ClusterSummaries"] for page in pages.paginate(**asked)]
+    assert [each["ClusterName"] for page in found for each in page] == [name]
+    assert [] in found
+
+
 def test_a_replaced_node_has_another_id_and_comes_last(lab: Lab) -> None:
     name, cluster, (first, second) = made(lab, workers=2)
     replace = lab.client("sagemaker").batch_replace_cluster_nodes
     answer = replace(ClusterName=name, NodeIds=[first, "i-00000000"])
-    assert (answer["Successful"], answer["Failed"][0]["NodeId"]) == ([first], "i-00000000")
+    (failed,) = answer["Failed"]
+    assert (answer["Successful"], failed["ErrorCode"]) == ([first], "InstanceIdNotFound")
     kept, new = nodes(lab, name)
     assert (kept["InstanceId"], new["InstanceStatus"]["Status"]) == (second, "Pending")
     ended = lab.event(name, "cluster-node-ended")
