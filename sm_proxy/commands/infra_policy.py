@@ -83,7 +83,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
             output.write_to_stderr(_line(item))
     wide = [item.sid for item in rows if not item.in_stack]
     if wide and not args.explain:
-        output.write_to_stderr(
+        output.status(
             f"{', '.join(wide)}: for the spaces and nodes of everybody in the account."
             " Leave them out, or add the conditions of docs/spaces.md."
         )

@@ -170,7 +170,7 @@ def test_the_list_has_jobs_of_all_kinds(own: Lab, prep: str) -> None:
     assert done.returncode == 0, done.stderr.decode()
     jobs = {job["job"]: job for job in json.loads(done.stdout)["data"]["jobs"]}
     assert set(jobs[JOB]) == {
-        *("job", "kind", "status", "created", "nodes", "reachable", "reason", "kept"),
+        *("job", "host", "kind", "status", "created", "nodes", "reachable", "reason", "kept"),
         "relaunchable",
     }  # fmt: skip
     assert (jobs[JOB]["status"], jobs[JOB]["reachable"]) == ("Training", None)

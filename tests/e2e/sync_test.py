@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.labs import SM_PROXY, Job, Lab, code_of, running
+from tests.fakes import EVERY_LIST
 from tests.waits import await_true
 
 pytestmark = pytest.mark.e2e
@@ -86,7 +87,7 @@ def test_a_second_sync_calls_only_the_lists(own: Lab) -> None:
     before = len(own.calls())
     hosts(own)
     made = sorted(call["operation"] for call in own.calls()[before:])
-    assert made == ["ListEndpoints", "ListProcessingJobs", "ListTrainingJobs", "ListTransformJobs"]
+    assert made == EVERY_LIST
 
 
 def test_listed_hosts_stay_when_the_lists_are_denied(own: Lab) -> None:
