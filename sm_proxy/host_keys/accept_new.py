@@ -35,6 +35,9 @@ class AcceptNewPolicy(HostKeyPolicy):
     def judge(self, blob: bytes, through: str) -> SmProxyError | None:
         """Accept a first key; for another key, look whether the app has started again.
 
+        So too for a cached app without a key. It may have ended long ago, and its new app may have
+        shown its key under another name of the space.
+
         Args:
             blob: the key that was seen, in wire form.
             through: what the space is reached through.
@@ -43,7 +46,7 @@ class AcceptNewPolicy(HostKeyPolicy):
             None if the key is accepted; else the error that says why it is refused.
         """
         try:
-            if self._expected.host_keys:
+            if self._expected.host_keys or self._expected.cached:
                 debug_log.write("unexpected host key, looking for a new app")
                 self._expect(self._look())
             if not self._expected.host_keys:

@@ -94,6 +94,19 @@ def test_an_app_that_started_again_has_a_new_key_and_the_old_one_goes(place: Pla
     assert accept_new.pinned(space()) is None
 
 
+def test_a_cached_app_that_has_ended_does_not_undo_what_its_new_app_has_shown(
+    place: Place,
+) -> None:
+    """`sm-x.space` may be cached from before the restart that `sm-x.d-1.space` has seen."""
+    accept_new.pin(space(life=LATER), HOST_KEY)
+    for key, code in ((ECDSA_KEY, "host-key-changed"), (HOST_KEY, None)):
+        keys = place.keys(space(cached=True), lambda: space(life=LATER))
+        error = keys.judge(blob_of(key), "")
+        assert (error and error.code) == code
+        assert kept() == [HOST_KEY]
+        assert accept_new.pinned(space(life=LATER)) == HOST_KEY
+
+
 def test_a_restart_that_was_seen_before_dialling_expects_no_old_key(place: Place) -> None:
     place.keys().judge(blob_of(HOST_KEY), "")
     keys = place.keys(space(life=LATER))
