@@ -32,12 +32,14 @@ class SessionKind(NamedTuple):
         user: to log in as.
         unique_names: whether a name means one thing, as a job's does: then it is looked up like a
             job's, else by `find` of the kind's module.
+        forms: of its host names after the prefix, for hints.
     """
 
     operations: tuple[str, ...]
     labels: str
     user: str
     unique_names: bool
+    forms: tuple[str, ...]
 
 
 SESSION_KINDS: Final[dict[str, SessionKind]] = {
@@ -49,6 +51,7 @@ SESSION_KINDS: Final[dict[str, SessionKind]] = {
         labels=r"d-(?:-*[a-z0-9]){1,61}",  # the domain's id: pattern of DescribeSpace
         user="sagemaker-user",
         unique_names=False,  # unique in a domain
+        forms=("<space>.space", "<space>.<domain-id>.space"),
     ),
     "hyperpod": SessionKind(
         ("DescribeCluster", "ListClusters", "ListClusterNodes"),
@@ -56,6 +59,7 @@ SESSION_KINDS: Final[dict[str, SessionKind]] = {
         labels=r"[a-zA-Z0-9](?:-*[a-zA-Z0-9]){0,62}\.(?:[1-9][0-9]{0,3}|i-[a-f0-9]{8}(?:[a-f0-9]{9})?)",
         user="ubuntu",
         unique_names=True,
+        forms=("<cluster>.<group>.<number>.hyperpod", "<cluster>.<group>.<instance-id>.hyperpod"),
     ),
 }
 """Studio spaces and nodes of HyperPod clusters."""

@@ -141,8 +141,8 @@ def _read_own_labels(text: str, pattern: str) -> str | None:
 
 
 def _bad(host: str, prefix: str, why: str) -> SmProxyError:
-    return SmProxyError(
-        "bad-name",
-        f"{printable(host, 100)!r} is not an sm-proxy host name: {why}",
-        f"Write {prefix}<job>, {prefix}<job>.algo-2 or {prefix}<job>.<kind>.",
-    )
+    hint = f"Write {prefix}<job>, {prefix}<job>.algo-2 or {prefix}<job>.<kind>."
+    if own := SESSION_KINDS.get(host.rpartition(".")[2]):
+        hint = f"Write {' or '.join(prefix + form for form in own.forms)}."
+    what = f"{printable(host, 100)!r} is not an sm-proxy host name: {why}"
+    return SmProxyError("bad-name", what, hint)

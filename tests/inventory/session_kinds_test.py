@@ -59,6 +59,24 @@ def test_an_account_without_spaces_and_clusters_pays_two_calls() -> None:
     assert aws.operations() == EVERY_LIST
 
 
+def test_with_an_old_botocore_the_list_says_nothing_about_remote_access(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    old = SmProxyError("unsupported", "botocore is too old", "update it")
+    messages: list[str] = []
+
+    def refuse(*_: object) -> None:
+        raise old
+
+    for aws, expected in (
+        (account(), []),
+        (account(Space("x")), ["left out: botocore is too old"]),
+    ):
+        monkeypatch.setattr(aws, "refuse_unknown", refuse)
+        assert listing.list_all(aws, messages.append, asked=listing.EVERY) == []
+        assert messages == expected
+
+
 def test_the_list_shows_which_spaces_can_be_reached() -> None:
     aws = account(
         Space("runs", age_h=1),

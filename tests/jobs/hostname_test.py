@@ -190,3 +190,5 @@ def test_labels_of_another_kind_are_refused(host: str) -> None:
     with pytest.raises(SmProxyError) as caught:
         parse(host, "sm-")
     assert caught.value.code == "bad-name"
+    noun = {"space": "<space>", "hyperpod": "<cluster>"}.get(host.rpartition(".")[2], "<job>")
+    assert caught.value.hint.startswith(f"Write sm-{noun}")
