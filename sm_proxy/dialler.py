@@ -133,6 +133,11 @@ class Dialler:
         """Whether the container that was dialled may have this host key, in wire form."""
         return self._keys is not None and self._keys.accepts(blob)
 
+    @property
+    def host_keys(self) -> tuple[str, ...]:
+        """Those that the dialled container may have; empty if its first one will be accepted."""
+        return () if self._keys is None else self._keys.expected
+
     def passes_socket(self, stream: Stream, ssh: Stdio) -> bool:
         """Pass ssh the TCP connection itself if that is possible, and return whether it is done.
 
@@ -232,11 +237,7 @@ class Dialler:
         """Write the accepted host keys for ssh, then dial the container."""
         self.container = container
         logged = bool(container.host_keys)
-        if container.life:
-            from sm_proxy.host_keys import accept_new  # noqa: PLC0415 - for spaces
-
-            self.container = container = accept_new.with_pinned_key(container)
-        elif not logged:
+        if not (logged or container.life):
             from sm_proxy.host_keys import (  # noqa: PLC0415 - containers without our marker
                 trust_on_first_use,
             )

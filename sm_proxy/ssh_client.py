@@ -146,7 +146,7 @@ def _handshake(
     transport = login_transport.make(_paramiko, tunnel.socket)
     transport.set_log_channel(_LOG)
     transport.auth_timeout = transport.banner_timeout = timeout
-    prefer_kinds(transport, container.host_keys)
+    prefer_kinds(transport, dialler.host_keys)
     try:
         transport.start_client(timeout=timeout)
     except (_paramiko.SSHException, EOFError, OSError) as error:

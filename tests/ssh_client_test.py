@@ -149,7 +149,7 @@ def test_a_space_is_asked_for_a_key_of_the_pinned_type(
     monkeypatch.setattr("sm_proxy.resolver.resolve", lambda *_, **__: found)
     accept_new.pin(found, LOGGED)
     with sm_proxy.open("sm-My-Space.space") as client:
-        assert client.container.host_keys == (LOGGED,)
+        assert client.get_transport().get_remote_server_key() == KEY
 
 
 def test_several_threads_open_and_use_clients(place: Place) -> None:

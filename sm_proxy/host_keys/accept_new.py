@@ -70,7 +70,8 @@ class AcceptNewPolicy(HostKeyPolicy):
         self._expect(container)
 
     def _expect(self, container: Container) -> None:
-        super()._expect(with_pinned_key(container))
+        key = pinned(container)
+        super()._expect(replace(container, host_keys=(key,) if key else ()))
 
     def _origin(self) -> str:
         return f"but since its app started ({self._expected.life}) it had"
@@ -81,16 +82,6 @@ class AcceptNewPolicy(HostKeyPolicy):
             "Something else may answer in the space's place, so ssh does not log in. Find out why "
             f"with: sm-proxy doctor {now.host}; or delete {pin_path(now)} to accept its next key."
         )
-
-
-def with_pinned_key(container: Container) -> Container:
-    """The space with the key that its app has shown, or with none before its first connection.
-
-    Raises:
-        SmProxyError: as `pinned`.
-    """
-    key = pinned(container)
-    return replace(container, host_keys=(key,) if key else ())
 
 
 def pinned(container: Container) -> str | None:

@@ -57,6 +57,11 @@ class HostKeyPolicy:
         self._dialled, self._on_first_use = container, on_first_use
         self._expect(container)
 
+    @property
+    def expected(self) -> tuple[str, ...]:
+        """The keys that are accepted now, each `"type base64"`."""
+        return self._expected.host_keys
+
     def accepts(self, blob: bytes) -> bool:
         """Whether the key (in wire form) is expected."""
         return blob in map(public_key.wire_form, self._expected.host_keys)

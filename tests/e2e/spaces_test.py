@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pty
 import shutil
@@ -114,6 +115,22 @@ def test_files_are_copied(
     here.write_bytes(os.urandom(200_000))
     copy(lab, space, f"copied-by-{copy.__name__}", here, back)
     assert back.read_bytes() == here.read_bytes()
+
+
+@only_in_soak
+def test_a_first_copy_takes_several_sessions(lab: Lab, space: Space, tmp_path: Path) -> None:
+    """The first of them sees the host key before the others."""
+    for pin in pins(lab):
+        pin.unlink()
+    for number in range(4):
+        (tmp_path / f"{number}").write_bytes(os.urandom(16 << 20))
+    done = lab.sm_proxy("cp", "-r", str(tmp_path), f"{space.host}:folder", "--json")
+    assert done.returncode == 0, done.stderr
+    assert 1 < json.loads(done.stdout)["data"]["sessions"] <= 4
+    assert b"going on with" not in done.stderr
+    names = f"{tmp_path}/0 {tmp_path}/3"
+    here = lab.run("sh", "-c", f"cat {names} | sha256sum").stdout
+    assert lab.ok(space.host, "cd folder && cat 0 3 | sha256sum") == here
 
 
 ECHO = """

@@ -35,6 +35,8 @@ _MOST_DIRECT: Final = 2
 _SMALL: Final = frozenset({"t2.nano", "t3.nano", "t3a.nano", "t4g.nano"})
 """Bastions with 0.5 GB of memory, of which each session takes 10 to 23 MB."""
 _MOST_THROUGH_SMALL: Final = 4
+_MOST_TO_SPACE: Final = 4
+"""A space takes ten, and its user's editors and terminals need some."""
 _AT_ONCE: Final = 3
 """How many are opened at the same time: each one is a StartSession, and a login at the server."""
 _PAUSES_S: Final = ((0.5, 1.5), (1.5, 4.5), (4.0, 10.0))
@@ -264,6 +266,8 @@ class Connections:
             return self._asked
         if first.is_direct:
             return _MOST_DIRECT
+        if self.container.kind == "space":
+            return _MOST_TO_SPACE
         vpc_id, words = self.container.vpc_id, first.through.split()
         if vpc_id and words and bastion_lookup.known_type(self._aws, vpc_id, words[-1]) in _SMALL:
             return _MOST_THROUGH_SMALL

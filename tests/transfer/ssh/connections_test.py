@@ -23,6 +23,7 @@ from sm_proxy.transfer.ssh import script as script_module
 from sm_proxy.transfer.ssh import ssh_process
 from sm_proxy.transfer.ssh.connections import Connections
 from sm_proxy.tunnel.stream import Stream
+from tests.fakes import space
 from tests.transfer.sshds import HOST, Server, serve
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sshd serves a socket")
@@ -236,6 +237,16 @@ def test_a_bastion_with_little_memory_gets_fewer_sessions(
     connections = server.connections(most=asked)
     connections.container = server.found
     process: Any = SimpleNamespace(is_direct=False, through="bastion i-0abc")
+    assert connections._most(process) == most
+
+
+@pytest.mark.parametrize(("asked", "most"), [(None, 4), (9, 9)])
+def test_a_copy_leaves_places_of_a_space_to_its_editors(
+    server: Server, asked: int | None, most: int
+) -> None:
+    connections = server.connections(most=asked)
+    connections.container = space()
+    process: Any = SimpleNamespace(is_direct=False, through="space arn")
     assert connections._most(process) == most
 
 
