@@ -31,6 +31,7 @@ _MODULES: Final = (
     "sm_proxy.routes.bastion",
     "sm_proxy.routes.direct",
     "sm_proxy.routes.remote_debug",
+    "sm_proxy.routes.space",
     "sm_proxy.routes.ssm_session",
     "sm_proxy.state.connection_log",
     "sm_proxy.tunnel.checked_socket",

@@ -151,6 +151,8 @@ def key(context: Context) -> str:
     path = identities.private_key_path(context.settings)
     public = private_files.is_regular(path.with_name(path.name + ".pub"))
     own = not context.settings.identity_file
+    if not private_files.exists(path) and (target := context.target) and target.kind == "space":
+        raise SkipCheck("a space asks for no key")
     if not private_files.exists(path) and (own or not public):
         fix = "Make one with: sm-proxy config write" if own else "Name one with --identity-file."
         raise SmProxyError("no-identity", f"there is no key at {path}", fix)

@@ -6,10 +6,11 @@ import sys
 import pytest
 
 from sm_proxy.doctor import laptop
-from sm_proxy.doctor.check import Context
+from sm_proxy.doctor.check import Context, SkipCheck
 from sm_proxy.errors import SmProxyError
 from sm_proxy.host_keys import known_hosts
 from sm_proxy.identity import identities
+from sm_proxy.jobs.hostname import parse
 from tests.doctor.helpers import failure
 
 
@@ -67,6 +68,13 @@ def test_a_key_readable_by_others_or_missing_fails(context: Context) -> None:
     assert failure(laptop.permissions, context).hint == f"chmod 600 {path}"
     path.unlink()
     assert "config write" in failure(laptop.key, context).hint
+
+
+def test_a_space_needs_no_key(context: Context) -> None:
+    identities.private_key_path(context.settings).unlink()
+    context.target = parse("sm-x.space", "sm-")
+    with pytest.raises(SkipCheck, match="asks for no key"):
+        laptop.key(context)
 
 
 def test_a_pipe_in_place_of_the_key_fails_at_once(context: Context) -> None:
