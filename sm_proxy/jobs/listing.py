@@ -64,6 +64,9 @@ def _page(aws: Aws, kind: Kind, *, live: bool) -> list[Summary] | SmProxyError:
         return module.recent(aws, live=live and module.ONE_STATUS_IS_LIVE)
     except SmProxyError as error:
         left_out = _UNKNOWN_HERE if kind in SESSION_KINDS else {"access-denied"}
-        if error.code not in left_out or error.passing:
+        # What is gone from a live list loses its host in `sync`.
+        if error.code not in left_out or (error.passing and live):
             raise
+        if error.code == "unsupported":
+            error.message = f"{module.NOUN}s, because {error.message}"
         return error

@@ -70,7 +70,7 @@ def test_with_an_old_botocore_the_list_says_nothing_about_remote_access(
 
     for aws, expected in (
         (account(), []),
-        (account(Space("x")), ["left out: botocore is too old"]),
+        (account(Space("x")), ["left out: Studio spaces, because botocore is too old"]),
     ):
         monkeypatch.setattr(aws, "refuse_unknown", refuse)
         assert listing.list_all(aws, messages.append, asked=listing.EVERY) == []

@@ -47,12 +47,26 @@ def test_kinds_that_are_left_out_share_one_line() -> None:
     assert messages == [f"left out: {'; '.join([*short, long])}"]
 
 
-def test_an_error_that_may_pass_leaves_nothing_out() -> None:
-    """A round of `sync` must not remove hosts because of it."""
+def test_an_error_that_may_pass_leaves_no_live_ones_out() -> None:
+    """A round of `sync` must not remove hosts because of it; `list` still shows the jobs."""
     down = SmProxyError("aws-error", "down", "again", passing=True)
+    aws = account(ListSpaces=down, ListClusters={})
     with pytest.raises(SmProxyError) as caught:
-        listing.list_all(account(ListSpaces=down, ListClusters={}), print, asked=listing.EVERY)
+        listing.list_all(aws, print, live=True, asked=listing.EVERY)
     assert caught.value is down
+    messages: list[str] = []
+    assert listing.list_all(aws, messages.append, asked=listing.EVERY) == []
+    assert messages == ["left out: down"]
+
+
+def test_what_an_old_botocore_leaves_out_is_named() -> None:
+    old = SmProxyError("unsupported", "botocore does not know sagemaker:ListSpaces", "update")
+    messages: list[str] = []
+    aws = account(ListSpaces=old, ListClusters={})
+    assert listing.list_all(aws, messages.append, asked=listing.EVERY) == []
+    assert messages == [
+        "left out: Studio spaces, because botocore does not know sagemaker:ListSpaces"
+    ]
 
 
 @pytest.mark.parametrize("error", [DENIED, SmProxyError("network", "down")])
