@@ -113,7 +113,7 @@ def _refuse_bad_name(host: str, prefix: str, name: str) -> None:
 
 def _read_labels(labels: list[str]) -> tuple[str | None, Kind | None]:
     if labels and (session_kind := SESSION_KINDS.get(labels[-1])):
-        return _read_own_labels(".".join(labels[:-1]), session_kind.labels), labels[-1]
+        return _read_own_labels(labels[:-1], session_kind.labels), labels[-1]
     node: str | None = None
     kind: Kind | None = None
     for position, label in enumerate(labels):
@@ -132,9 +132,10 @@ def _read_labels(labels: list[str]) -> tuple[str | None, Kind | None]:
     return node, kind
 
 
-def _read_own_labels(text: str, pattern: str) -> str | None:
-    if not text:
+def _read_own_labels(labels: list[str], pattern: str) -> str | None:
+    if not labels:
         return None
+    text = ".".join(labels)
     if not re.fullmatch(pattern, text):
         raise ValueError(f"{printable(text, 80)!r} cannot stand before the last label")
     return text

@@ -183,7 +183,7 @@ def test_spaces_and_nodes_of_clusters_have_labels_of_their_own(
     [
         *("sm-x.2.space", "sm-x.d-A.space", "sm-x.d-a.d-b.space", "sm-x.space.training"),
         *("sm-c.2.hyperpod", "sm-c.g.hyperpod", "sm-c.g.0.hyperpod", "sm-c.g.i-1.hyperpod"),
-        "sm-c.-g.1.hyperpod",
+        *("sm-c.-g.1.hyperpod", "sm-x..space", "sm-c..hyperpod"),
     ],
 )
 def test_labels_of_another_kind_are_refused(host: str) -> None:

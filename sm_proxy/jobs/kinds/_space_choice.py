@@ -61,15 +61,18 @@ class Choice:
             return self._by_beginning(found)
         raise self.not_found(listed)
 
-    def not_found(self, known: Sequence[ListedSpace] = ()) -> SmProxyError:
+    def not_found(self, known: Sequence[ListedSpace] = (), unlisted: str = "") -> SmProxyError:
         """The error for a name that means nothing.
 
         Args:
             known: spaces whose names to suggest.
+            unlisted: words, if there is no list to look for other spellings.
         """
         hint = name_matching.hint(self._target.job, known)
         return SmProxyError(
-            "job-not-found", f"there is no Studio space {self._target.job} {self._where}", hint
+            "job-not-found",
+            f"there is no Studio space {self._target.job} {self._where}{unlisted}",
+            hint,
         )
 
     @property
@@ -84,7 +87,8 @@ class Choice:
             if error.code != "access-denied":
                 raise
             if self._target.node:
-                raise self.not_found() from None
+                denied = "; the list of its spaces (sagemaker:ListSpaces) is denied"
+                raise self.not_found(unlisted=denied) from None
             form = f"{self._target.prefix}{self._target.job}.<domain-id>.space"
             way = f"With the id of its domain in the space's host name, no list is needed: {form}"
             raise SmProxyError(error.code, error.message, f"{error.hint} {way}") from None

@@ -203,6 +203,9 @@ def test_a_domain_without_that_space_is_named() -> None:
         error = refused(aws, "sm-lab.d-two.space")
         assert error.code == "job-not-found"
         assert "in domain d-two, eu-west-1" in error.message
+        assert ("sagemaker:ListSpaces) is denied" in error.message) is (
+            aws._answers["ListSpaces"] is DENIED
+        )
 
 
 def test_a_denied_list_names_the_way_without_it() -> None:
