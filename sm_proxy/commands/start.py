@@ -157,7 +157,7 @@ def _declined(plan: Plan, own: Target) -> Result:
 
 
 def _result(plan: Plan, own: Target, *, changed: bool) -> Result:
-    runs = f"Studio space {own.job} runs on {plan.instance_type}"
+    runs = f"Studio space {own.job} runs on {printable(plan.instance_type, 60)}"
     words = runs if changed else f"{runs} already"
     return Result(_data(plan, own, changed=changed), f"{words}; now: ssh {own.host}")
 

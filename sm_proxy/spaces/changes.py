@@ -87,6 +87,7 @@ def carry_out(aws: Aws, plan: Plan, waiter: Waiter) -> None:
     space = plan.space
     if plan.ends_app:
         end_app(aws, space, waiter)
+        waiter.say(f"{space.name}: its app has ended")
     elif space.app is not None and space.app.status == "Deleting":
         await_gone(aws, space, waiter)
     if plan.settings:

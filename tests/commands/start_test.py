@@ -116,6 +116,14 @@ def test_no_loss_is_announced_where_nothing_runs(
     assert shown.out == f"Studio space Lab runs on ml.m5.large; now: ssh {HOST}\n"
 
 
+def test_a_strange_instance_sends_nothing_to_the_terminal(
+    account: Account, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account.studio = FakeStudio("InService", InstanceType="ml.\x1b[31m\u202e\nx")
+    assert account.run("start", HOST) == 0
+    assert capsys.readouterr().out.rstrip("\n").isprintable()
+
+
 def test_without_a_terminal_and_yes_nothing_begins(
     account: Account, capsys: pytest.CaptureFixture[str]
 ) -> None:

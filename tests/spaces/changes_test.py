@@ -71,6 +71,7 @@ def test_a_restart_goes_step_by_step() -> None:
     assert given(run.aws, "CreateApp")["ResourceSpec"] == bigger
     assert run.said == [
         "Lab: its app is Deleting",
+        "Lab: its app has ended",
         "Lab: the space is Updating",
         "Lab: its app is Pending",
     ]
