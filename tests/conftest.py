@@ -102,7 +102,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _suite(item: pytest.Item) -> str:
-    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    return _suite_of(item.path)
+
+
+@functools.cache
+def _suite_of(path: Path) -> str:
+    folder = path.relative_to(Path(__file__).parent).parts[0]
     return folder if folder in _SUITES else _SUITES[-1]
 
 
