@@ -182,18 +182,22 @@ answer.append(near.recv(100).decode())
 def test_an_app_that_started_again_has_a_new_key_and_registers_late(lab: Lab, space: Space) -> None:
     lab.ok(space.host, "true")
     (old,) = pins(lab)
-    with lab.faults(studio={"registration_ms": 2000}):
-        space.stop_app()
-        stopped = lab.ssh(space.host, "true")
-        assert code_of(stopped) == "space-stopped"
-        assert f"sm-proxy start {space.host}" in last_line(stopped)
+    space.stop_app()
+    stopped = lab.ssh(space.host, "true")
+    assert code_of(stopped) == "space-stopped"
+    assert f"sm-proxy start {space.host}" in last_line(stopped)
+    with lab.faults(studio={"registration_ms": 10**9}):
         space.start_app()
-        found = lab.ssh(space.host, "true")
-        assert found.returncode == 0, found.stderr
-    assert found.stderr.count(b"is not registered with Session Manager yet") == 1
+        words = ("ssh", "-F", lab.config, space.host, "exit 5")
+        with lab.popen(*words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as ssh:
+            assert ssh.stderr is not None
+            assert b"is not registered with Session Manager yet" in ssh.stderr.readline()
+            lab.control("faults", studio={"registration_ms": 0})
+            said = ssh.stderr.read()
+    assert ssh.returncode == 5
     (new,) = pins(lab)
     assert new != old
-    assert describe(new.read_text()) in found.stderr.decode()
+    assert describe(new.read_text()) in said.decode()
     assert lab.ssh(space.host, "true").stderr == b""
 
 
