@@ -26,7 +26,8 @@ def find(aws: Aws, target: Target) -> tuple[Job, Target]:
         SmProxyError: `job-not-found`, `job-ambiguous`, or a call failed.
     """
     job = lookup.find(aws, target, output.status)
-    domain = job.place if target.node else None
+    # The beginning of a name may lead to another domain than the whole name would.
+    domain = job.place if target.node or job.name != target.job else None
     return job, hostname.compose(target.prefix, job.name, domain, "space")
 
 

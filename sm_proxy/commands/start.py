@@ -157,7 +157,8 @@ def _declined(plan: Plan, own: Target) -> Result:
 
 
 def _result(plan: Plan, own: Target, *, changed: bool) -> Result:
-    runs = f"Studio space {own.job} runs on {printable(plan.instance_type, 60)}"
+    where = f" on {printable(plan.instance_type, 60)}" if plan.instance_type else ""
+    runs = f"Studio space {own.job} runs{where}"
     words = runs if changed else f"{runs} already"
     return Result(_data(plan, own, changed=changed), f"{words}; now: ssh {own.host}")
 

@@ -26,7 +26,7 @@ class Plan:
 
     Attributes:
         space: as it is.
-        instance_type: that its app will run on.
+        instance_type: that its app will run on; empty if it runs and does not tell.
         ends_app: whether an app that runs, or has failed, is deleted first.
         settings: SpaceSettings for UpdateSpace; empty if nothing changes.
         spec: ResourceSpec for CreateApp: the image and the lifecycle configuration stay.
@@ -92,8 +92,8 @@ def make(space: Space, instance_type: str = "") -> Plan:
     app = space.app if space.app is not None and space.app.live else None
     has = (app.spec.get("InstanceType") if app else "") or space.spec.get("InstanceType", "")
     wanted = instance_type or space_sizes.large_enough(has)
-    if app and space.remote_access and wanted == has:
-        return Plan(space=space, instance_type=wanted, creates_app=False)
+    if app and space.remote_access and (wanted == has or not (instance_type or has)):
+        return Plan(space=space, instance_type=has, creates_app=False)
     spec = _spec(space.spec or (dict(app.spec) if app else {}), wanted)
     failed = space.app is not None and space.app.status == "Failed"
     return Plan(

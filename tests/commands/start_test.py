@@ -161,11 +161,11 @@ def test_yes_does_not_take_a_guess(
     account: Account, verb: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     account.studio = FakeStudio("InService", remote=False)
-    assert account.run(verb, "sm-la.space", "--yes") == 1
+    assert account.run(verb, "sm-la.space", "--yes") == 1  # another domain may have a Lab, too
     assert not changing(account.aws)
     line = last_line(capsys)
     assert line.startswith("sm-proxy: job-ambiguous: ")
-    assert line.endswith(f"sm-proxy {verb} {HOST} --yes")
+    assert line.endswith(f"sm-proxy {verb} sm-Lab.{DOMAIN}.space --yes")
 
 
 @pytest.mark.parametrize("status", ["InService", "Pending"])

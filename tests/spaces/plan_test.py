@@ -26,6 +26,12 @@ def test_a_running_space_with_remote_access_needs_nothing() -> None:
     assert not found.steps
 
 
+def test_a_running_one_that_does_not_tell_its_instance_is_left_alone() -> None:
+    studio = FakeStudio("InService", SageMakerImageArn="arn")
+    assert made(studio).is_done
+    assert made(studio, "ml.m5.large").restarts
+
+
 def test_a_starting_one_is_only_waited_for() -> None:
     found = made(FakeStudio("Pending"))
     assert not found.is_done
