@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timezone
 
 import pytest
 
-from sm_proxy import cli
-from sm_proxy.commands import start as command
-from sm_proxy.commands import stop_space
 from sm_proxy.host_keys import accept_new, known_hosts
 from sm_proxy.jobs import lookup
 from sm_proxy.jobs.cache import JobCache
 from sm_proxy.jobs.hostname import Target
-from sm_proxy.local import prompt, signals
-from sm_proxy.settings import Settings, deadline
-from sm_proxy.spaces import changes, waiting
-from tests.fakes import HOST_KEY, Clock, FakeAws, container
+from sm_proxy.local import signals
+from sm_proxy.settings import Settings
+from tests.commands.space_runs import Account
+from tests.fakes import HOST_KEY, container
 from tests.spaces.fake_studio import (
     ARN,
     DOMAIN,
@@ -33,35 +29,6 @@ from tests.spaces.fake_studio import (
 
 HOST = "sm-Lab.space"
 NOW = datetime.now(timezone.utc)
-
-
-class Account:
-    """Runs `start` and `stop` against one space."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.studio = FakeStudio()
-        self.aws = FakeAws()
-        self.asked: list[str] = []
-        self.reply: str | None = None
-        self.meanwhile: Callable[[], object] = lambda: None
-        self.clock = clock = Clock()
-        for module in (changes, deadline, waiting):
-            monkeypatch.setattr(module, "time", clock)
-        for module in (command, stop_space):
-            monkeypatch.setattr(module, "Aws", lambda *_: self.aws)
-        monkeypatch.setattr(prompt, "confirm", self._confirm)
-        monkeypatch.setattr(signals, "raise_on_hangup", lambda: None)
-
-    def _confirm(self, question: str) -> bool:
-        self.asked.append(question)
-        self.meanwhile()
-        if self.reply is None:
-            raise prompt.NobodyToAskError("there is no terminal to ask on")
-        return self.reply == "yes"
-
-    def run(self, *words: str, reply: str | None = None) -> int:
-        self.aws, self.asked, self.reply = self.studio.aws(), [], reply
-        return cli.main(list(words))
 
 
 @pytest.fixture
