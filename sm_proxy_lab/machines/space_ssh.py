@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import encodings.idna  # noqa: F401 - for names of hosts: the container's root has no such file
 import io
+import logging
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -36,6 +37,8 @@ class SpaceServer:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = dict(environment)
         self._key = _new_key()
+        # Else Python prints a traceback when a client goes after the greeting, as `wait` does.
+        logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
     def connect(self) -> socket.socket:
         """Serve a new connection; return the client's end of it."""

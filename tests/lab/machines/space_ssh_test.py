@@ -172,3 +172,17 @@ def test_each_app_has_a_host_key_of_its_own(tmp_path: Path) -> None:
     assert shutil.which("ssh"), "the tests need OpenSSH"
     first, second = (SpaceServer({"HOME": str(tmp_path)}) for _ in range(2))
     assert first._key.asbytes() != second._key.asbytes()
+
+
+def test_a_client_that_only_reads_the_greeting_leaves_no_traceback(home: Path) -> None:
+    program = f"""
+import threading
+from sm_proxy_lab.machines.space_ssh import SpaceServer
+with SpaceServer({{"HOME": {str(home)!r}}}).connect() as client:
+    assert client.recv(100).startswith(b"SSH-2.0-Go")
+for thread in threading.enumerate()[1:]:
+    thread.join(10)
+    assert not thread.is_alive()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
