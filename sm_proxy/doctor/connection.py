@@ -84,18 +84,34 @@ def host_key(context: Context) -> str:
     if not container.host_keys:
         raise SkipCheck(f"no host key is known yet; the server's is {key.get_name()}")
     if seen not in container.host_keys:
-        expected = ", ".join(map(public_key.describe, container.host_keys))
-        origin, next_step = "expected from the log", "and check who can write the job's log."
-        if context.pinned:
-            origin = "pinned on first use"
-            next_step = f"and if the container was replaced, delete {context.pinned} to trust anew."
-        raise SmProxyError(
-            "host-key-changed",
-            f"{origin}: {expected}; seen at {container.place}: "
-            f"{public_key.describe_blob(key.asbytes())}",
-            f"Do not log in: find out which server answers there, {next_step}",
-        )
+        raise _other_key(context, container, public_key.describe_blob(key.asbytes()))
     return str(key.get_name())
+
+
+def _other_key(context: Context, container: Container, seen: str) -> SmProxyError:
+    """The server shows another key than the expected ones."""
+    origin = "pinned on first use" if context.pinned else "expected from the log"
+    trust = f"delete {context.pinned} to trust anew."
+    ask = "find out which server answers there, and"
+    if container.life:
+        origin = "first seen since its app started"
+        host = container.host
+        step = (
+            f"an app keeps its key. A new app gets a new one (unsaved work is lost): sm-proxy stop "
+            f"{host}, then sm-proxy start {host}; or {trust}"
+        )
+    elif container.kind == "hyperpod":
+        step = f"{ask} if the node has been set up anew, {trust}"
+    elif context.pinned:
+        step = f"{ask} if the container was replaced, {trust}"
+    else:
+        step = f"{ask} check who can write the job's log."
+    expected = ", ".join(map(public_key.describe, container.host_keys))
+    return SmProxyError(
+        "host-key-changed",
+        f"{origin}: {expected}; seen at {container.place}: {seen}",
+        f"Do not log in: {step}",
+    )
 
 
 def login(context: Context) -> str:

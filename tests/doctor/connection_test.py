@@ -2,20 +2,22 @@ from __future__ import annotations
 
 import socket
 import threading
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import paramiko
 import pytest
 
 from sm_proxy import public_key
 from sm_proxy.doctor import connection
-from sm_proxy.doctor.check import Context, SkipCheck
+from sm_proxy.doctor.check import Context, SkipCheck, needed
 from sm_proxy.errors import SmProxyError
 from sm_proxy.settings import Settings
 from sm_proxy.tunnel.blocking_socket import BlockingSocket
 from tests import fakes
+from tests.doctor.helpers import failure
 
 KEY = public_key.describe(fakes.HOST_KEY)
 
@@ -74,6 +76,40 @@ def test_a_server_is_asked_for_the_kind_of_key_that_the_log_names() -> None:
     finally:
         near.close()
         connection.close(examined)
+
+
+@pytest.mark.parametrize(
+    ("changes", "pinned", "words"),
+    [
+        ({}, False, ("expected from the log", "who can write the job's log")),
+        ({}, True, ("pinned on first use", "if the container was replaced, delete /pin")),
+        ({"kind": "hyperpod"}, True, ("pinned on first use", "node has been set up anew, delete")),
+        (
+            {"kind": "space", "host": "sm-a.space", "life": "2026-11-29"},
+            True,
+            ("first seen since its app started", "sm-proxy stop sm-a.space, then sm-proxy start"),
+        ),
+    ],
+)
+def test_another_host_key_comes_with_what_its_kind_allows(
+    changes: dict[str, Any], pinned: bool, words: tuple[str, str]
+) -> None:
+    server, client = socket.socketpair()
+    near = paramiko.Transport(server)
+    near.add_server_key(paramiko.ECDSAKey.generate())
+    near.start_server(event=threading.Event(), server=paramiko.ServerInterface())
+    other = paramiko.ECDSAKey.generate()
+    examined = context(Settings(), f"{other.get_name()} {other.get_base64()}")
+    examined.container = replace(needed(examined.container, ""), **changes)
+    examined.pinned = Path("/pin") if pinned else None
+    examined.tunnel = cast(BlockingSocket, SimpleNamespace(socket=client, close=client.close))
+    try:
+        error = failure(connection.host_key, examined)
+    finally:
+        near.close()
+        connection.close(examined)
+    assert (error.code, words[0] in error.message) == ("host-key-changed", True)
+    assert words[1] in error.hint
 
 
 @pytest.mark.parametrize(("source", "env"), [("marker", True), ("ip-addr", False)])
