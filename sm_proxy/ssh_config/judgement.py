@@ -123,6 +123,12 @@ def _is_readable(asked: Asked, keyword: str) -> bool:
     return all(os.access(path, os.R_OK) and not Path(path).is_dir() for path in named)
 
 
+def _forwards_to_jobs_only(asked: Asked, keyword: str) -> bool:
+    """Nobody vouches for the host key of a space, so it gets no agent."""
+    del keyword
+    return not asked.host.endswith(".space")
+
+
 _JUDGES: Final[dict[str, _Judge]] = {
     **dict.fromkeys(
         (
@@ -142,12 +148,14 @@ _JUDGES: Final[dict[str, _Judge]] = {
     "macs": _needs_no_mac,
     "controlpath": _fits,
     "revokedhostkeys": _is_readable,
+    "forwardagent": _forwards_to_jobs_only,
 }
 """By lower-case keyword of `ssh -G`. `User` is not here: doctor checks it against the marker."""
 _EFFECTS: Final = {
     **dict.fromkeys(("ciphers", "macs", "kexalgorithms"), "no current server supports these"),
     "controlpath": "that is too long for a socket",
     "revokedhostkeys": "ssh accepts no host key while it cannot read that file",
+    "forwardagent": "no agent is for a space, whose host key nobody vouches for",
 }
 _OTHER_NAMES: Final = {
     "proxycommand": ("proxyjump",),  # ssh uses the first of them

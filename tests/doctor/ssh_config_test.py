@@ -139,6 +139,21 @@ def test_an_option_under_host_star_comes_with_a_narrower_pattern(
     assert ssh_config.effective(context)
 
 
+def test_no_agent_is_for_a_space(context: Context) -> None:
+    """A file of an earlier version has no block for spaces."""
+    put(context, "Host *\n  ForwardAgent yes\n", behind=True)
+    assert ssh_config.effective(context)
+    context.host = "sm-a.space"
+    assert ssh_config.effective(context)
+    own = context.settings.ssh_config_file
+    own.write_text(own.read_text().replace("    ForwardAgent no\n", ""))
+    error = failure(ssh_config.effective, context)
+    assert "under `Host *` sets forwardagent to yes, also for sm-a.space" in error.message
+    assert error.hint == "Write our block again: sm-proxy config write"
+    context.host = "sm-job"
+    assert ssh_config.effective(context)
+
+
 def test_macs_count_only_for_ciphers_that_need_one(context: Context) -> None:
     put(context, "Host *\n  MACs hmac-md5\n", behind=True)
     assert ssh_config.effective(context)
