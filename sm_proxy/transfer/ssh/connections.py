@@ -150,6 +150,8 @@ class Connections:
     def script(self, text: str, timeout: float) -> Answer:
         """Run a POSIX sh script in the container, over an ssh of its own.
 
+        Where no more sessions are possible, one of the copy's own gives it a place.
+
         Args:
             text: the script, of any length, with surrogates for bytes that are not UTF-8. It comes
                 by the stdin of `sh`: a command in it that reads stdin would read the rest of it.
@@ -158,15 +160,12 @@ class Connections:
         Raises:
             SmProxyError: ssh fails, or the script takes too long or prints too much.
         """
-        process = self._process(self._dialler(), self.container, compress=False)
-
-        def work() -> Answer:
+        while True:
             try:
-                return script.run(process, self._host, text, timeout)
-            finally:
-                process.close()
-
-        return self._in_background(process, work)
+                return self._answer(text, timeout)
+            except SmProxyError as error:  # noqa: PERF203 - each time, one session fewer
+                if error.code != "space-busy" or not self._gave_a_place():
+                    raise
 
     def close(self) -> None:
         """End everything: no process and no session is left. Takes eight seconds at most."""
@@ -177,6 +176,25 @@ class Connections:
         until = time.monotonic() + _CLOSE_S
         for background in [*(Background(item.close, or_here=True) for item in processes), *working]:
             background.settled(max(0.0, until - time.monotonic()))
+
+    def _answer(self, text: str, timeout: float) -> Answer:
+        process = self._process(self._dialler(), self.container, compress=False)
+
+        def work() -> Answer:
+            try:
+                return script.run(process, self._host, text, timeout)
+            finally:
+                process.close()
+
+        return self._in_background(process, work)
+
+    def _gave_a_place(self) -> bool:
+        """Close the newest connection, unless it is the only one; others do its work."""
+        with self._lock:
+            newest = self._open[-1] if len(self._open) > 1 else None
+        if newest is not None:
+            newest.close()
+        return newest is not None
 
     def _dialler(self) -> Dialler:
         target = hostname.parse(self._host, self._settings.prefix)
