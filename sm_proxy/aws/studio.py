@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from sm_proxy.aws.clients import Aws
+from sm_proxy.local import paths
 
-METADATA: Final = "/opt/ml/metadata/resource-metadata.json"
 _LIMIT: Final = 1 << 16
 _DOMAIN: Final = re.compile(r"d-[a-z0-9-]{1,62}")
 _NOTEBOOK: Final = re.compile(
@@ -50,7 +50,7 @@ def own_vpc(aws: Aws, metadata: Path) -> OwnVpc:
 
 def own_domain(metadata: Path | None = None) -> str:
     """The id of the domain that this terminal is in; empty outside of Studio."""
-    domain = str(_read(metadata or Path(METADATA)).get("DomainId", ""))
+    domain = str(_read(metadata or Path(paths.SAGEMAKER_METADATA)).get("DomainId", ""))
     return domain if _DOMAIN.fullmatch(domain) else ""
 
 

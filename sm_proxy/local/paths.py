@@ -11,11 +11,13 @@ import contextlib
 import os
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from sm_proxy.errors import SmProxyError
 
 APP = "sm-proxy"
+SAGEMAKER_METADATA: Final = "/opt/ml/metadata/resource-metadata.json"
+"""What names the Studio domain or the notebook instance that this machine is (`aws/studio.py`)."""
 
 
 def ssh_home() -> Path:

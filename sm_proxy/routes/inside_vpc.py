@@ -25,7 +25,7 @@ from typing import Final, NamedTuple
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
-from sm_proxy.local import debug_log, network_place
+from sm_proxy.local import debug_log, network_place, paths
 from sm_proxy.state.cache import Cache
 
 _CACHE: Final = "places"
@@ -34,7 +34,6 @@ _OUTSIDE_S: Final = 3600.0
 """A permission may be granted, so this is asked again soon."""
 _DMI: Final = "/sys/class/dmi/id"
 _XEN: Final = "/sys/hypervisor/uuid"
-_RESOURCE: Final = "/opt/ml/metadata/resource-metadata.json"
 _IN_AWS: Final = (
     *("AWS_EXECUTION_ENV", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"),
     *("AWS_CONTAINER_CREDENTIALS_FULL_URI", "ECS_CONTAINER_METADATA_URI_V4"),
@@ -127,7 +126,7 @@ def _proofs(aws: Aws, own: str | None, address: str | None) -> list[_Proof]:
     found: list[_Proof] = []
     if endpoint := _metadata_endpoint():
         found.append(lambda: _by_instance_metadata(endpoint))
-    if (resource := Path(_RESOURCE)).exists():
+    if (resource := Path(paths.SAGEMAKER_METADATA)).exists():
         found.append(lambda: _by_resource(aws, resource))
     in_aws = bool(found) or any(name in os.environ for name in _IN_AWS)
     if own and (in_aws or _same_block(own, address)):

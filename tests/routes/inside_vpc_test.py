@@ -10,7 +10,7 @@ import pytest
 
 from sm_proxy.aws import instance_metadata
 from sm_proxy.errors import SmProxyError
-from sm_proxy.local import network_place
+from sm_proxy.local import network_place, paths
 from sm_proxy.local.network_place import OwnAddress
 from sm_proxy.routes import inside_vpc
 from sm_proxy.routes.inside_vpc import Place
@@ -32,7 +32,7 @@ class Machine:
         self._folder = folder
         monkeypatch.setattr(inside_vpc, "_DMI", str(folder / "dmi"))
         monkeypatch.setattr(inside_vpc, "_XEN", str(folder / "xen"))
-        monkeypatch.setattr(inside_vpc, "_RESOURCE", str(folder / "resource.json"))
+        monkeypatch.setattr(paths, "SAGEMAKER_METADATA", str(folder / "resource.json"))
         for name in inside_vpc._IN_AWS:
             monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv("AWS_EC2_METADATA_DISABLED", raising=False)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy.aws import studio
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import lookup
 from sm_proxy.jobs.hostname import parse
 from sm_proxy.jobs.kinds import _space_choice
+from sm_proxy.local import paths
 from tests.fakes import FakeAws
 from tests.jobs.studio_account import DENIED, Space, Studio
 
@@ -21,7 +21,7 @@ DESCRIBED = ["DescribeSpace", "DescribeApp"]
 
 @pytest.fixture(autouse=True)
 def _outside_of_studio(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(studio, "METADATA", str(tmp_path / "metadata.json"))
+    monkeypatch.setattr(paths, "SAGEMAKER_METADATA", str(tmp_path / "metadata.json"))
 
 
 def found(aws: FakeAws, host: str) -> tuple[str, str, list[str]]:
@@ -86,7 +86,7 @@ def test_without_sts_a_clash_is_ambiguous() -> None:
 
 
 def test_in_studio_the_terminals_own_domain_wins() -> None:
-    Path(studio.METADATA).write_text(json.dumps({"DomainId": "d-two"}))
+    Path(paths.SAGEMAKER_METADATA).write_text(json.dumps({"DomainId": "d-two"}))
     aws = Studio(Space("lab"), Space("lab", "d-two", "bob"))
     assert found(aws, "sm-lab.space")[:2] == ("lab", "d-two")
     assert "GetCallerIdentity" not in aws.asked
