@@ -26,9 +26,7 @@ def find(aws: Aws, target: Target) -> tuple[Job, Target]:
         SmProxyError: `job-not-found`, `job-ambiguous`, or a call failed.
     """
     job = lookup.find(aws, target, output.status)
-    # The beginning of a name may lead to another domain than the whole name would.
-    domain = job.place if target.node or job.name != target.job else None
-    return job, hostname.compose(target.prefix, job.name, domain, "space")
+    return job, hostname.whole(target, job.name, job.place)
 
 
 def waiter(seconds: float, again: str) -> Waiter:

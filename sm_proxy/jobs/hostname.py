@@ -93,6 +93,20 @@ def shortest(prefix: str, job: str, kind: Kind) -> Target:
     return compose(prefix, job, kind=known)
 
 
+def whole(target: Target, name: str, place: str) -> Target:
+    """The host name that means the same space or cluster on every day.
+
+    Args:
+        target: a host name; its kind is one of `SESSION_KINDS`.
+        name: the whole name of what it means.
+        place: the domain of a space, because its whole name may mean one in another domain; empty
+            for a cluster.
+    """
+    if name == target.job:
+        return target
+    return compose(target.prefix, name, target.node or place or None, target.kind)
+
+
 def _target(host: str, prefix: str, job: str, node: str | None, kind: Kind | None) -> Target:
     first = "" if kind in SESSION_KINDS else FIRST_NODE
     return Target(host, prefix, job, node or first, kind, names_node=node is not None)

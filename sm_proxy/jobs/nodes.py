@@ -118,10 +118,9 @@ def find(
         members = kinds.of_session(job.kind).nodes(aws, job, target)
         if members:
             return _of_cluster(job, target, members, on_status)
+        return Nodes(job, (hostname.whole(target, job.name, job.place),))
     kinds.refuse_missing_node(job, target.node)
     names: list[str | None] = [target.node] if target.names_node else _names(job)
-    if job.place and job.name != target.job:  # the whole name might lead to another domain
-        names = [job.place]
     # Without a kind, the job's whole name leads to the job that was found: `lookup` tries it first.
     return _named(job, names, settings, target.kind)
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs import kinds, lookup
+from sm_proxy.jobs import hostname, kinds, lookup
 from sm_proxy.jobs.cache import STARTING_S, JobCache
 from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.hostname import Target
@@ -89,12 +88,8 @@ class SessionSearch:
         return lookup.find(self._aws, self._target, self._on_status)
 
     def _key(self, job: Job) -> Target:
-        """What the cache keeps the answer under.
-
-        The beginning of a name may lead to a space whose whole name would lead to another domain.
-        """
-        exact = job.name == self._target.job
-        return self._target if exact else replace(self._target, node=self._target.node or job.place)
+        """What the cache keeps the answer under."""
+        return hostname.whole(self._target, job.name, job.place)
 
     def _report(self, job: Job) -> None:
         shown = f"{job.name}: {job.progress or job.status}"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import sm_proxy
 from sm_proxy.aws.job_kinds import Kind
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs.hostname import Target, compose, parse
+from sm_proxy.jobs.hostname import Target, compose, parse, whole
 
 
 @pytest.mark.parametrize(
@@ -192,3 +192,19 @@ def test_labels_of_another_kind_are_refused(host: str) -> None:
     assert caught.value.code == "bad-name"
     noun = {"space": "<space>", "hyperpod": "<cluster>"}.get(host.rpartition(".")[2], "<job>")
     assert caught.value.hint.startswith(f"Write sm-{noun}")
+
+
+@pytest.mark.parametrize(
+    ("typed", "name", "place", "expected"),
+    [
+        ("sm-lab.space", "lab", "d-one", "sm-lab.space"),
+        ("sm-LA.space", "lab", "d-one", "sm-lab.d-one.space"),
+        ("sm-la.d-one.space", "lab", "d-one", "sm-lab.d-one.space"),
+        ("sm-c.workers.2.hyperpod", "cluster", "", "sm-cluster.workers.2.hyperpod"),
+        ("sm-c.hyperpod", "cluster", "", "sm-cluster.hyperpod"),
+    ],
+)
+def test_a_whole_name_stands_for_a_part_of_one(
+    typed: str, name: str, place: str, expected: str
+) -> None:
+    assert whole(parse(typed, "sm-"), name, place) == parse(expected, "sm-")

@@ -28,7 +28,8 @@ def refuse_unless_reachable(job: Job, target: Target) -> None:
     Raises:
         SmProxyError: `space-stopped`, `remote-access-off` or `unsupported`.
     """
-    start = f"sm-proxy start {_host(job, target)}"
+    # `start` takes no beginning of a name with --yes.
+    start = f"sm-proxy start {hostname.whole(target, job.name, job.place).host}"
     _refuse_other_apps(job)
     if job.over:
         raise _stopped(job, start)
@@ -41,13 +42,6 @@ def refuse_unless_reachable(job: Job, target: Target) -> None:
         hint = f"Restart it on a larger one: {start} --instance-type {enough}. {_LOSS}"
         space_sizes.refuse_too_small(job.instance_type, hint)
     refuse_old_image(job)
-
-
-def _host(job: Job, target: Target) -> str:
-    """The host name with the whole name of the space: `start` takes no beginning with --yes."""
-    if job.name == target.job:
-        return target.host
-    return hostname.compose(target.prefix, job.name, job.place, "space").host
 
 
 def _refuse_other_apps(job: Job) -> None:
@@ -73,9 +67,9 @@ def _stopped(job: Job, start: str) -> SmProxyError:
     steps = "creates its app"
     if not job.remote_access:
         steps = f"turns remote access on and {steps}"
-    small = space_sizes.large_enough(job.instance_type)
-    if job.instance_type and small != job.instance_type:
-        steps += f" on {small}, because {printable(job.instance_type, 40)} is too small"
+    enough = space_sizes.large_enough(job.instance_type)
+    if job.instance_type and enough != job.instance_type:
+        steps += f" on {enough}, because {printable(job.instance_type, 40)} is too small"
     return SmProxyError(
         "space-stopped",
         f"Studio space {job.name} {what}{reason}",
@@ -84,10 +78,10 @@ def _stopped(job: Job, start: str) -> SmProxyError:
 
 
 def _remote_access_off(job: Job, start: str) -> SmProxyError:
-    small = space_sizes.large_enough(job.instance_type) if job.instance_type else ""
+    enough = space_sizes.large_enough(job.instance_type) if job.instance_type else ""
     larger = ""
-    if small != job.instance_type:
-        larger = f" It then runs on {small}: {job.instance_type} is too small for remote access."
+    if enough != job.instance_type:
+        larger = f" It then runs on {enough}: {job.instance_type} is too small for remote access."
     return SmProxyError(
         "remote-access-off",
         f"remote access of Studio space {job.name} is off, and its app runs already",
