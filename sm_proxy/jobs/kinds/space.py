@@ -27,8 +27,10 @@ CAN_BE_KEPT: Final = False
 CAN_BE_RELAUNCHED: Final = False
 ONE_STATUS_IS_LIVE: Final = False
 _GROUP: Final = "/aws/sagemaker/studio"
-"""Its streams are `<domain>/<space>/<AppType>/default`, and one for the lifecycle configuration
-(SageMaker guide, "Debug lifecycle configurations in Studio")."""
+"""The SageMaker guide, "Debug Lifecycle Configurations", names a stream below
+`<domain>/<space>/<AppType>/default/`. That the app itself writes to the stream
+`<domain>/<space>/<AppType>/default`, a public repository says, and no page of AWS.
+"""
 _SSH_PORT: Final = 22
 """For ssh. The document of the session knows the server's own port."""
 _ARN: Final = re.compile(
