@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import Any, Final
 
 from sm_proxy.aws.clients import Aws
-from sm_proxy.aws.job_kinds import Kind
+from sm_proxy.aws.job_kinds import SESSION_KINDS, Kind
 from sm_proxy.commands import options
 from sm_proxy.errors import printable
 from sm_proxy.inventory import reachable, session_kinds
@@ -101,9 +101,9 @@ def _row(job: Summary, target: Target, found: Reachability, now: datetime) -> tu
     if job.phase == "failed" and _can_be_relaunched(job):
         notes.append("`sm-proxy relaunch` runs it again")
     why = f": {'; '.join(notes)}" if notes else ""
-    domain = f".{target.node}" if target.kind == "space" and target.node else ""
+    place = f".{target.node}" if target.kind in SESSION_KINDS and target.node else ""
     return (
-        printable(job.name) + domain,
+        printable(job.name) + place,
         job.kind,
         printable(job.status),
         in_words((now - job.created).total_seconds()),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.jobs import failure_causes
 from sm_proxy.spaces.space import App, Space
 
-_QUOTA = "ResourceLimitExceeded"
-IN_USE = "ResourceInUse"
+_QUOTA: Final = "ResourceLimitExceeded"
+IN_USE: Final = "ResourceInUse"
 
 
 def of_app(space: Space, app: App, again: str) -> SmProxyError:

@@ -48,7 +48,7 @@ class Plan:
     @property
     def resizes(self) -> bool:
         """Whether the space gets another instance."""
-        return len(self.settings) > ("RemoteAccess" in self.settings)
+        return any(name != "RemoteAccess" for name in self.settings)
 
     @property
     def is_done(self) -> bool:
