@@ -211,6 +211,16 @@ def test_an_image_without_remote_access_is_not_started(
     assert "2.7" in last_line(capsys)
 
 
+def test_a_restart_forgets_the_server_of_the_old_app(account: Account) -> None:
+    account.studio = FakeStudio("InService", remote=False)
+    aws, target = account.studio.aws(), Target(HOST, "sm-", NAME, "", "space")
+    known = container(address=None, vpc_id=None, session_target="arn", kind="space", job=NAME)
+    JobCache(aws).keep_container(target, lookup.find(aws, target), known)
+    assert JobCache(aws).container(target)
+    assert account.run("start", HOST, "--yes") == 0
+    assert JobCache(aws).container(target) is None
+
+
 def test_a_failure_names_the_whole_command(
     account: Account, capsys: pytest.CaptureFixture[str]
 ) -> None:
