@@ -63,6 +63,27 @@ def test_a_user_creates_no_jobs(account: Place) -> None:
     assert "sagemaker:CreateTrainingJob" in refusal(create, **job_request("x"))[1]
 
 
+def test_the_stacks_policy_for_people_leads_to_no_space_and_no_node(account: Place) -> None:
+    sagemaker = account.lab.client("sagemaker")
+    space = sagemaker.describe_space(**make_space(account.lab, "stacks"))["SpaceArn"]
+    cluster = sagemaker.describe_cluster(ClusterName="c")["ClusterArn"].rpartition("/")[2]
+    (node, *_) = sagemaker.list_cluster_nodes(ClusterName="c")["ClusterNodeSummaries"]
+    target = f"sagemaker-cluster:{cluster}_{node['InstanceGroupName']}-{node['InstanceId']}"
+    keys = {name.lower(): value for name, value in account.keys.items()}
+    sessions = (
+        ("sagemaker", {"ResourceIdentifier": space}),
+        ("ssm", {"Target": target, "DocumentName": "AWS-StartSSHSession"}),
+        ("ssm", {"Target": target, "DocumentName": "SSM-SessionManagerRunShell"}),
+    )
+    rows = policies.statements("user", SCOPE)
+    for service, request in sessions:
+        start = client(account.lab, service, keys).start_session
+        account.allow(rows)
+        assert start(**request)["SessionId"]
+        account.allow([row for row in rows if row.in_stack])
+        assert f"{service}:StartSession" in refusal(start, **request)[1]
+
+
 def test_the_conditions_of_the_docs_keep_people_to_their_own_spaces(account: Place) -> None:
     text = SPACES_MD.read_text(encoding="utf-8").replace("111122223333", ACCOUNT)
     (shown,) = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
