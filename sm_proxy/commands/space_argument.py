@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs import hostname, lookup
+from sm_proxy.jobs import hostname
 from sm_proxy.jobs.cache import JobCache
 from sm_proxy.jobs.hostname import Target
-from sm_proxy.jobs.job import Job
+from sm_proxy.jobs.kinds import space as space_kind
+from sm_proxy.jobs.kinds._described_space import Space
 from sm_proxy.local import output, prompt
 from sm_proxy.local.prompt import NobodyToAskError
 from sm_proxy.settings.deadline import Deadline
-from sm_proxy.spaces.space import Space
 from sm_proxy.spaces.waiting import Waiter
 
 
-def find(aws: Aws, target: Target) -> tuple[Job, Target]:
+def find(aws: Aws, target: Target) -> tuple[Space, Target]:
     """The space that a host name means, and its own host name.
 
     Args:
@@ -25,8 +25,8 @@ def find(aws: Aws, target: Target) -> tuple[Job, Target]:
     Raises:
         SmProxyError: `job-not-found`, `job-ambiguous`, or a call failed.
     """
-    job = lookup.find(aws, target, output.status)
-    return job, hostname.whole(target, job.name, job.place)
+    found = space_kind.find_space(aws, target, output.status)
+    return found, hostname.whole(target, found.name, found.domain)
 
 
 def waiter(seconds: float, again: str) -> Waiter:

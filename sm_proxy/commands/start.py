@@ -15,13 +15,13 @@ from sm_proxy.commands.interruptible import Interruptible
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.jobs import hostname, kinds, space_sizes
 from sm_proxy.jobs.hostname import Target
+from sm_proxy.jobs.kinds import _described_space as spaces
 from sm_proxy.jobs.kinds import _space_server
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
 from sm_proxy.spaces import changes, instance_types
 from sm_proxy.spaces import plan as plans
-from sm_proxy.spaces import space as spaces
 from sm_proxy.spaces.plan import Plan
 from sm_proxy.spaces.waiting import Waiter
 
@@ -60,9 +60,8 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     aws = Aws(settings.profile, settings.region)
     aws.refuse_unknown("sagemaker", "StartSession")  # RemoteAccess came with it
     with Interruptible("nothing has begun") as left:
-        job, own = space_argument.find(aws, target)
-        _space_server.refuse_old_image(job)
-        found = spaces.describe(aws, job.place, job.name)
+        found, own = space_argument.find(aws, target)
+        _space_server.refuse_old_image(found.name, found.image)
         waiter = space_argument.waiter(args.timeout, _again(own, args))
         wanted = args.instance_type or ""
         plan = plans.make(changes.settled(aws, found, waiter), wanted)

@@ -8,15 +8,12 @@ from typing import Final
 from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import space_argument
 from sm_proxy.commands.interruptible import Interruptible
-from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.host_keys import accept_new, known_hosts
 from sm_proxy.jobs.hostname import Target
-from sm_proxy.jobs.kinds._spaces import REACHABLE_APPS
+from sm_proxy.jobs.kinds import _space_server
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
 from sm_proxy.spaces import changes
-from sm_proxy.spaces import space as spaces
-from sm_proxy.spaces.space import Space
 
 _TIMEOUT_S: Final = 900.0
 """An app is gone after a minute or two."""
@@ -32,9 +29,12 @@ def run(args: argparse.Namespace, settings: Settings, target: Target) -> Result:
     """
     aws = Aws(settings.profile, settings.region)
     with Interruptible("nothing has begun") as left:
-        job, own = space_argument.find(aws, target)
-        space = spaces.describe(aws, job.place, job.name)
-        _refuse_other_apps(space)
+        space, own = space_argument.find(aws, target)
+        # They may run, and be billed.
+        _space_server.refuse_other_apps(
+            *(space.name, space.app_type, "sm-proxy cannot stop"),
+            "Look in Studio whether its apps run, and stop them there.",
+        )
         status = "Stopped" if space.app is None or space.app.gone else space.app.status
         data = {"job": space.name, "kind": "space", "status": status, "stopped": False}
         if status == "Stopped":
@@ -52,19 +52,8 @@ def run(args: argparse.Namespace, settings: Settings, target: Target) -> Result:
             changes.await_gone(aws, space, waiter)
         else:
             changes.end_app(aws, space, waiter)
-        accept_new.forget(job.arn)
+        accept_new.forget(space.arn)
         for host in {target.host, own.host}:
             known_hosts.forget(settings, host)
     text = f"Studio space {space.name} is stopped; its home directory stays"
     return Result({**data, "stopped": not ending}, text)
-
-
-def _refuse_other_apps(space: Space) -> None:
-    """Raise for a space whose apps we do not know: they may run, and be billed."""
-    if space.app_type not in REACHABLE_APPS:
-        what = printable(space.app_type, 60) or "Studio Classic"
-        raise SmProxyError(
-            "unsupported",
-            f"the Studio space {space.name} is for {what}, whose apps sm-proxy cannot stop",
-            "Look in Studio whether they run, and stop them there.",
-        )

@@ -11,10 +11,10 @@ from typing import Final
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs.kinds import _described_space as spaces
+from sm_proxy.jobs.kinds._described_space import Space
 from sm_proxy.spaces import failures
-from sm_proxy.spaces import space as spaces
 from sm_proxy.spaces.plan import Plan
-from sm_proxy.spaces.space import Space
 from sm_proxy.spaces.waiting import Waiter
 
 _CHANGING: Final = frozenset({"Pending", "Updating"})

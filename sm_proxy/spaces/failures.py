@@ -7,7 +7,7 @@ from typing import Final
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.jobs import failure_causes
-from sm_proxy.spaces.space import App, Space
+from sm_proxy.jobs.kinds._described_space import App, Space
 
 _QUOTA: Final = "ResourceLimitExceeded"
 IN_USE: Final = "ResourceInUse"

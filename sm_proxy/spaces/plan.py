@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.jobs import space_sizes
-from sm_proxy.jobs.kinds._spaces import REACHABLE_APPS
-from sm_proxy.spaces.space import Space
+from sm_proxy.jobs.kinds import _space_server
+from sm_proxy.jobs.kinds._described_space import Space
 
 LOSS: Final = (
     "the running app is ended first: variables of notebooks, terminals and everything else in its"
@@ -86,7 +85,7 @@ def make(space: Space, instance_type: str = "") -> Plan:
     Raises:
         SmProxyError: `unsupported`, its apps have no remote access, or the instance is too small.
     """
-    _refuse_type(space)
+    _space_server.refuse_other_apps(space.name, space.app_type)
     if instance_type:
         space_sizes.refuse_too_small(instance_type)
     app = space.app if space.app is not None and space.app.live else None
@@ -123,14 +122,3 @@ def _spec(has: Mapping[str, str], wanted: str) -> dict[str, str]:
     if has.get("InstanceType") != wanted:
         spec.pop("TrainingPlanArn", None)
     return spec
-
-
-def _refuse_type(space: Space) -> None:
-    """Raise unless the space's app takes remote access. A space keeps its type (UpdateSpace)."""
-    if space.app_type not in REACHABLE_APPS:
-        what = printable(space.app_type, 60) or "Studio Classic"
-        raise SmProxyError(
-            "unsupported",
-            f"the space {space.name} is for {what}, which has no remote access",
-            f"Make a space for {' or '.join(sorted(REACHABLE_APPS))} in Studio.",
-        )

@@ -53,6 +53,12 @@ def test_a_stopped_space_is_started(account: Account, capsys: pytest.CaptureFixt
     assert account.studio.app == ["InService"]
 
 
+def test_a_space_that_runs_is_described_once(account: Account) -> None:
+    account.studio = FakeStudio("InService")
+    assert account.run("start", HOST) == 0
+    assert [name for name, _ in account.aws.calls] == ["ListSpaces", "DescribeSpace", "DescribeApp"]
+
+
 def test_the_plan_is_shown_before_the_question(
     account: Account, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -280,7 +286,7 @@ def test_a_space_of_studio_classic_is_not_called_stopped(
     account.studio = FakeStudio("InService", app_type="")
     assert account.run("stop", HOST, "--yes") == 1
     assert last_line(capsys).startswith(
-        "sm-proxy: unsupported: the Studio space Lab is for Studio Classic"
+        "sm-proxy: unsupported: Studio space Lab is for Studio Classic"
     )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs.kinds import _described_space
 from sm_proxy.settings import deadline
 from sm_proxy.settings.deadline import Deadline
-from sm_proxy.spaces import changes, plan, space, waiting
+from sm_proxy.spaces import changes, plan, waiting
 from sm_proxy.spaces.waiting import Waiter
 from tests.fakes import Answer, Clock, FakeAws
 from tests.spaces.fake_studio import DOMAIN, NAME, SPEC, FakeStudio, changing, given, refused
@@ -34,7 +35,7 @@ class Run:
         self._instance_type = instance_type
 
     def start(self) -> None:
-        found = space.describe(self.aws, DOMAIN, NAME)
+        found = _described_space.describe(self.aws, DOMAIN, NAME)
         found = changes.settled(self.aws, found, self.waiter)
         changes.carry_out(self.aws, plan.make(found, self._instance_type), self.waiter)
 

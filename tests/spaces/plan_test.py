@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.spaces import plan, space
+from sm_proxy.jobs.kinds import _described_space
+from sm_proxy.spaces import plan
 from sm_proxy.spaces.plan import Plan
 from tests.spaces.fake_studio import DOMAIN, NAME, SPEC, FakeStudio
 
 
 def made(studio: FakeStudio, instance_type: str = "") -> Plan:
-    return plan.make(space.describe(studio.aws(), DOMAIN, NAME), instance_type)
+    return plan.make(_described_space.describe(studio.aws(), DOMAIN, NAME), instance_type)
 
 
 def verbs(found: Plan) -> list[str]:

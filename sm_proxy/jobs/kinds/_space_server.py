@@ -30,7 +30,7 @@ def refuse_unless_reachable(job: Job, target: Target) -> None:
     """
     # `start` takes no beginning of a name with --yes.
     start = f"sm-proxy start {hostname.whole(target, job.name, job.place).host}"
-    _refuse_other_apps(job)
+    refuse_other_apps(job.name, job.app_type)
     if job.over:
         raise _stopped(job, start)
     if not job.life:
@@ -41,16 +41,27 @@ def refuse_unless_reachable(job: Job, target: Target) -> None:
         enough = space_sizes.large_enough(job.instance_type)
         hint = f"Restart it on a larger one: {start} --instance-type {enough}. {_LOSS}"
         space_sizes.refuse_too_small(job.instance_type, hint)
-    refuse_old_image(job)
+    refuse_old_image(job.name, job.image)
 
 
-def _refuse_other_apps(job: Job) -> None:
-    if job.app_type not in REACHABLE_APPS:
-        what = printable(job.app_type, 40) or "Studio Classic"
+def refuse_other_apps(name: str, app_type: str, lack: str = "", hint: str = "") -> None:
+    """Raise for a space whose apps have no remote access. A space keeps its type (UpdateSpace).
+
+    Args:
+        name: of the space.
+        app_type: of its app; empty in Studio Classic.
+        lack: what such an app cannot do for the command; by default, that it has no remote access.
+        hint: the next step; by default, to use another space.
+
+    Raises:
+        SmProxyError: `unsupported`.
+    """
+    if app_type not in REACHABLE_APPS:
+        what = printable(app_type, 40) or "Studio Classic"
         raise SmProxyError(
             "unsupported",
-            f"Studio space {job.name} is for {what}, which has no remote access",
-            f"Use a space for {' or '.join(sorted(REACHABLE_APPS))}.",
+            f"Studio space {name} is for {what}, which {lack or 'has no remote access'}",
+            hint or f"Use a space for {' or '.join(sorted(REACHABLE_APPS))}.",
         )
 
 
@@ -89,15 +100,19 @@ def _remote_access_off(job: Job, start: str) -> SmProxyError:
     )
 
 
-def refuse_old_image(job: Job) -> None:
+def refuse_old_image(name: str, image: str) -> None:
     """Raise if the space runs, or would run, an image that has no remote access.
 
     Only images of AWS tell their version; of others we cannot know what is in them.
 
+    Args:
+        name: of the space.
+        image: such as `sagemaker-distribution-cpu:2.7.1`; empty if unknown.
+
     Raises:
         SmProxyError: `unsupported`.
     """
-    found = _DISTRIBUTION.fullmatch(job.image)
+    found = _DISTRIBUTION.fullmatch(image)
     if found is None:
         return
     major, minor = int(found[1]), found[2]
@@ -107,7 +122,7 @@ def refuse_old_image(job: Job) -> None:
     first = ".".join(map(str, _FIRST))
     raise SmProxyError(
         "unsupported",
-        f"Studio space {job.name} runs {printable(job.image, 80)}, which has no remote access",
+        f"Studio space {name} runs {printable(image, 80)}, which has no remote access",
         f"Choose SageMaker Distribution {first} or later for it in Studio, and restart it. An image"
         " of your own needs curl or wget, unzip, tar and gzip.",
     )

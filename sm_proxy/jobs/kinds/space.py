@@ -15,7 +15,8 @@ from sm_proxy.jobs.cluster_nodes import ClusterNode
 from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job, Summary
-from sm_proxy.jobs.kinds import _calls, _space_server
+from sm_proxy.jobs.kinds import _described_space, _space_server
+from sm_proxy.jobs.kinds._described_space import Space
 from sm_proxy.jobs.kinds._space_choice import Choice
 from sm_proxy.jobs.kinds._spaces import APP, REACHABLE_APPS, list_spaces, state, with_apps
 from sm_proxy.jobs.log_streams import Streams
@@ -55,23 +56,10 @@ def stop_call(name: str) -> tuple[str, dict[str, str]]:
 
 
 def describe(aws: Aws, name: str, known: Job | None = None) -> Job | None:
-    """DescribeSpace and DescribeApp.
-
-    Without `known`, which names the domain, ListSpaces before them.
-
-    Raises:
-        SmProxyError: `job-ambiguous` if several domains have such a space, or a call failed.
-    """
-    if known is not None:
-        return _describe(aws, known.place, name)
-    domains = [space.domain for space in list_spaces(aws, name) if space.name == name]
-    if len(domains) > 1:
-        raise SmProxyError(
-            "job-ambiguous",
-            f"{len(domains)} domains have a {NOUN} {name}: {', '.join(domains)}",
-            "Name the domain in the host name, as in sm-<space>.<domain-id>.space.",
-        )
-    return _describe(aws, domains[0], name) if domains else None
+    """DescribeSpace and DescribeApp. A name alone names no space: see `find`."""
+    if known is None:
+        raise ValueError(f"in which domain is {name}?")
+    return _described(aws, known.place, name)
 
 
 def recent(aws: Aws, contains: str = "", *, live: bool = False) -> list[Summary]:
@@ -106,22 +94,32 @@ def vpc_config(aws: Aws, job: Job) -> Mapping[str, Any]:
 
 
 def find(aws: Aws, target: Target, on_status: Callable[[str], None]) -> Job:
+    """As `find_space`."""
+    return _as_job(find_space(aws, target, on_status))
+
+
+def find_space(aws: Aws, target: Target, on_status: Callable[[str], None]) -> Space:
     """The space that a host name means.
 
     The calls: ListSpaces, unless the name has the domain; DescribeSpace; DescribeApp. See
     `_space_choice` for names that are not exact, or not the only ones.
 
+    Args:
+        aws: for the calls.
+        target: the host name, parsed.
+        on_status: takes a line if the name is not the one that was typed.
+
     Raises:
         SmProxyError: `job-not-found`, `job-ambiguous`, or a call failed.
     """
-    if target.node and (job := _describe(aws, target.node, target.job)) is not None:
-        return job
+    if target.node and (space := _described_space.find(aws, target.node, target.job)) is not None:
+        return space
     choice = Choice(aws, target, on_status)
     chosen = choice.run()
-    job = _describe(aws, chosen.domain, chosen.name)
-    if job is None:  # deleted in between
+    found = _described_space.find(aws, chosen.domain, chosen.name)
+    if found is None:  # deleted in between
         raise choice.not_found()
-    return job
+    return found
 
 
 def container(aws: Aws, job: Job, target: Target) -> Container | None:
@@ -157,71 +155,45 @@ def nodes(aws: Aws, job: Job, target: Target) -> list[ClusterNode]:
     return []
 
 
-def _describe(aws: Aws, domain: str, name: str) -> Job | None:
-    where = {"DomainId": domain, "SpaceName": name}
-    space = _calls.describe_if_there(aws, "DescribeSpace", where)
-    if space is None:
-        return None
-    app: Mapping[str, Any] | None = None
-    if (app_type := _app_type(space)) in REACHABLE_APPS:
-        which = {**where, "AppType": app_type, "AppName": APP}
-        app = _calls.describe_if_there(aws, "DescribeApp", which)
-    return _read(domain, name, space, app or {})
+def _described(aws: Aws, domain: str, name: str) -> Job | None:
+    found = _described_space.find(aws, domain, name)
+    return None if found is None else _as_job(found)
 
 
-def _read(domain: str, name: str, space: Mapping[str, Any], app: Mapping[str, Any]) -> Job:
-    status, phase = state(str(space.get("Status", "")), str(app.get("Status", "")))
-    created = first_time(space.get("CreationTime"))
-    reasons = (str(each.get("FailureReason") or "") for each in (app, space))
-    alive = phase in _ALIVE and app.get("Status") in {"InService", "Pending"}
-    began = app.get("CreationTime") if alive else None
-    arn = _arn(space)
-    resources = app.get("ResourceSpec") or {} if alive else _next_resources(space)
+def _as_job(space: Space) -> Job:
+    """A space as a job.
+
+    Raises:
+        SmProxyError: `aws-error`, its ARN is not one of SageMaker.
+    """
+    app = space.app
+    status, phase = state(space.status, app.status if app else "")
+    alive = phase in _ALIVE and app is not None and app.live
+    began = app.created if app is not None and alive else None
+    reasons = (app.failure_reason if app else "", space.failure_reason)
     return Job(
-        name=name,
+        name=space.name,
         kind="space",
         status=status,
         phase=phase,
-        created=created,
+        created=first_time(space.created),
         failure_reason="" if phase in _ALIVE else next(filter(None, reasons), ""),
-        place=domain,
+        place=space.domain,
         noun=NOUN,
         log_group=_GROUP,
-        status_since=first_time(began, space.get("LastModifiedTime"), created),
+        status_since=first_time(began, space.modified, space.created),
         progress=status,
-        instance_type=str(resources.get("InstanceType") or ""),
-        console=console_url.link(arn, "studio", domain),
-        arn=arn,
-        app_type=_app_type(space),
+        instance_type=space.used_spec.get("InstanceType", ""),
+        console=console_url.link(space.arn, "studio", space.domain),
+        arn=_checked(space.arn),
+        app_type=space.app_type,
         life=first_time(began).isoformat() if alive else "",
-        remote_access=_settings(space).get("RemoteAccess") == "ENABLED",
-        image=_image(resources),
+        remote_access=space.remote_access,
+        image=space.image,
     )
 
 
-def _settings(space: Mapping[str, Any]) -> Mapping[str, Any]:
-    return space.get("SpaceSettings") or {}
-
-
-def _app_type(space: Mapping[str, Any]) -> str:
-    return str(_settings(space).get("AppType") or "")
-
-
-def _arn(space: Mapping[str, Any]) -> str:
-    arn = str(space["SpaceArn"])
+def _checked(arn: str) -> str:
     if not _ARN.fullmatch(arn):
         raise not_aws(f"sagemaker:DescribeSpace ({printable(arn, 80)} is no space)", 200)
     return arn
-
-
-def _next_resources(space: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The ResourceSpec of the space, which its next app gets."""
-    settings = _settings(space).get(f"{_app_type(space)}AppSettings") or {}
-    return settings.get("DefaultResourceSpec") or {}
-
-
-def _image(resources: Mapping[str, Any]) -> str:
-    """The last part of its ARN, and the version if an alias tells it."""
-    image = str(resources.get("SageMakerImageArn") or "").rpartition("/")[2]
-    version = str(resources.get("SageMakerImageVersionAlias") or "")
-    return f"{image}:{version}" if image and version else image

@@ -258,18 +258,6 @@ def test_describing_again_asks_for_the_same_domain() -> None:
     assert caught.value.code == "job-not-found"
 
 
-def test_describing_by_name_finds_the_domain() -> None:
-    aws = Studio(Space("x"), Space("xy"))
-    job = space.describe(aws, "x")
-    assert job is not None
-    assert job.place == "d-one"
-    assert space.describe(aws, "y") is None
-    aws.spaces.append(Space("x", "d-two"))
-    with pytest.raises(SmProxyError) as caught:
-        space.describe(aws, "x")
-    assert caught.value.code == "job-ambiguous"
-
-
 def test_a_list_needs_two_calls_for_any_number_of_spaces() -> None:
     stopped = Space("a", age_h=3, app="")
     aws = Studio(Space("b", "d-two", age_h=1), stopped, Space("c", age_h=2, app="Pending"))

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
 from sm_proxy.aws.clients import Aws
-from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs.kinds._calls import describe_if_there
 from sm_proxy.jobs.kinds._spaces import APP, REACHABLE_APPS
-
-_ABSENT: Final = "ResourceNotFound"
 
 
 @dataclass(frozen=True)
@@ -26,11 +25,13 @@ class App:
         status: `Pending`, `InService`, `Failed`, `Deleting` or `Deleted`.
         spec: its ResourceSpec.
         failure_reason: the service's message; empty unless it has failed.
+        created: its CreationTime; None if the service does not tell it.
     """
 
     status: str
     spec: Mapping[str, str] = field(default_factory=dict)
     failure_reason: str = ""
+    created: datetime | None = None
 
     @property
     def live(self) -> bool:
@@ -50,6 +51,7 @@ class Space:
     Attributes:
         name: as the service spells it.
         domain: the id of its domain.
+        arn: its ARN.
         status: `InService`, `Pending`, `Updating`, `Update_Failed`, `Failed`, `Deleting` or
             `Delete_Failed`.
         failure_reason: the service's message; empty unless something has failed.
@@ -57,21 +59,41 @@ class Space:
         remote_access: whether ssh may reach an app that starts now.
         app_settings: its settings for its app, such as when an idle one ends; may be empty.
         app: its app; None if it has none, or one that takes no remote access.
+        created: its CreationTime; None if the service does not tell it.
+        modified: its LastModifiedTime; None if the service does not tell it.
     """
 
     name: str
     domain: str
+    arn: str
     status: str
     failure_reason: str = ""
     app_type: str = ""
     remote_access: bool = False
     app_settings: Mapping[str, Any] = field(default_factory=dict)
     app: App | None = None
+    created: datetime | None = None
+    modified: datetime | None = None
 
     @property
     def spec(self) -> dict[str, str]:
         """The DefaultResourceSpec of its app; empty if it has none."""
         return dict(self.app_settings.get("DefaultResourceSpec") or {})
+
+    @property
+    def used_spec(self) -> Mapping[str, str]:
+        """The ResourceSpec of an app that runs or starts, else that of the next one."""
+        return self.app.spec if self.app is not None and self.app.live else self.spec
+
+    @property
+    def image(self) -> str:
+        """The image of `used_spec`, such as `sagemaker-distribution-cpu:2.7.1`; empty if unknown.
+
+        It is the last part of its ARN, and the version if an alias tells it.
+        """
+        image = str(self.used_spec.get("SageMakerImageArn") or "").rpartition("/")[2]
+        version = str(self.used_spec.get("SageMakerImageVersionAlias") or "")
+        return f"{image}:{version}" if image and version else image
 
     @property
     def key(self) -> dict[str, str]:
@@ -84,8 +106,8 @@ class Space:
         return {**self.key, "AppType": self.app_type, "AppName": APP}
 
 
-def describe(aws: Aws, domain: str, name: str) -> Space:
-    """The space and its app: DescribeSpace, then DescribeApp.
+def find(aws: Aws, domain: str, name: str) -> Space | None:
+    """The space and its app, None if there is no space: DescribeSpace, then DescribeApp.
 
     Args:
         aws: for the calls.
@@ -93,27 +115,42 @@ def describe(aws: Aws, domain: str, name: str) -> Space:
         name: of the space.
 
     Raises:
-        SmProxyError: `job-not-found`, or a call failed.
+        SmProxyError: a call failed.
     """
-    answer = _call(aws, "DescribeSpace", {"DomainId": domain, "SpaceName": name})
+    answer = describe_if_there(aws, "DescribeSpace", {"DomainId": domain, "SpaceName": name})
     if answer is None:
-        raise SmProxyError(
-            "job-not-found",
-            f"there is no Studio space {name} in the domain {domain}",
-            "Look for its name in: sm-proxy list",
-        )
+        return None
     settings = answer.get("SpaceSettings") or {}
     kind = str(settings.get("AppType") or "")
     found = Space(
         name=name,
         domain=domain,
+        arn=str(answer.get("SpaceArn", "")),
         status=str(answer.get("Status", "")),
-        failure_reason=str(answer.get("FailureReason", "")),
+        failure_reason=str(answer.get("FailureReason") or ""),
         app_type=kind,
         remote_access=settings.get("RemoteAccess") == "ENABLED",
         app_settings=dict(settings.get(f"{kind}AppSettings") or {}),
+        created=answer.get("CreationTime"),
+        modified=answer.get("LastModifiedTime"),
     )
     return replace(found, app=app_of(aws, found)) if kind in REACHABLE_APPS else found
+
+
+def describe(aws: Aws, domain: str, name: str) -> Space:
+    """As `find`, for a space that was there a moment ago.
+
+    Raises:
+        SmProxyError: `job-not-found`, or a call failed.
+    """
+    found = find(aws, domain, name)
+    if found is None:
+        raise SmProxyError(
+            "job-not-found",
+            f"there is no Studio space {name} in the domain {domain}",
+            "Look for its name in: sm-proxy list",
+        )
+    return found
 
 
 def app_of(aws: Aws, space: Space) -> App | None:
@@ -122,20 +159,12 @@ def app_of(aws: Aws, space: Space) -> App | None:
     Raises:
         SmProxyError: the call failed.
     """
-    answer = _call(aws, "DescribeApp", space.app_key)
+    answer = describe_if_there(aws, "DescribeApp", space.app_key)
     if answer is None:
         return None
     return App(
         status=str(answer.get("Status", "")),
         spec=dict(answer.get("ResourceSpec") or {}),
-        failure_reason=str(answer.get("FailureReason", "")),
+        failure_reason=str(answer.get("FailureReason") or ""),
+        created=answer.get("CreationTime"),
     )
-
-
-def _call(aws: Aws, operation: str, parameters: Mapping[str, str]) -> dict[str, Any] | None:
-    try:
-        return aws.call("sagemaker", operation, **parameters)
-    except ServiceError as error:
-        if error.error == _ABSENT:
-            return None
-        raise error.as_failure() from None
