@@ -33,8 +33,8 @@ from tests.soak import SOAK, cases
 
 pytestmark = pytest.mark.e2e
 
-KILLS = 200 if SOAK else 3
-KILLS_OF_ONE_COPY = 5 if SOAK else 3
+KILLS = 200 if SOAK else 2
+KILLS_OF_ONE_COPY = 5 if SOAK else 2
 WAYS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 FAULTS = 20 if SOAK else 4
 PLAIN = ("--compress", "no", SESSIONS, "2")
@@ -111,7 +111,7 @@ def test_an_upload_that_is_killed_at_any_moment_goes_on(
     chance, here, there = _chance(copy), tmp_path / "file", folder_there(lab)
     data = secrets.token_bytes(8 * MIB)
     here.write_bytes(data)
-    for _ in range(KILLS_OF_ONE_COPY if SOAK else 2):
+    for _ in range(KILLS_OF_ONE_COPY):
         _kill(lab, [str(here), f"{lab.host}:{there}"], chance, 2.0)
     cp(lab, *PLAIN, str(here), f"{lab.host}:{there}")
     found = lab.ok(lab.host, f"cd {there}; ls -A; sha256sum file; rm -r {there}").split()

@@ -68,7 +68,7 @@ def kill(pid: int, way: int) -> bool:
 
 def test_nothing_is_left_after_a_kill_at_any_moment(kept: Lab) -> None:
     killed = set()
-    for number in range(200 if SOAK else 2 * len(WHO)):
+    for number in range(200 if SOAK else len(WHO)):
         who, way = WHO[number % len(WHO)], random.choice(WAYS)  # noqa: S311
         options = [PUMPED] if number % 2 else []
         kept.settle()

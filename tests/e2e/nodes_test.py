@@ -33,7 +33,7 @@ _KEYS_FROM_S3 = {
     "SM_PROXY_REFRESH": "1",
 }
 
-_MANY = 8 if SOAK else 4
+_MANY = 8 if SOAK else 3
 
 pytestmark = [
     pytest.mark.e2e,
