@@ -42,7 +42,8 @@ KEEPER = "sm-proxy keeper"
 _EPOCHS = itertools.count(9_000_000_000_000)
 """A node's newest stream wins, so each stream that a test writes gets a later name."""
 _KEPT = """
-import functools, json, os, sys, time, traceback
+import functools, gc, json, os, sys, time, traceback
+gc.disable()
 import botocore.session
 from sm_proxy_lab.aws.control_client import ControlClient
 

@@ -6,6 +6,7 @@ need them only once; other tests start the real program.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -23,6 +24,8 @@ def serve() -> None:
     import sm_proxy.commands.doctor
 
     assert all((botocore.session, paramiko, websockets.sync.client, sm_proxy.commands.doctor))
+    gc.collect()
+    gc.freeze()  # a search for garbage would copy the pages that the forks share
     for line in sys.stdin:
         child = os.fork()
         if not child:
@@ -42,7 +45,9 @@ def _become(words: list[str], env: dict[str, str], out: str, err: str) -> None:
     for descriptor, path, mode in ((0, os.devnull, os.O_RDONLY), (1, out, flags), (2, err, flags)):
         os.dup2(os.open(path, mode, 0o600), descriptor)
     sys.argv = ["sm-proxy", *words]
-    sys.exit(main())
+    status = main()
+    gc.freeze()  # as the program itself does at its end
+    sys.exit(status)
 
 
 if __name__ == "__main__":
