@@ -19,8 +19,10 @@ from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.jobs.job import Job
 from sm_proxy.jobs.times import first_time
 
-STARTING: Final = frozenset({"Pending", "SystemUpdating"})
-"""InstanceStatus of a node that will be Running in some minutes."""
+STARTING: Final = frozenset(
+    {"AttachInProgress", "DeepHealthCheckInProgress", "Pending", "SystemUpdating"}
+)
+"""InstanceStatus of a node that becomes Running without anybody's help; deep checks take hours."""
 _RUNNING: Final = "Running"
 _LEAVING: Final = frozenset({"ShuttingDown", "DetachInProgress", "NotFound"})
 """InstanceStatus of a node that has no number any more."""

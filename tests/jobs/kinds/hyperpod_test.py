@@ -156,7 +156,9 @@ def test_a_cluster_without_nodes_says_so() -> None:
     assert "no nodes now" in refused(aws, "sm-c.workers.1.hyperpod").hint
 
 
-@pytest.mark.parametrize("status", ["Pending", "SystemUpdating"])
+@pytest.mark.parametrize(
+    "status", ["Pending", "SystemUpdating", "DeepHealthCheckInProgress", "AttachInProgress"]
+)
 def test_a_node_that_starts_is_waited_for(status: str) -> None:
     aws = ClusterAws(node("workers", 1, status, message="boots"))
     found = looked(aws, "sm-c.workers.1.hyperpod")
@@ -193,8 +195,7 @@ def test_nodes_of_a_cluster_that_is_created_are_waited_for() -> None:
     ("status", "code"),
     [
         *(("Failure", "job-failed"), ("ShuttingDown", "job-ended")),
-        *(("DeepHealthCheckInProgress", "no-address"), ("AttachInProgress", "no-address")),
-        ("", "no-address"),
+        *(("SomethingNew", "no-address"), ("", "no-address")),
     ],
 )
 def test_another_status_is_named_with_its_message(status: str, code: str) -> None:
