@@ -1,7 +1,8 @@
 """Cache jobs and containers, so that a second connection makes no calls.
 
-The cache has two kinds of records. A job's record has its description and subnets; all its nodes
+The cache has three kinds of records. A job's record has its description and subnets; all its nodes
 share it, so 64 connections to 64 nodes describe the job once. A node's record has its container.
+A group's record has those of many nodes, so 64 connections to a cluster list its nodes once.
 A record expires when the job must have ended. A container from here is marked as cached: the first
 byte from it confirms the address (`tunnel/stale_address.py`).
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, Final
@@ -26,6 +28,8 @@ from sm_proxy.state.cache import Cache
 
 RUNNING_S: Final = 24 * 3600.0
 """Seconds until the record of a running job expires; sooner if its MaxRuntime ends sooner."""
+LISTED_S: Final = 60.0
+"""Seconds for what a list has shown of a group's nodes: for a program that connects to all."""
 STARTING_S: Final = 2.0
 """Seconds for a starting job, which changes: enough for processes that ask at the same time."""
 
@@ -44,7 +48,7 @@ class JobCache:
 
     def container(self, target: Target) -> Container | None:
         """The container that was last found for the node; None if unknown."""
-        record = self._cache.load(*self._node_key(target))
+        record = self._cache.load(*self._node_key(target)) or self._listed(target)
         if record is None:
             return None
         try:
@@ -59,9 +63,23 @@ class JobCache:
         key = (*self._job_key(target, job.name), target.node)
         self._cache.save(*key, record=json_records.to_record(container), expires=self._end_of(job))
 
+    def keep_listed(self, target: Target, job: Job, containers: Mapping[str, Container]) -> None:
+        """Save what a list has shown of the group of a node, for `LISTED_S`.
+
+        Args:
+            target: any node of the group.
+            job: the cluster.
+            containers: of nodes of the group, by the last label of their names.
+        """
+        record = {label: json_records.to_record(each) for label, each in containers.items()}
+        key = (*self._job_key(target, job.name), _group_of(target))
+        self._cache.save(*key, record=record, expires=time.time() + LISTED_S)
+
     def forget_container(self, target: Target) -> None:
-        """Delete the node's record: its container is gone."""
+        """Delete the node's record: its container is gone. What a list showed is old, too."""
         self._cache.forget(*self._node_key(target))
+        if group := _group_of(target):
+            self._cache.forget(*self._job_key(target), group)
 
     def job(self, target: Target, max_age: float) -> tuple[Job, Subnets | None] | None:
         """The job as described at most `max_age` seconds ago, and its subnets if known."""
@@ -131,6 +149,18 @@ class JobCache:
 
     def _node_key(self, target: Target) -> tuple[str, ...]:
         return (*self._job_key(target), target.node)
+
+    def _listed(self, target: Target) -> dict[str, Any] | None:
+        """The node's record in what a list has shown of its group."""
+        group = _group_of(target)
+        listed = self._cache.load(*self._job_key(target), group) if group else None
+        record = (listed or {}).get(target.node.rpartition(".")[2])
+        return record if isinstance(record, dict) else None
+
+
+def _group_of(target: Target) -> str:
+    """The instance group of a cluster's node; else empty."""
+    return target.node.rpartition(".")[0]
 
 
 def _refuse_unless_possible(container: Container) -> None:

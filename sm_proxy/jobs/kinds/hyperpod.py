@@ -111,17 +111,11 @@ def nodes(aws: Aws, job: Job, target: Target) -> list[ClusterNode]:
     Raises:
         SmProxyError: `bad-name`, there are none; or a call failed.
     """
-    group, _, which = target.node.partition(".")
-    found = cluster_nodes.of(aws, job.name, group)
-    _forget_moved(aws, job, found)
-    chosen = [node for node in found if which in {"", str(node.number), node.instance}]
-    if not chosen:
-        raise _no_such_node(aws, job, target)
-    return chosen
+    return _chosen(aws, job, target, _listed(aws, job, target))
 
 
 def container(aws: Aws, job: Job, target: Target) -> Container | Job | None:
-    """The node's sshd: ListClusterNodes, all pages.
+    """The node's sshd: ListClusterNodes, all pages. Keeps those of the other nodes of its group.
 
     None while the cluster is created; a `Job` for a node that starts.
 
@@ -132,8 +126,9 @@ def container(aws: Aws, job: Job, target: Target) -> Container | Job | None:
     _refuse_if_over(job)
     if not target.node:
         raise _unnamed(aws, job, target)
+    listed = _listed(aws, job, target)
     try:
-        node = nodes(aws, job, target)[0]
+        node = _chosen(aws, job, target, listed)[0]
     except SmProxyError as error:
         if job.phase == "starting" and error.code == "bad-name":
             return None
@@ -141,7 +136,31 @@ def container(aws: Aws, job: Job, target: Target) -> Container | Job | None:
     if node.status in cluster_nodes.STARTING:
         return node.awaited(job)
     node.refuse_unless_running(job)
+    containers = {
+        str(each.number): _container(job, each, target) for each in listed if each.running
+    }
+    JobCache(aws).keep_listed(target, job, containers)
     return _container(job, node, target)
+
+
+def _listed(aws: Aws, job: Job, target: Target) -> list[ClusterNode]:
+    """The nodes of the group that a host name names; without one, those of all groups."""
+    found = cluster_nodes.of(aws, job.name, target.node.partition(".")[0])
+    _forget_moved(aws, job, found)
+    return found
+
+
+def _chosen(aws: Aws, job: Job, target: Target, listed: Sequence[ClusterNode]) -> list[ClusterNode]:
+    """Those that a host name names.
+
+    Raises:
+        SmProxyError: `bad-name`, there are none.
+    """
+    which = target.node.partition(".")[2]
+    chosen = [node for node in listed if which in {"", str(node.number), node.instance}]
+    if not chosen:
+        raise _no_such_node(aws, job, target)
+    return chosen
 
 
 def _forget_moved(aws: Aws, job: Job, found: Iterable[ClusterNode]) -> None:

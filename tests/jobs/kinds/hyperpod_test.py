@@ -32,6 +32,14 @@ def container(aws: ClusterAws, host: str) -> Container:
     return found
 
 
+def resolved(aws: ClusterAws, host: str) -> list[str]:
+    """All calls until now, after a look as that of a connection."""
+    found = resolver.resolve(hostname.parse(host, "sm-"), Settings(), aws)
+    number = int(host.split(".")[-2])
+    assert (found.host, found.node) == (host, f"workers.{instance(number)}")
+    return aws.operations()
+
+
 def refused(aws: ClusterAws, host: str) -> SmProxyError:
     with pytest.raises(SmProxyError) as caught:
         looked(aws, host)
@@ -183,6 +191,23 @@ def test_a_node_is_asked_for_once_and_then_cached() -> None:
     assert aws.operations() == ["DescribeCluster", "ListClusterNodes"]
     assert again.cached
     assert again.same_place(first)
+
+
+def test_connections_to_many_nodes_of_a_group_list_them_once() -> None:
+    aws = ClusterAws(*(node("workers", number) for number in range(1, 65)), page=10)
+    calls = len(resolved(aws, "sm-c.workers.1.hyperpod"))
+    assert calls == 1 + 7
+    for number in range(2, 65):
+        assert resolved(aws, f"sm-c.workers.{number}.hyperpod") == aws.operations()[:calls]
+
+
+def test_what_was_listed_before_a_replacement_leads_nowhere_afterwards() -> None:
+    aws = ClusterAws(*(node("workers", number) for number in (1, 2, 3)))
+    resolved(aws, "sm-c.workers.1.hyperpod")
+    aws.nodes = [node("workers", 2), node("workers", 3), node("workers", 4, hours=1)]
+    first, second = (hostname.parse(f"sm-c.workers.{n}.hyperpod", "sm-") for n in (1, 2))
+    resolver.resolve(first, Settings(), aws, fresh=True)  # as after TargetNotConnected
+    assert resolver.resolve(second, Settings(), aws).node == f"workers.{instance(3)}"
 
 
 def test_nodes_of_a_cluster_that_is_created_are_waited_for() -> None:
