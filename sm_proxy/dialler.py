@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from sm_proxy import error_handler, resolver
 from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.job_kinds import SESSION_KINDS
 from sm_proxy.errors import SmProxyError
 from sm_proxy.host_keys import known_hosts
 from sm_proxy.host_keys.policy import HostKeyPolicy
@@ -227,7 +228,13 @@ class Dialler:
         return False
 
     def _forget_host_keys(self) -> None:
-        """Forget the keys of a job that has ended: no server may be accepted by them."""
+        """Forget the keys of a job that has ended: no server may be accepted by them.
+
+        Not those of a node of a cluster: it may work again after a failure, and no other node ever
+        gets its id.
+        """
+        if self._target.kind in SESSION_KINDS:
+            return
         from sm_proxy.host_keys import trust_on_first_use  # noqa: PLC0415 - only for an ended job
 
         known_hosts.forget(self._settings, self._target.host)

@@ -31,8 +31,8 @@ def _no_session(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "SESSIONS", Sessions())
 
 
-def dialler(aws: ClusterAws, settings: Settings) -> Dialler:
-    return Dialler(hostname.parse(HOST, "sm-"), 22, "ubuntu", settings, aws)
+def dialler(aws: ClusterAws, settings: Settings, host: str = HOST) -> Dialler:
+    return Dialler(hostname.parse(host, "sm-"), 22, "ubuntu", settings, aws)
 
 
 def pin(aws: ClusterAws, settings: Settings, number: int, key: str) -> None:
@@ -91,3 +91,16 @@ def test_an_agent_that_is_away_is_told_after_one_more_look(tmp_path: Any) -> Non
         made.open_stream(made.find())
     assert caught.value.code == "session-lost"
     assert aws.operations().count("StartSession") == 1
+
+
+def test_a_node_that_works_again_after_a_failure_keeps_its_pin(tmp_path: Any) -> None:
+    settings = Settings(ssh_dir=str(tmp_path / "ssh"))
+    aws = ClusterAws(node("workers", 1), StartSession=GRANTED)
+    pin(aws, settings, 1, HOST_KEY)
+    by_id = f"sm-c.workers.{instance(1)}.hyperpod"
+    aws.nodes = [node("workers", 1, "Failure")]
+    with pytest.raises(SmProxyError, match="is Failure"):
+        dialler(aws, settings, by_id).find()
+    aws.nodes = [node("workers", 1)]
+    made = dialler(aws, settings, by_id)
+    made.open_stream(made.find())
