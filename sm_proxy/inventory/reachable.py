@@ -115,7 +115,7 @@ def check_all(
 
 def _try_session(listed: Summary, target: Target, settings: Settings, aws: Aws) -> Reachability:
     """Try a space, or one of the running nodes of a cluster."""
-    nodes: int | None = 1
+    nodes = 1 if listed.kind == "space" else None
     try:
         if listed.kind == "hyperpod":
             node, nodes = session_kinds.first_running(aws, listed, settings.prefix)

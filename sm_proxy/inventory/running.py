@@ -81,7 +81,7 @@ class RunningHosts:
         running = [job for job in listed if job.phase == "running"]
         running.sort(key=lambda job: (job.created, job.name), reverse=True)
         found = threads.map_concurrently(self._stubs_of, running, _AT_ONCE)
-        found.append(session_kinds.stubs(self._aws, others, self.prefix))
+        found.append(session_kinds.stubs(self._aws, others, self.prefix, self._report_once))
         return [stub for stubs in found for stub in stubs if self._is_ours(stub.host)]
 
     def _report_once(self, line: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from sm_proxy.aws.clients import Aws
@@ -82,7 +82,9 @@ def first_running(aws: Aws, cluster: Summary, prefix: str) -> tuple[Target | Non
     return target, len(nodes)
 
 
-def stubs(aws: Aws, listed: Sequence[Summary], prefix: str) -> list[Stub]:
+def stubs(
+    aws: Aws, listed: Sequence[Summary], prefix: str, on_status: Callable[[str], None]
+) -> list[Stub]:
     """Hosts for spaces and nodes that ssh can reach now.
 
     Of the spaces, those of all user profiles: which of them the user may enter, only AWS's policies
@@ -92,6 +94,8 @@ def stubs(aws: Aws, listed: Sequence[Summary], prefix: str) -> list[Stub]:
         aws: for ListClusterNodes, one call for 100 nodes of each cluster.
         listed: as `clashing`.
         prefix: of the host names.
+        on_status: takes a line for each cluster whose nodes may not be listed: a policy may name
+            single clusters.
 
     Raises:
         SmProxyError: a call failed.
@@ -109,13 +113,19 @@ def stubs(aws: Aws, listed: Sequence[Summary], prefix: str) -> list[Stub]:
         _stub(hostname.compose(prefix, item.name, node.label, item.kind))
         for item in running
         if item.kind == "hyperpod"
-        for node in _running(aws, item)
+        for node in _running(aws, item, on_status)
     ]
     return [*spaces[:_STUBS_OF_SPACES], *nodes]
 
 
-def _running(aws: Aws, cluster: Summary) -> list[ClusterNode]:
-    nodes = cluster_nodes.of(aws, cluster.name)
+def _running(aws: Aws, cluster: Summary, on_status: Callable[[str], None]) -> list[ClusterNode]:
+    try:
+        nodes = cluster_nodes.of(aws, cluster.name)
+    except SmProxyError as error:
+        if error.code != "access-denied":
+            raise
+        on_status(f"left out: nodes of {cluster.name}: {error.message}")
+        return []
     return [node for node in nodes if node.running][:_STUBS_OF_A_CLUSTER]
 
 

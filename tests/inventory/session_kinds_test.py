@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import pytest
 
@@ -126,6 +127,9 @@ def test_a_check_tries_the_space_and_a_node_that_runs(monkeypatch: pytest.Monkey
     aws.nodes = [node("workers", 2, "Pending")]
     (last,) = reachable.check_all(found[3:], [target_of(found[3])], Settings(), aws)
     assert (last.reachable, last.reason) == (False, "none of its nodes runs")
+    aws._answers["ListClusterNodes"] = SmProxyError("access-denied", "no", "ask")
+    (last,) = reachable.check_all(found[3:], [target_of(found[3])], Settings(), aws)
+    assert (last.reachable, last.nodes) == (None, None)
 
 
 def test_stubs_are_for_what_ssh_reaches_now() -> None:
@@ -137,16 +141,32 @@ def test_stubs_are_for_what_ssh_reaches_now() -> None:
         Space("new", age_h=5, app="Pending"),
         clusters=("c",),
     )
-    assert session_kinds.stubs(aws, listed(aws), "sm-") == [
+    assert session_kinds.stubs(aws, listed(aws), "sm-", print) == [
         Stub("sm-x.d-one.space", "sagemaker-user", "Studio space"),
         Stub("sm-Mine.space", "sagemaker-user", "Studio space"),
         Stub("sm-c.workers.2.hyperpod", "ubuntu", "HyperPod cluster"),
     ]
 
 
+def test_a_cluster_whose_nodes_may_not_be_listed_is_left_out() -> None:
+    aws = account(Space("x"), clusters=("theirs", "c"))
+    list_nodes = aws._list_nodes
+
+    def list_own(**words: Any) -> dict[str, Any]:
+        if words["ClusterName"] == "theirs":
+            raise SmProxyError("access-denied", "sagemaker:ListClusterNodes is denied", "ask")
+        return list_nodes(**words)
+
+    aws._answers["ListClusterNodes"] = list_own
+    said: list[str] = []
+    found = session_kinds.stubs(aws, listed(aws), "sm-", said.append)
+    assert [stub.host for stub in found] == ["sm-x.space", "sm-c.workers.2.hyperpod"]
+    assert said == ["left out: nodes of theirs: sagemaker:ListClusterNodes is denied"]
+
+
 def test_the_number_of_stubs_is_bounded() -> None:
     aws = account(*(Space(f"s-{n}", age_h=n) for n in range(80)), clusters=("c",))
     aws.nodes = [node("workers", n, hours=n) for n in range(1, 40)]
-    found = [stub.host for stub in session_kinds.stubs(aws, listed(aws), "sm-")]
+    found = [stub.host for stub in session_kinds.stubs(aws, listed(aws), "sm-", print)]
     assert len(found) == 64 + 16
     assert (found[0], found[-1]) == ("sm-s-0.space", "sm-c.workers.16.hyperpod")
