@@ -1,5 +1,7 @@
 """What scp's words mean: `[user@]HOST:PATH`, `HOST.*:PATH`, or a path on this machine.
 
+The `.*` may also stand before the kind, as in `sm-c.workers.*.hyperpod`.
+
 The rule for the colon is that of OpenSSH's scp (`colon()` in its misc.c): a word is remote if a
 colon comes before the first slash, but is not the first character. So `./a:b` is a local file.
 """
@@ -71,8 +73,8 @@ def parse(word: str, *, windows: bool | None = None) -> Place:
 
 def _remote(head: str, path: str) -> Place:
     user, at, host = head.rpartition("@")
-    every_node = host.endswith(EVERY_NODE)
-    host = host.removesuffix(EVERY_NODE)
+    every_node = host.endswith(EVERY_NODE) or f"{EVERY_NODE}." in host
+    host = host.replace(EVERY_NODE, "", 1)
     if not _HOST.fullmatch(host):
         hint = "For a local file with a colon in its name, write ./ before the name"
         raise SmProxyError("usage", f"{host or head + ':'} is not a host name", hint)
