@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sm_proxy import resolver
 from sm_proxy.doctor.check import Context, SkipCheck, needed
+from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import lookup
 
 
@@ -43,13 +44,22 @@ def sshd(context: Context) -> str:
 
 
 def user(context: Context) -> str:
-    """The user that ssh logs in as, compared with the usual one."""
+    """The user that ssh logs in as: the usual one, or whom the host name on our command line names.
+
+    Our blocks name the usual user, and come first in the ssh config: another one there shows that
+    it has no such block, as after an earlier version of ours.
+    """
     container = needed(context.container, "the container")
-    login = context.login or next(iter(context.effective.get("user", [])), None)
-    if login in {None, container.user}:
-        return str(container.user)
-    context.login = login
-    raise SkipCheck(
-        f"ssh logs in as {login}; the usual user is {container.user}. If you did not choose that:"
-        " sm-proxy config write"
-    )
+    usual = str(container.user)
+    configured = next(iter(context.effective.get("user", [])), None)
+    login = context.login or configured
+    if login in {None, usual}:
+        return usual
+    if context.login is None:
+        raise SmProxyError(
+            "config-malformed",
+            f"the ssh config makes ssh log in as {login}, not as {usual}",
+            f"Write our blocks again: sm-proxy config write. If you want that user: sm-proxy doctor"
+            f" {login}@{context.host}",
+        )
+    raise SkipCheck(f"the usual user is {usual}, not {login}")

@@ -95,17 +95,26 @@ def test_a_node_that_runs_passes() -> None:
     assert "may run no sshd" in skipped(session.sshd, examined)
 
 
-def test_another_user_than_the_usual_one_is_shown_and_tried() -> None:
-    for changes, login in (
-        ({"login": "ec2-user"}, "ec2-user"),
-        ({"effective": {"user": ["root"]}}, "root"),
-    ):
-        examined = context(NODE, ClusterAws(), **changes)
-        session.found(examined)
-        session.server(examined)
-        assert f"logs in as {login}; the usual user is ubuntu" in skipped(session.user, examined)
-        assert examined.login == login
-    examined = context(NODE, ClusterAws(), effective={"user": ["ubuntu"]})
+def resolved(**changes: Any) -> Context:
+    examined = context(NODE, ClusterAws(), **changes)
     session.found(examined)
     session.server(examined)
-    assert session.user(examined) == "ubuntu"
+    return examined
+
+
+def test_another_user_than_the_usual_one_is_shown_and_tried() -> None:
+    examined = resolved(login="ec2-user", effective={"user": ["ubuntu"]})
+    assert skipped(session.user, examined) == "the usual user is ubuntu, not ec2-user"
+    assert examined.login == "ec2-user"
+    assert session.user(resolved(effective={"user": ["ubuntu"]})) == "ubuntu"
+
+
+def test_another_user_in_the_ssh_config_is_the_cause() -> None:
+    """A file of an earlier version has no block for nodes, so that of jobs counts."""
+    error = failure(session.user, resolved(effective={"user": ["root"]}))
+    assert (error.code, "log in as root, not as ubuntu" in error.message) == (
+        "config-malformed",
+        True,
+    )
+    assert "sm-proxy config write" in error.hint
+    assert f"sm-proxy doctor root@{NODE}" in error.hint
