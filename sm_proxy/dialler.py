@@ -118,7 +118,7 @@ class Dialler:
 
     def _policy(self, container: Container) -> HostKeyPolicy:
         """Which host keys it may have: those of its log, or of its app's first connection."""
-        if not container.life:
+        if not container.accepts_first_key:
             return HostKeyPolicy(self._settings, container, self._resolve_afresh)
         from sm_proxy.host_keys.accept_new import AcceptNewPolicy  # noqa: PLC0415 - for spaces
 
@@ -218,7 +218,7 @@ class Dialler:
 
     def _is_trusted(self, container: Container) -> bool:
         """Whether the user has opted in to trust on first use, or a key is pinned already."""
-        if container.life:  # trusted without an opt-in
+        if container.accepts_first_key:
             return True
         from sm_proxy.host_keys import trust_on_first_use  # noqa: PLC0415 - without our marker
 
@@ -244,7 +244,7 @@ class Dialler:
         """Write the accepted host keys for ssh, then dial the container."""
         self.container = container
         logged = bool(container.host_keys)
-        if not (logged or container.life):
+        if not (logged or container.accepts_first_key):
             from sm_proxy.host_keys import (  # noqa: PLC0415 - containers without our marker
                 trust_on_first_use,
             )

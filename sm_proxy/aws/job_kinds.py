@@ -33,6 +33,12 @@ class SessionKind(NamedTuple):
         unique_names: whether a name means one thing, as a job's does: then it is looked up like a
             job's, else by `find` of the kind's module.
         forms: of its host names after the prefix, for hints.
+        look: how to find out why a server does not answer; `{host}` and `{target}` are replaced.
+        key_advice: what to do if a server refuses a key; `{host}` and `{user}` are replaced.
+        asks_for_key: whether its servers ask for a key of the user.
+        accepts_first_key: whether the first host key that a server shows is accepted without an
+            opt-in (see `host_keys/accept_new.py`). Then no agent is forwarded to it.
+        most_copying: how many connections a copy opens at most; None for the usual number.
     """
 
     operations: tuple[str, ...]
@@ -40,6 +46,11 @@ class SessionKind(NamedTuple):
     user: str
     unique_names: bool
     forms: tuple[str, ...]
+    look: str
+    key_advice: str
+    asks_for_key: bool = True
+    accepts_first_key: bool = False
+    most_copying: int | None = None
 
 
 SESSION_KINDS: Final[dict[str, SessionKind]] = {
@@ -52,6 +63,12 @@ SESSION_KINDS: Final[dict[str, SessionKind]] = {
         user="sagemaker-user",
         unique_names=False,  # unique in a domain
         forms=("<space>.space", "<space>.<domain-id>.space"),
+        look="Restart its app (unsaved work is lost): sm-proxy stop {host}, then sm-proxy start "
+        "{host}",
+        key_advice="A space is known to ask for no key. Find out why with: sm-proxy doctor {host}",
+        asks_for_key=False,
+        accepts_first_key=True,
+        most_copying=4,  # a space takes ten, and its user's editors and terminals need some
     ),
     "hyperpod": SessionKind(
         ("DescribeCluster", "ListClusters", "ListClusterNodes"),
@@ -60,6 +77,9 @@ SESSION_KINDS: Final[dict[str, SessionKind]] = {
         user="ubuntu",
         unique_names=True,
         forms=("<cluster>.<group>.<number>.hyperpod", "<cluster>.<group>.<instance-id>.hyperpod"),
+        look="Look at sshd in a shell on the node: aws ssm start-session --target {target}",
+        key_advice="Put your key into ~/.ssh/authorized_keys on the node, on most clusters "
+        "/fsx/{user}/.ssh/authorized_keys: sm-proxy keys show",
     ),
 }
 """Studio spaces and nodes of HyperPod clusters."""

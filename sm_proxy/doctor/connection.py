@@ -37,7 +37,7 @@ def expected_key(context: Context) -> str:
     if not container.host_keys:
         pinned = trust_on_first_use.pinned(container, context.settings, context.aws.scope)
         if pinned is None:
-            asked = "" if container.life else ", as you asked"
+            asked = "" if container.accepts_first_key else ", as you asked"
             raise SkipCheck(f"the first connection will trust the key that it sees{asked}")
         context.container = replace(container, host_keys=(pinned,))
         context.pinned = trust_on_first_use.pin_path(container, context.aws.scope)
@@ -93,7 +93,7 @@ def _other_key(context: Context, container: Container, seen: str) -> SmProxyErro
     origin = "pinned on first use" if context.pinned else "expected from the log"
     trust = f"delete {context.pinned} to trust anew."
     ask = "find out which server answers there, and"
-    if container.life:
+    if container.accepts_first_key:
         origin = "first seen since its app started"
         host = container.host
         step = (

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from sm_proxy.aws.job_kinds import SESSION_KINDS
 from sm_proxy.doctor.check import Context, SkipCheck
 from sm_proxy.errors import SmProxyError
 from sm_proxy.identity import identities
@@ -151,8 +152,10 @@ def key(context: Context) -> str:
     path = identities.private_key_path(context.settings)
     public = private_files.is_regular(path.with_name(path.name + ".pub"))
     own = not context.settings.identity_file
-    if not private_files.exists(path) and (target := context.target) and target.kind == "space":
-        raise SkipCheck("a space asks for no key")
+    kind = (context.target and context.target.kind) or ""
+    keyless = kind in SESSION_KINDS and not SESSION_KINDS[kind].asks_for_key
+    if keyless and not private_files.exists(path):
+        raise SkipCheck(f"a {kind} asks for no key")
     if not private_files.exists(path) and (own or not public):
         fix = "Make one with: sm-proxy config write" if own else "Name one with --identity-file."
         raise SmProxyError("no-identity", f"there is no key at {path}", fix)

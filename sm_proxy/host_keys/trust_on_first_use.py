@@ -72,7 +72,7 @@ def pinned(container: Container, settings: Settings, scope: str) -> str | None:
     Raises:
         SmProxyError: `host-key-unknown`, no key is pinned and the user has not opted in.
     """
-    if container.life:
+    if container.accepts_first_key:
         return accept_new.pinned(container)
     key = pinned_key.read(pin_path(container, scope))
     if key is None and not settings.trusts_first_use(container.host):
@@ -82,7 +82,7 @@ def pinned(container: Container, settings: Settings, scope: str) -> str | None:
 
 def pin_path(container: Container, scope: str) -> Path:
     """The file that holds the pinned key of a container."""
-    if container.life:
+    if container.accepts_first_key:
         return accept_new.pin_path(container)
     return _pin_file(scope, container.job, container.node)
 

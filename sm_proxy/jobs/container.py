@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sm_proxy.aws.job_kinds import Kind
+from sm_proxy.aws.job_kinds import SESSION_KINDS, Kind
 from sm_proxy.jobs.job import training_target
 
 
@@ -73,19 +73,22 @@ class Container:
     @property
     def look(self) -> str:
         """How to find out why its server does not answer, if not in its log; else empty."""
-        if self.kind != "hyperpod":
+        if self.kind not in SESSION_KINDS:
             return ""
-        shell = f"aws ssm start-session --target {self.session_target}"
-        return " ".join([*self.problems, f"Look at sshd in a shell on the node: {shell}"])
+        words = SESSION_KINDS[self.kind].look.format(host=self.host, target=self.session_target)
+        return " ".join([*self.problems, words])
+
+    @property
+    def accepts_first_key(self) -> bool:
+        """Whether the first host key that its server shows is accepted, without an opt-in."""
+        return self.kind in SESSION_KINDS and SESSION_KINDS[self.kind].accepts_first_key
 
     @property
     def key_advice(self) -> str:
         """How to make it accept a public key; only our entrypoint reads the environment."""
-        if self.kind == "hyperpod":
-            return (
-                "Put your key into ~/.ssh/authorized_keys on the node, on most clusters "
-                f"/fsx/{self.user}/.ssh/authorized_keys: sm-proxy keys show"
-            )
+        if self.kind in SESSION_KINDS:
+            advice = SESSION_KINDS[self.kind].key_advice
+            return advice.format(host=self.host, user=self.user)
         if self.source == "marker":
             return "Submit the job with the key in its environment: sm-proxy keys show --env"
         if self.source == "session":

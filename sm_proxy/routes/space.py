@@ -74,7 +74,7 @@ def _words(container: Container) -> Words:
     host, space = container.host, container.job
     restart = f"sm-proxy stop {host}, then sm-proxy start {host}"
     failures: dict[Kind, tuple[Code, str]] = {
-        "refused": ("connect-refused", f"Restart its app: {restart}"),
+        "refused": ("connect-refused", container.look),
         "unreachable": (
             "session-lost",
             f"Does the space still run? Connect again, or run: sm-proxy doctor {host}",

@@ -96,11 +96,11 @@ def render(
 def _kind_lines(context: Settings, kind: str, excluded: str) -> list[str]:
     """The block of a kind with its own user; `ssh USER@HOST` still wins.
 
-    No agent is forwarded to a Studio space, whose host key nobody vouches for (docs/security.md).
+    No agent is forwarded where nobody vouches for the host key (docs/security.md).
     """
     settings = replace(context, user=SESSION_KINDS[kind].user)
     lines = [f"Host {context.prefix}*.{kind}{excluded}", f"    User {settings.user}"]
-    if kind == "space":
+    if SESSION_KINDS[kind].accepts_first_key:
         lines.append("    ForwardAgent no")
     if not _has_room(settings):
         return [*lines, "    ControlPath none"]

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.job_kinds import SESSION_KINDS
 from sm_proxy.dialler import SSH_PORT, Dialler
 from sm_proxy.errors import SmProxyError
 from sm_proxy.identity import identities
@@ -35,8 +36,6 @@ _MOST_DIRECT: Final = 2
 _SMALL: Final = frozenset({"t2.nano", "t3.nano", "t3a.nano", "t4g.nano"})
 """Bastions with 0.5 GB of memory, of which each session takes 10 to 23 MB."""
 _MOST_THROUGH_SMALL: Final = 4
-_MOST_TO_SPACE: Final = 4
-"""A space takes ten, and its user's editors and terminals need some."""
 _AT_ONCE: Final = 3
 """How many are opened at the same time: each one is a StartSession, and a login at the server."""
 _PAUSES_S: Final = ((0.5, 1.5), (1.5, 4.5), (4.0, 10.0))
@@ -284,8 +283,9 @@ class Connections:
             return self._asked
         if first.is_direct:
             return _MOST_DIRECT
-        if self.container.kind == "space":
-            return _MOST_TO_SPACE
+        kind = SESSION_KINDS.get(self.container.kind)
+        if kind is not None and kind.most_copying is not None:
+            return kind.most_copying
         vpc_id, words = self.container.vpc_id, first.through.split()
         if vpc_id and words and bastion_lookup.known_type(self._aws, vpc_id, words[-1]) in _SMALL:
             return _MOST_THROUGH_SMALL
