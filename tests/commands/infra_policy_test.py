@@ -86,7 +86,7 @@ def test_what_opens_the_work_of_others_is_said_unless_it_is_left_out(
     assert cli.main(["infra", "policy", "user"]) == 0
     printed = capsys.readouterr()
     assert "StudioSpaces" in printed.out
-    assert "StudioSpaces, StartAndStopSpaces, HyperPodNodes: for the spaces" in printed.err
+    assert "StudioSpaces, StartAndStopSpaces, TagTheirApps, HyperPodNodes: for the" in printed.err
     for words in (("user", "--minimal"), ("job",)):
         assert cli.main(["infra", "policy", *words]) == 0
         assert capsys.readouterr().err == ""

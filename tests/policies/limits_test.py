@@ -104,6 +104,14 @@ def test_the_conditions_of_the_docs_keep_people_to_their_own_spaces(account: Pla
         assert "sagemaker:StartSession" in refusal(start, ResourceIdentifier=arns[1])[1]
 
 
+def test_nobody_makes_a_space_theirs_by_a_tag(account: Place) -> None:
+    """Else conditions on the tags of spaces would keep nobody out."""
+    space = account.lab.client("sagemaker").describe_space(**make_space(account.lab, "tagless"))
+    tag = caller(account, "sagemaker", "user", "launcher").add_tags
+    theirs = {"ResourceArn": space["SpaceArn"], "Tags": [{"Key": "owner", "Value": "me"}]}
+    assert "sagemaker:AddTags" in refusal(tag, **theirs)[1]
+
+
 def test_a_launcher_passes_the_roles_of_jobs_only(account: Place) -> None:
     trust = {
         "Effect": "Allow",

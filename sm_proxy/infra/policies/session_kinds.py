@@ -36,12 +36,17 @@ def statements(scope: Scope) -> tuple[Statement, ...]:
         ),
         Statement(
             "StartAndStopSpaces",
-            (
-                *("sagemaker:AddTags", "sagemaker:CreateApp", "sagemaker:DeleteApp"),
-                "sagemaker:UpdateSpace",
-            ),
+            ("sagemaker:CreateApp", "sagemaker:DeleteApp", "sagemaker:UpdateSpace"),
             (spaces, apps),
-            "`start` and `stop` of Studio spaces; Studio may tag the apps of a domain",
+            "`start` and `stop` of Studio spaces",
+            optional=True,
+            in_stack=False,
+        ),
+        Statement(
+            "TagTheirApps",
+            ("sagemaker:AddTags",),
+            (apps,),  # not spaces: who may tag them gets past conditions on their tags
+            "`start` in a domain of Studio that tags its apps",
             optional=True,
             in_stack=False,
         ),
