@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,6 +37,7 @@ class SpaceSessions:
         self._gateway = gateway
         self._faults = faults
         self._started: set[str] = set()
+        self._starting = threading.Lock()
         self.operations = {"StartSession": self._start}
 
     def has(self, session: str) -> bool:
@@ -55,12 +57,16 @@ class SpaceSessions:
         lag_s = self._faults.studio_s("registration_ms")()
         if app.in_service is None or time.time() < app.in_service + lag_s:
             raise _internal()
-        if self._count(app.target) >= _CONNECTIONS:
+        with self._starting:  # two at once must not both take the last place
+            return self._start_at(app.target)
+
+    def _start_at(self, target: str) -> dict[str, Any]:
+        if self._count(target) >= _CONNECTIONS:
             message = f"The space has {_CONNECTIONS} connections, which is the limit."
             raise AwsError("ResourceLimitExceeded", message)
         # The document is assumed to be like AWS's for HyperPod's spaces.
         port = {"portNumber": [SPACE_PORT]}
-        told = {"target": app.target, "document": "AWS-StartSSHSession", "parameters": port}
+        told = {"target": target, "document": "AWS-StartSSHSession", "parameters": port}
         try:
             answer = self._gateway.ask("start", **told)
         except GatewayError:

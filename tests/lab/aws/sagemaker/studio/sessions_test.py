@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.lab.aws.harness import Lab, refusal
 from tests.lab.aws.sagemaker.studio.conftest import HELD, QUICK, SPEC, NewSpace, app
@@ -71,6 +74,31 @@ def test_ten_connections_are_the_limit(lab: Lab, running: str) -> None:
     assert _refused(lab, running) == ("ResourceLimitExceeded", 400)
     del lab.gateway.open[sessions[3]]  # it has ended
     assert _start(lab, running)
+
+
+def test_two_at_once_do_not_both_get_the_last_place(
+    lab: Lab, running: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(9):
+        _start(lab, running)
+    start = lab.gateway._start
+    counted = len(lab.gateway.asked) + 2  # "list", then this "start"
+
+    def held(request: dict[str, Any]) -> dict[str, Any]:
+        until = time.monotonic() + 0.3
+        while len(lab.gateway.asked) == counted and time.monotonic() < until:
+            time.sleep(0.005)
+        return start(request)
+
+    def refused(_: object) -> bool:
+        try:
+            return not _start(lab, running)
+        except ClientError:
+            return True
+
+    monkeypatch.setattr(lab.gateway, "_start", held)
+    with ThreadPoolExecutor(2) as both:
+        assert sorted(both.map(refused, range(2))) == [False, True]
 
 
 def test_a_new_app_is_registered_late(lab: Lab, running: str) -> None:
