@@ -20,6 +20,9 @@ from sm_proxy.spaces.waiting import Waiter
 _CHANGING: Final = frozenset({"Pending", "Updating"})
 _USABLE: Final = frozenset({"InService", "Update_Failed"})
 _GOING: Final = frozenset({"Deleting", "Deleted"})
+_CHANGED_BY_OTHERS: Final = frozenset({failures.IN_USE, "ValidationException"})
+"""The second where an app runs. Source: UpdateDomain's "Unable to update Domain [...] with
+InService App", in hashicorp/terraform-provider-aws issue 31912."""
 _LAG_S: Final = 15.0
 """How long after a change the former state may still be described, in seconds."""
 
@@ -102,7 +105,7 @@ def _update(aws: Aws, plan: Plan, waiter: Waiter) -> None:
     try:
         aws.call("sagemaker", "UpdateSpace", **space.key, SpaceSettings=settings)
     except ServiceError as error:
-        if error.error == failures.IN_USE and _others_did_it(aws, plan, waiter):
+        if error.error in _CHANGED_BY_OTHERS and _others_did_it(aws, plan, waiter):
             return
         raise failures.of_call(error, space, waiter.again) from None
 

@@ -130,18 +130,27 @@ def test_somebody_else_was_faster() -> None:
     assert studio.app == ["InService"]
 
 
-def test_somebody_else_was_faster_with_the_update() -> None:
+@pytest.mark.parametrize(
+    ("error", "space", "app", "said"),
+    [
+        ("ResourceInUse", "Updating Updating InService", "Deleted", "the space is Updating"),
+        ("ValidationException", "InService", f"{'Pending ' * 9}InService", "its app is Pending"),
+    ],
+)
+def test_somebody_else_was_faster_with_the_update(
+    error: str, space: str, app: str, said: str
+) -> None:
     studio = FakeStudio(remote=False)
     run = Run(studio)
 
     def update(**_: object) -> dict[str, object]:
         studio.settings["RemoteAccess"] = "ENABLED"
-        studio.space = ["Updating", "Updating", "InService"]
-        raise refused("ResourceInUse", "it is Updating", "UpdateSpace")
+        studio.space, studio.app = space.split(), app.split()
+        raise refused(error, "no", "UpdateSpace")
 
     run.aws = studio.aws(UpdateSpace=update)
     run.start()
-    assert "Lab: the space is Updating" in run.said
+    assert run.said[0] == f"Lab: {said}"
     assert studio.app == ["InService"]
 
 

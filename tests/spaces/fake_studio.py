@@ -109,7 +109,7 @@ class FakeStudio:
     def _update(self, **given: Any) -> dict[str, Any]:
         self._check("UpdateSpace", given)
         if self.app and self.app[0] not in {"Deleted", "Failed"}:
-            raise refused("ResourceInUse", "an app runs", "UpdateSpace")
+            raise refused("ValidationException", "an app runs", "UpdateSpace")
         told = dict(given["SpaceSettings"])
         for kind in ("JupyterLab", "CodeEditor"):
             if change := told.pop(f"{kind}AppSettings", None):
