@@ -7,6 +7,7 @@ import itertools
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from sm_proxy_lab.aws.http.errors import AwsError
 from sm_proxy_lab.aws.sagemaker.studio import lists
 from sm_proxy_lab.aws.sagemaker.studio.records import (
     DELETED,
@@ -81,6 +82,7 @@ class Apps:
             # One app in a space (assumed: the error).
             if self._records.app_of(key[:3]) is not None:
                 raise in_use("App", key[4], "already exists.")
+            self._check_quota(key, spec["InstanceType"])
             target = f"sagemaker-space:{key[1]}_{key[2]}-{next(self._numbers)}"
             # The app's type is in lower case in the ARN: hashicorp/terraform-provider-aws 36008.
             arn = call.arn("sagemaker", "/".join(("app", *key[1:3], key[3].lower(), key[4])))
@@ -95,6 +97,26 @@ class Apps:
             names = {"domain": key[1], "space": key[2], "app_type": key[3], "region": key[0]}
             self._emit("app-created", kind="space", job=target, arn=arn, **names)
         return {"AppArn": arn}
+
+    def _check_quota(self, key: Key, size: str) -> None:
+        """Refuse an app for whose instance the account has no quota.
+
+        Source for the form: jupyterlab/jupyterlab issue 8759.
+        """
+        limit = self._faults["quotas"].get(size)
+        running = sum(
+            one.counts and (known[0], known[3], one.spec["InstanceType"]) == (key[0], key[3], size)
+            for known, one in self._records.apps.items()
+        )
+        if limit is not None and running >= limit:
+            message = (
+                f"The account-level service limit 'Studio {key[3]} Apps running on {size} "
+                f"instance' is {limit} Apps, with current utilization of {running} Apps and a "
+                "request delta of 1 Apps. Please use AWS Service Quotas to request an increase "
+                "for this quota. If AWS Service Quotas is not available, contact AWS support to "
+                "request an increase for this quota."
+            )
+            raise AwsError("ResourceLimitExceeded", message)
 
     def _find(self, call: Call) -> App:
         key = _key(call)
@@ -169,8 +191,10 @@ def _check(params: dict[str, Any], space: Thing) -> dict[str, Any]:
     spec = {"InstanceType": _DEFAULT_TYPE, **default, **params.get("ResourceSpec", {})}
     size = spec["InstanceType"]
     if settings.get("RemoteAccess") == "ENABLED" and size in _TOO_SMALL:
+        # In the words of AWS's own client, aws-toolkit-vscode.
         raise invalid(
-            f"Instance type {size} is not supported with RemoteAccess ENABLED: "
-            "choose one with at least 8 GiB of memory."
+            f"Unable to create app for [{params['SpaceName']}] because instanceType [{size}] is "
+            "not supported for remote access enabled spaces. Use instanceType with at least "
+            "8 GiB memory."
         )
     return spec

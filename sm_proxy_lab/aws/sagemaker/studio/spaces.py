@@ -6,6 +6,7 @@ import copy
 import time
 from typing import TYPE_CHECKING, Any
 
+from sm_proxy_lab.aws.http.errors import AwsError
 from sm_proxy_lab.aws.sagemaker.studio import lists
 from sm_proxy_lab.aws.sagemaker.studio.records import (
     IN_SERVICE,
@@ -56,12 +57,12 @@ class Spaces:
                 raise not_found("Domain", domain)
             if (region, domain, name) in self._records.spaces:
                 raise in_use("Space", name, "already exists.")
-            _check_sharing(call.params)
+            # Unlike a job's, the name keeps its capitals: it is case-sensitive (assumed).
+            arn = call.arn("sagemaker", f"space/{domain}/{name}")
+            _check_sharing(call.params, arn)
             owner = call.params.get("OwnershipSettings", {}).get("OwnerUserProfileName")
             if owner and (region, domain, owner) not in self._records.profiles:
                 raise not_found("UserProfile", owner)
-            # Unlike a job's, the name keeps its capitals: it is case-sensitive (assumed).
-            arn = call.arn("sagemaker", f"space/{domain}/{name}")
             takes_s = self._faults.studio_s("space_ms")
             request = {**copy.deepcopy(call.params), "SpaceArn": arn, "Url": _url(call)}
             self._records.spaces[region, domain, name] = Thing(arn, request, takes_s)
@@ -77,9 +78,11 @@ class Spaces:
                 raise invalid("Updating AppType for Space is not supported.")
             if space.status not in {IN_SERVICE, UPDATE_FAILED}:
                 raise in_use("Space", key[2], f"is {space.status}.")
-            # AWS's own client stops the app before it updates a space. The error is assumed.
+            # AWS's own client stops the app before it updates a space. The error is that of
+            # UpdateDomain: hashicorp/terraform-provider-aws issue 31912.
             if changes and self._records.app_of(key) is not None:
-                raise in_use("Space", key[2], "has an app. Delete the app, then update the space.")
+                advice = f"Delete all InService apps in the space [{key[2]}], and try again."
+                raise invalid(f"Unable to update Space [{space.arn}] with InService App. {advice}")
             space.modified = time.time()
             space.failure = self._faults.studio("update_failure")
             if not space.failure:
@@ -106,7 +109,10 @@ class Spaces:
         with self._records.lock:
             key = self._key(call)
             if self._records.app_of(key) is not None:
-                raise in_use("Space", key[2], "has an app.")
+                # The form is that of DeleteUserProfile: aws/amazon-sagemaker-feedback issue 113.
+                arn = self._records.spaces[key].arn
+                message = f"Unable to delete Space [{arn}] because App(s) are associated with it."
+                raise AwsError("ResourceInUse", message)
             self._tags.drop(self._records.spaces.pop(key).arn)
         return {}
 
@@ -115,11 +121,18 @@ def _url(call: Call) -> str:
     return f"https://{call.params['DomainId']}.studio.{call.region}.sagemaker.aws"
 
 
-def _check_sharing(params: dict[str, Any]) -> None:
-    """Source: API reference, CreateSpace: each of the two is needed with the other."""
+def _check_sharing(params: dict[str, Any], arn: str) -> None:
+    """Refuse what CreateSpace does not take together.
+
+    Sources: API reference, CreateSpace: ownership and sharing each need the other.
+    hashicorp/terraform-provider-aws issue 38370: a private space needs SpaceSettings.
+    """
     given = {name for name in ("OwnershipSettings", "SpaceSharingSettings") if name in params}
     if len(given) == 1:
         raise invalid("OwnershipSettings and SpaceSharingSettings must be given together.")
+    private = params.get("SpaceSharingSettings", {}).get("SharingType") == "Private"
+    if private and "SpaceSettings" not in params:
+        raise invalid(f"SpaceSettings must be provided for creating private space [{arn}]")
 
 
 def _summary(space: Thing) -> dict[str, Any]:

@@ -81,12 +81,24 @@ def test_remote_access_needs_a_larger_instance(
     spec = {"ResourceSpec": {"InstanceType": size}} if size else {}
     code, message, _ = refusal(sagemaker.create_app, **app(space, **spec))
     assert code == "ValidationException"
-    assert f"{size or 'ml.t3.medium'} is not supported" in message
+    assert f"[{size or 'ml.t3.medium'}] is not supported" in message
     closed = new_space("closed", "DISABLED")
     sagemaker.create_app(**app(closed, **spec))
     assert sagemaker.describe_app(**app(closed))["ResourceSpec"]["InstanceType"] == (
         size or "ml.t3.medium"
     )
+
+
+def test_the_quota_of_an_instance_type_limits_its_apps(lab: Lab, new_space: NewSpace) -> None:
+    sagemaker, spaces = lab.client("sagemaker"), [new_space("one"), new_space("two")]
+    size = {"ResourceSpec": {"InstanceType": "ml.g5.48xlarge"}}
+    lab.control.faults(quotas={"ml.g5.48xlarge": 1})
+    sagemaker.create_app(**app(spaces[0], **size))
+    code, message, _ = refusal(sagemaker.create_app, **app(spaces[1], **size))
+    assert code == "ResourceLimitExceeded"
+    assert "'Studio JupyterLab Apps running on ml.g5.48xlarge instance' is 1 Apps" in message
+    sagemaker.delete_app(**app(spaces[0]))
+    sagemaker.create_app(**app(spaces[1], **size))
 
 
 def test_the_instance_type_is_the_requests_or_the_spaces(lab: Lab, domain: str) -> None:

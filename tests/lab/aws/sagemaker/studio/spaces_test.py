@@ -62,7 +62,8 @@ def test_a_space_with_an_app_is_neither_changed_nor_deleted(lab: Lab, new_space:
     named = new_space()
     sagemaker.create_app(**app(named, ResourceSpec=SPEC))
     change = {"SpaceSettings": {"RemoteAccess": "DISABLED"}}
-    assert refusal(sagemaker.update_space, **named, **change)[0] == "ResourceInUse"
+    code, message, _ = refusal(sagemaker.update_space, **named, **change)
+    assert (code, "with InService App" in message) == ("ValidationException", True)
     assert refusal(sagemaker.delete_space, **named)[0] == "ResourceInUse"
     sagemaker.update_space(**named, SpaceDisplayName="Mine")
     assert sagemaker.describe_space(**named)["SpaceDisplayName"] == "Mine"
@@ -131,8 +132,16 @@ def test_lists_are_filtered_sorted_and_paged(lab: Lab, domain: str, new_space: N
         ({"SpaceName": "a_b"}, "ValidationException"),
         (
             {
+                "OwnershipSettings": {"OwnerUserProfileName": "me"},
+                "SpaceSharingSettings": {"SharingType": "Private"},
+            },
+            "ValidationException",
+        ),
+        (
+            {
                 "OwnershipSettings": {"OwnerUserProfileName": "you"},
                 "SpaceSharingSettings": {"SharingType": "Private"},
+                "SpaceSettings": {"AppType": "JupyterLab"},
             },
             "ResourceNotFound",
         ),
