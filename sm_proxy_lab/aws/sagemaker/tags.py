@@ -1,4 +1,4 @@
-"""The tags of jobs, by the job's ARN. Moto keeps the tags of all else."""
+"""The tags of jobs, clusters and Studio, by ARN. Moto keeps the tags of all else."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 _LIMIT = 50
 _RESERVED = "aws:"
+_STUDIO = {"domain", "user-profile", "space", "app"}
 
 
 class Tags:
-    """The tags of all jobs, of all kinds."""
+    """The tags that are not moto's."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -56,9 +57,21 @@ class Tags:
         with self._lock:
             return dict(self._kept.get(arn, {}))
 
+    def _find(self, call: Call) -> dict[str, str] | None:
+        """The tags of a call's resource; None if it is moto's matter.
+
+        Raises:
+            AwsError: there is no such part of Studio, of which moto knows nothing (form assumed).
+        """
+        arn = call.params["ResourceArn"]
+        kept = self._kept.get(arn)
+        if kept is None and arn.split(":", 5)[-1].partition("/")[0] in _STUDIO:
+            raise AwsError("ResourceNotFound", f"Resource [{arn}] does not exist.")
+        return kept
+
     def _add(self, call: Call) -> dict[str, Any] | None:
         with self._lock:
-            kept = self._kept.get(call.params["ResourceArn"])
+            kept = self._find(call)
             if kept is None:
                 return None
             self.check(call.params["Tags"])
@@ -71,7 +84,7 @@ class Tags:
 
     def _delete(self, call: Call) -> dict[str, Any] | None:
         with self._lock:
-            kept = self._kept.get(call.params["ResourceArn"])
+            kept = self._find(call)
             if kept is None:
                 return None
             for key in call.params["TagKeys"]:
@@ -81,7 +94,7 @@ class Tags:
     def _list(self, call: Call) -> dict[str, Any] | None:
         # A page has at least 50 tags, and a job has no more.
         with self._lock:
-            kept = self._kept.get(call.params["ResourceArn"])
+            kept = self._find(call)
             return None if kept is None else {"Tags": _listed(kept)}
 
 

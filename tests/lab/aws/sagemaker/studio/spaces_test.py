@@ -177,5 +177,6 @@ def test_a_space_has_tags(lab: Lab, new_space: NewSpace) -> None:
     arn = sagemaker.describe_space(**named)["SpaceArn"]
     assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == [tag]
     sagemaker.delete_space(**named)
+    assert refusal(sagemaker.list_tags, ResourceArn=arn)[0] == "ResourceNotFound"
     new_space()
     assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == []
