@@ -140,6 +140,7 @@ class Link:
         if self.websocket is not None:
             self.websocket.close()
             self.websocket = None
+        self._gather = Gather()  # nothing will: a resumption is listened to at once
         if not resume:
             return
         if self._without_progress == 0 or now - self._connected_at >= _STABLE_S:
