@@ -21,6 +21,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.labs import Lab
+from tests.e2e.spaces import make_domain, make_space
+from tests.lab.conftest import needs_root
+from tests.soak import only_in_soak
 
 pytestmark = pytest.mark.e2e
 
@@ -181,6 +184,21 @@ def test_no_secret_is_written_printed_or_passed_to_a_process(run: Run) -> None:
     assert "session granted" in evidence[str(run.folders["STATE"] / "debug.log")]
     assert "ResumeSession" in evidence["printed"]
     assert leaks(evidence, {**known, "access key id": ACCESS_KEY}) == []
+
+
+@needs_root
+@only_in_soak
+def test_no_secret_of_a_spaces_session_is_written_or_printed(run: Run) -> None:
+    space = make_space(run.lab, make_domain(run.lab, "audited"), "audited", running=True)
+    before = len(run.secrets())
+    report = run.folder / "report"
+    assert run.ssh(space.host, "true").returncode == 0
+    assert run.sm_proxy("doctor", space.host, "--bundle", str(report)).returncode == 0
+    with run.lab.faults(gateway={"refuse_upgrade": 403}):
+        assert run.ssh(space.host, "true").returncode == 255
+    assert len(run.secrets()) >= before + 3
+    assert space.arn.rpartition("/")[2] in report.read_text()
+    assert leaks({**run.evidence(), "report": report.read_text()}, run.secrets()) == []
 
 
 def test_the_path_of_the_endpoint_is_only_in_the_environment_of_its_command(run: Run) -> None:
