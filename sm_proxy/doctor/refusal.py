@@ -20,7 +20,7 @@ from sm_proxy.jobs.container import Container
 from sm_proxy.public_key import signature_algorithms
 
 _FORBIDDEN: Final = (
-    "Check the container's sshd_config for AllowUsers, "
+    "Check the server's sshd_config for AllowUsers, "
     "DenyUsers, AllowGroups, PermitRootLogin, PubkeyAcceptedAlgorithms and AuthorizedKeysFile; "
     "/etc/passwd for a shell that exists; /etc/shadow for a lock (!); whether /etc/nologin "
     "exists; and who may write to the home folder and ~/.ssh (StrictModes: chmod go-w). "
@@ -58,7 +58,7 @@ def explain(
         return SmProxyError(
             "key-refused",
             f"{what}: it accepts the key, but also wants {' or '.join(more)}",
-            "Set AuthenticationMethods to publickey alone in the container's sshd_config.",
+            "Set AuthenticationMethods to publickey alone in the server's sshd_config.",
         )
     offered = context.login_methods
     if offered and "publickey" not in offered:
@@ -66,14 +66,14 @@ def explain(
             "key-refused",
             f"{what}: it accepts no keys, only {', '.join(offered)}",
             "Set PubkeyAuthentication to yes, and add publickey to AuthenticationMethods, in the "
-            "container's sshd_config.",
+            "server's sshd_config.",
         )
     keys = list(keys)
     if kinds := _unwanted(context.ssh, keys):
         return SmProxyError(
             "key-refused",
             f"{what}: it accepts no signatures of {kinds}",
-            "Add that kind to PubkeyAcceptedAlgorithms in the container's sshd_config, or use a "
+            "Add that kind to PubkeyAcceptedAlgorithms in the server's sshd_config, or use a "
             "key of another kind.",
         )
     if keys and _given(context, container, keys):
@@ -89,7 +89,7 @@ def explain(
 def _message(user: str, tried: list[str], banner: str) -> str:
     with_keys = f" with {'; '.join(tried)}" if tried else ": there is no key to offer"
     shown = f'; its banner says "{banner}"' if banner else ""
-    return f"the container refuses the login of {user}{with_keys}{shown}"
+    return f"the server refuses the login of {user}{with_keys}{shown}"
 
 
 def _banner(ssh: Any) -> str:

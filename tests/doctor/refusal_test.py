@@ -44,9 +44,10 @@ def test_a_key_that_the_job_has_points_to_sshd_config(value: str) -> None:
 
 
 def test_without_our_entrypoint_both_causes_are_named() -> None:
-    hint = explained(source="ip-addr", given=f"{TYPE} {OURS}").hint
-    assert "authorized_keys" in hint
-    assert "AllowUsers" in hint
+    error = explained(source="ip-addr", given=f"{TYPE} {OURS}")
+    assert "authorized_keys" in error.hint
+    assert "AllowUsers" in error.hint
+    assert "container" not in error.message + error.hint.partition("If it is")[2]  # or a node
 
 
 def test_what_the_server_reveals_is_in_the_message() -> None:
