@@ -375,9 +375,9 @@ class Engine:
             self.sessions = max(self.sessions, self._open)
 
     def _put_aside(self, problem: Problem) -> None:
+        """Keep a problem, also after `_stop`: a file is over before its error gets here."""
         with self._changed:
-            if not self._stopped:
-                self._problems.append(problem)
+            self._problems.append(problem)
 
     def _end_with(self, error: BaseException) -> None:
         with self._changed:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -95,6 +96,38 @@ def test_what_fails_for_one_file_is_a_problem_and_the_rest_goes_on(world: World)
         ("b", "source-changed"),
     ]
     assert ran == [1]
+
+
+class LastFile(Job):
+    """A file that has failed, and whose error is still on its way: `over` tells so already."""
+
+    def __init__(self) -> None:
+        super().__init__("last", self._fail)
+        self.over = False
+        self.group = self
+
+    def _fail(self, *_: Any) -> None:
+        self.over = True
+        time.sleep(0.2)  # the calling thread sees that all is over
+        raise SmProxyError("not-verified", "its checksum is unknown")
+
+    def ready(self) -> None:
+        """There is nothing to do."""
+
+    def help(self) -> None:
+        """There is nothing to do."""
+
+    def close(self) -> None:
+        """There is nothing to do."""
+
+
+def test_the_last_file_that_fails_is_a_problem_though_all_is_over(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_TICK_S", 0.01)
+    world.most = 1
+    (problem,) = Engine(world).run([LastFile()])
+    assert problem.error.code == "not-verified"
 
 
 def test_a_bug_in_a_work_is_raised_in_the_calling_thread(world: World) -> None:
