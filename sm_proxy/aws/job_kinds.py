@@ -38,6 +38,7 @@ class SessionKind(NamedTuple):
         asks_for_key: whether its servers ask for a key of the user.
         accepts_first_key: whether the first host key that a server shows is accepted without an
             opt-in (see `host_keys/accept_new.py`). Then no agent is forwarded to it.
+        has_nodes: whether what is listed is a cluster, whose nodes host names name.
         most_copying: how many connections a copy opens at most; None for the usual number.
     """
 
@@ -50,6 +51,7 @@ class SessionKind(NamedTuple):
     key_advice: str
     asks_for_key: bool = True
     accepts_first_key: bool = False
+    has_nodes: bool = False
     most_copying: int | None = None
 
 
@@ -80,6 +82,7 @@ SESSION_KINDS: Final[dict[str, SessionKind]] = {
         look="Look at sshd in a shell on the node: aws ssm start-session --target {target}",
         key_advice="Put your key into ~/.ssh/authorized_keys on the node, on most clusters "
         "/fsx/{user}/.ssh/authorized_keys: sm-proxy keys show",
+        has_nodes=True,
     ),
 }
 """Studio spaces and nodes of HyperPod clusters."""

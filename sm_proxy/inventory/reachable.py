@@ -54,7 +54,7 @@ class Reachability:
 
 def guess(job: Summary, target: Target) -> Reachability:
     """What the list alone shows: a running space can be reached, an ended job cannot."""
-    if job.kind == "space" and job.phase != "starting":
+    if _has_server(job) and job.phase != "starting":
         reason = session_kinds.why_not(job, target)
         return Reachability(reachable=reason is None, reason=reason, nodes=1)
     if job.phase == "failed":
@@ -76,7 +76,7 @@ def guess_all(jobs: Sequence[Summary], targets: Sequence[Target], aws: Aws) -> l
     clusters = [
         number
         for number, job in enumerate(jobs)
-        if job.kind == "hyperpod" and found[number].reachable is None
+        if _has_nodes(job) and found[number].reachable is None
     ]
     counts = threads.map_concurrently(
         lambda number: session_kinds.node_count(aws, jobs[number]), clusters, _AT_ONCE
@@ -117,7 +117,7 @@ def _try_session(listed: Summary, target: Target, settings: Settings, aws: Aws) 
     """Try a space, or one of the running nodes of a cluster."""
     nodes = 1 if listed.kind == "space" else None
     try:
-        if listed.kind == "hyperpod":
+        if _has_nodes(listed):
             node, nodes = session_kinds.first_running(aws, listed, settings.prefix)
             if node is None:
                 return Reachability(reachable=False, reason="none of its nodes runs", nodes=nodes)
@@ -127,6 +127,15 @@ def _try_session(listed: Summary, target: Target, settings: Settings, aws: Aws) 
     except SmProxyError as error:
         return _failed(error, nodes)
     return Reachability(reachable=True, nodes=nodes)
+
+
+def _has_nodes(listed: Summary) -> bool:
+    return listed.kind in SESSION_KINDS and SESSION_KINDS[listed.kind].has_nodes
+
+
+def _has_server(listed: Summary) -> bool:
+    """Whether a session reaches the thing itself, not a node of it."""
+    return listed.kind in SESSION_KINDS and not _has_nodes(listed)
 
 
 def _failed(error: SmProxyError, nodes: int | None, kept: bool | None = None) -> Reachability:

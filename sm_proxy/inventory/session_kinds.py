@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from sm_proxy.aws.clients import Aws
-from sm_proxy.aws.job_kinds import SESSION_KINDS
+from sm_proxy.aws.job_kinds import SESSION_KINDS, Kind
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import cluster_nodes, hostname, kinds
 from sm_proxy.jobs.cluster_nodes import ClusterNode
@@ -16,47 +16,45 @@ from sm_proxy.jobs.job import Summary
 from sm_proxy.ssh_config.blocks import Stub
 
 _STUBS_OF_A_CLUSTER: Final = 16
-_STUBS_OF_SPACES: Final = 64
-"""More hosts would not help in a menu; the newest spaces come first."""
+_STUBS_WITHOUT_NODES: Final = 64
+"""More hosts would not help in a menu; the newest come first."""
 
 
-def clashing(listed: Sequence[Summary]) -> frozenset[str]:
-    """The names that spaces of several domains have.
+Clashes: TypeAlias = frozenset[tuple[Kind, str]]
+"""Kinds and names that several things have."""
+
+
+def clashing(listed: Sequence[Summary]) -> Clashes:
+    """The names that need more in a host name, such as those that spaces of several domains have.
 
     Args:
         listed: jobs of any kind; all spaces of the account, also those that are stopped.
     """
-    names = Counter(item.name for item in listed if item.kind == "space")
-    return frozenset(name for name, count in names.items() if count > 1)
+    names = Counter((item.kind, item.name) for item in listed if item.place)
+    return frozenset(each for each, count in names.items() if count > 1)
 
 
-def target_of(listed: Summary, prefix: str, clashes: frozenset[str]) -> Target:
+def target_of(listed: Summary, prefix: str, clashes: Clashes) -> Target:
     """The shortest host name of a job, space or cluster.
 
     Args:
         listed: in the result of a List call.
         prefix: of the host name.
-        clashes: names of spaces that need their domain.
+        clashes: names that need their place, such as a domain.
     """
-    if listed.kind == "space" and listed.name in clashes:
+    if (listed.kind, listed.name) in clashes:
         return hostname.compose(prefix, listed.name, listed.place, listed.kind)
     return hostname.shortest(prefix, listed.name, listed.kind)
 
 
 def why_not(listed: Summary, target: Target) -> str | None:
-    """Why a listed space cannot be reached now, and what helps; None if it can.
+    """Why a thing without nodes cannot be reached now, and what helps; None if it can.
 
     Args:
-        listed: a space in the result of ListSpaces and ListApps.
+        listed: in the result of a List call.
         target: its host name.
     """
-    if listed.phase == "failed":
-        return f"it has failed; see why, or try again: sm-proxy start {target.host}"
-    if listed.phase == "ended":
-        return f"it is stopped; start it: sm-proxy start {target.host}"
-    if not listed.remote_access:
-        return f"its remote access is off; turn it on: sm-proxy start {target.host}"
-    return None
+    return kinds.of_session(listed.kind).why_not(listed, target.host)
 
 
 def node_count(aws: Aws, cluster: Summary) -> int | None:
@@ -85,7 +83,7 @@ def first_running(aws: Aws, cluster: Summary, prefix: str) -> tuple[Target | Non
 def stubs(
     aws: Aws, listed: Sequence[Summary], prefix: str, on_status: Callable[[str], None]
 ) -> list[Stub]:
-    """Hosts for spaces and nodes that ssh can reach now.
+    """Hosts for what sessions reach now: spaces, then the nodes of clusters.
 
     Of the spaces, those of all user profiles: which of them the user may enter, only AWS's policies
     tell, and the names of profiles need not be like those of IAM.
@@ -103,19 +101,19 @@ def stubs(
     clashes = clashing(listed)
     newest = sorted(listed, key=lambda item: item.created, reverse=True)
     running = [item for item in newest if item.phase == "running"]
-    spaces = [
+    single = [
         _stub(target)
         for item in running
-        if item.kind == "space"
+        if not SESSION_KINDS[item.kind].has_nodes
         if why_not(item, target := target_of(item, prefix, clashes)) is None
     ]
     nodes = [
         _stub(hostname.compose(prefix, item.name, node.label, item.kind))
         for item in running
-        if item.kind == "hyperpod"
+        if SESSION_KINDS[item.kind].has_nodes
         for node in _running(aws, item, on_status)
     ]
-    return [*spaces[:_STUBS_OF_SPACES], *nodes]
+    return [*single[:_STUBS_WITHOUT_NODES], *nodes]
 
 
 def _running(aws: Aws, cluster: Summary, on_status: Callable[[str], None]) -> list[ClusterNode]:

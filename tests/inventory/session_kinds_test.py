@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from sm_proxy import resolver
+from sm_proxy.aws.job_kinds import SESSION_KINDS
 from sm_proxy.config_writer import Stub
 from sm_proxy.errors import SmProxyError
 from sm_proxy.inventory import reachable, session_kinds, trial
 from sm_proxy.inventory.reachable import Reachability
-from sm_proxy.jobs import listing
-from sm_proxy.jobs.hostname import Target
+from sm_proxy.jobs import kinds, listing
+from sm_proxy.jobs.hostname import Target, parse
 from sm_proxy.jobs.job import Summary
 from sm_proxy.settings import Settings
 from tests.fakes import EVERY_LIST, LISTS, FakeAws, container
 from tests.jobs.cluster_account import ClusterAws, node
-from tests.jobs.studio_account import Space, Studio
+from tests.jobs.studio_account import BEGAN, Space, Studio
 
 
 def account(*spaces: Space, clusters: tuple[str, ...] = ()) -> ClusterAws:
@@ -170,3 +173,25 @@ def test_the_number_of_stubs_is_bounded() -> None:
     found = [stub.host for stub in session_kinds.stubs(aws, listed(aws), "sm-", print)]
     assert len(found) == 64 + 16
     assert (found[0], found[-1]) == ("sm-s-0.space", "sm-c.workers.16.hyperpod")
+
+
+def test_another_kind_needs_no_code_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = SESSION_KINDS["space"]._replace(user="root", labels="rack-1")
+    monkeypatch.setitem(SESSION_KINDS, "box", row)
+    module = SimpleNamespace(
+        NOUN="box", why_not=lambda item, _: None if item.status else "it is off"
+    )
+    monkeypatch.setitem(sys.modules, f"{kinds.__name__}.box", module)
+    on, off, *twins = [
+        Summary(name=name, kind="box", status=status, phase="running", created=BEGAN, place=place)
+        for name, status, place in (
+            *(("x", "up", "rack-1"), ("y", "", "rack-1")),
+            *(("z", "up", "rack-1"), ("z", "up", "rack-2")),
+        )
+    ]
+    assert session_kinds.stubs(FakeAws(), [on, off], "sm-", print) == [
+        Stub("sm-x.box", "root", "box")
+    ]
+    assert reachable.guess(off, parse("sm-y.box", "sm-")).reason == "it is off"
+    clashes = session_kinds.clashing([on, *twins])
+    assert session_kinds.target_of(twins[0], "sm-", clashes).host == "sm-z.rack-1.box"

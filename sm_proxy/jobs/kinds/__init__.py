@@ -121,6 +121,16 @@ class SessionJobKind(JobKind, Protocol):
             SmProxyError: it has none, such as `space-stopped`; or a call failed.
         """
 
+    def why_not(self, listed: Summary, host: str) -> str | None:
+        """Why it cannot be reached now, and what helps; None if it can, by what a list tells.
+
+        A kind with nodes (`SessionKind.has_nodes`) has no such function: its nodes tell.
+
+        Args:
+            listed: in the result of `recent`, and neither starting nor a job.
+            host: its host name.
+        """
+
     def nodes(self, aws: Aws, job: Job, target: Target) -> list[ClusterNode]:
         """The nodes that a host name means: all, those of a group, or one; empty for a space.
 

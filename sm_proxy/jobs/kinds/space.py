@@ -78,6 +78,17 @@ def recent(aws: Aws, contains: str = "", *, live: bool = False) -> list[Summary]
     return [space for space in found if not live or space.phase in _ALIVE]
 
 
+def why_not(listed: Summary, host: str) -> str | None:
+    """Why a listed space cannot be reached now, and what helps; None if it can."""
+    if listed.phase == "failed":
+        return f"it has failed; see why, or try again: sm-proxy start {host}"
+    if listed.phase == "ended":
+        return f"it is stopped; start it: sm-proxy start {host}"
+    if not listed.remote_access:
+        return f"its remote access is off; turn it on: sm-proxy start {host}"
+    return None
+
+
 def streams(job: Job, node: str) -> Streams:
     """`<domain>/<space>/<AppType>/default`; a space has one node, whatever `node` says."""
     del node
