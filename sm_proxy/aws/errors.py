@@ -215,7 +215,8 @@ def unknown_to_botocore(action: str) -> SmProxyError:
     """The error for a call that is newer than the installed botocore."""
     import botocore  # noqa: PLC0415 - slow
 
-    needed = f"botocore>={_SINCE.get(action, botocore.__version__)}"
+    since = _SINCE.get(action)
+    needed = f"botocore>={since}" if since else f"botocore>{botocore.__version__}"
     what = f"botocore {botocore.__version__} does not know {action}"
     return _failure("unsupported", what, renewal.install(needed))
 

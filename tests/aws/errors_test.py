@@ -4,6 +4,7 @@ import configparser
 from string import Formatter
 from typing import Any
 
+import botocore
 import botocore.exceptions as raised
 import pytest
 from botocore.parsers import ResponseParserError
@@ -238,3 +239,14 @@ def test_an_answer_to_head_without_a_body_is_the_services(header: str) -> None:
     assert absent.error == "404"
     assert headed("403", **{header: "1"}).code == "access-denied"
     assert headed("404", server="a proxy").code == "network"
+
+
+@pytest.mark.parametrize(
+    ("action", "needed"),
+    [
+        ("sagemaker:StartSession", "botocore>=1.39.3"),
+        ("sagemaker:NewCall", f"botocore>{botocore.__version__}"),
+    ],
+)
+def test_a_call_that_botocore_lacks_needs_a_newer_one(action: str, needed: str) -> None:
+    assert f"'{needed}'" in errors.unknown_to_botocore(action).hint
