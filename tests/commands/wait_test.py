@@ -12,13 +12,14 @@ from sm_proxy.inventory import trial
 from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.local import output
-from tests.fakes import container
+from tests.fakes import container, space
 
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
     """The hosts that were waited for, and how long."""
     seen: list[tuple[str, float]] = []
+    tried.clear()
 
     def resolve(target: Target, *_: Any, wait: float, on_status: Any, fresh: bool) -> Any:
         assert on_status is output.status
@@ -39,19 +40,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
     return seen
 
 
-SPACE = container(
-    job="Lab",
-    kind="space",
-    node="d-abc",
-    address=None,
-    port=22,
-    user="sagemaker-user",
-    status="InService",
-    source=None,
-    vpc_id=None,
-    session_target="arn:aws:sagemaker:eu-west-1:111122223333:space/d-abc/Lab",
-    life="2026-11-29T10:00:00+00:00",
-)
+SPACE = space()
 tried: list[Container] = []
 """The containers that were tried."""
 
@@ -76,9 +65,9 @@ def test_another_user_is_named(
 def test_a_space_has_the_user_that_the_ssh_config_names(
     asked: list[tuple[str, float]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["wait", "sm-Lab.space"]) == 0
+    assert cli.main(["wait", "sm-My-Space.space"]) == 0
     assert tried.pop() == SPACE
-    line = f"ready: sm-Lab.space is Lab d-abc at {SPACE.session_target} port 22 (InService)\n"
+    line = f"ready: {SPACE.host} is My-Space d-abc at {SPACE.session_target} port 22 (InService)\n"
     assert capsys.readouterr() == (line, "")
 
 

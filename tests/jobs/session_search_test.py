@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from typing import Any
@@ -106,7 +107,7 @@ def test_a_starting_space_is_not_waited_for_without_time() -> None:
 
 
 def test_a_wait_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter(range(0, 1000, 20))
+    clock = itertools.count(0, 20)
     monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
     monkeypatch.setattr(time, "sleep", lambda _: None)
     error = refused(Studio(Space("x", app="Pending")), wait=30)
