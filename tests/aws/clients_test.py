@@ -401,7 +401,7 @@ def test_a_call_that_is_made_once_is_not_repeated_by_botocore(
     aws = Aws(region="eu-west-1")
     call = aws.call_once if once else aws.call
     with pytest.raises(ServiceError) as caught:
-        call("sagemaker", "StartSession", ResourceIdentifier="arn:aws:x")
+        call("sagemaker", "DescribeSpace", DomainId="d-x", SpaceName="x")
     assert caught.value.error == "InternalFailure"
     assert len(server.requests) == asked
 
