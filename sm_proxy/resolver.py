@@ -45,10 +45,11 @@ def resolve(
         SmProxyError: with the code that fits.
     """
     cache = JobCache(aws)
-    if not fresh and (known := cache.container(target)) is not None:
+    if fresh:
+        cache.forget_container(target)
+    elif (known := cache.container(target)) is not None:
         debug_log.write("cached", address=known.address, port=known.port)
         return known
-    cache.forget_container(target)
     if target.kind in SESSION_KINDS:
         from sm_proxy.jobs.session_search import SessionSearch  # noqa: PLC0415 - only for these
 

@@ -70,6 +70,21 @@ def test_many_at_once_ask_once() -> None:
     assert aws.asked == FIRST
 
 
+def test_what_another_process_finds_at_the_same_moment_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    aws, look = Studio(Space("x")), JobCache.container
+
+    def look_too_early(cache: JobCache, target: Target) -> None:
+        monkeypatch.setattr(JobCache, "container", look)
+        assert look(cache, target) is None
+        resolved(aws)
+
+    monkeypatch.setattr(JobCache, "container", look_too_early)
+    assert resolved(aws).cached
+    assert aws.asked == FIRST
+
+
 def test_two_domains_are_never_mixed() -> None:
     aws = Studio(Space("x"), Space("x", "d-two"))
     hosts = ["sm-x.d-one.space", "sm-x.d-two.space"] * 2
