@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,11 +114,9 @@ def shared(
     """A lab with a job of two nodes."""
     folder = tmp_path_factory.mktemp("shared")
     words = ("--network", request.param, "--job", "MyJob-7", "--nodes", "2")
-    began = time.monotonic()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_PROFILE", "not-to-be-used")
         with running(folder, *words) as lab:
-            assert time.monotonic() - began < 45  # 1.7 s on an idle machine
             assert Path(lab.environment["SM_PROXY_LAB_CALLS"]).read_bytes() == b""
             yield lab
     assert (folder / "lab.log").read_text() == ""
