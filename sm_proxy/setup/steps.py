@@ -118,6 +118,6 @@ def bastion(aws: Aws, settings: Settings) -> Step:
         "warning",
         f"no running instance in {aws.region} has the tag "
         f"{bastion_lookup.TAG}={bastion_lookup.TAG_VALUE}",
-        "Make one: sm-proxy infra deploy (if it is paused: sm-proxy infra resume). Or tag an"
-        " instance, or name one with --bastion.",
+        "Studio spaces and HyperPod nodes need none. For jobs, make one: sm-proxy infra deploy (if"
+        " it is paused: sm-proxy infra resume). Or tag an instance, or name one with --bastion.",
     )

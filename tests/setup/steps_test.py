@@ -47,3 +47,4 @@ def test_a_laptop_without_a_bastion_is_warned() -> None:
     step = steps.bastion(FakeAws(DescribeInstances={"Reservations": []}), Settings())
     assert step.result == "warning"
     assert "sm-proxy infra deploy" in step.fix
+    assert step.fix.startswith("Studio spaces and HyperPod nodes need none.")
