@@ -137,6 +137,8 @@ def _read_labels(labels: list[str]) -> tuple[str | None, Kind | None]:
             node = label
         elif position == len(labels) - 1 and label in KINDS:
             kind = label
+        elif label in SESSION_KINDS:
+            raise ValueError(f"nothing can follow {label!r}")
         else:
             shown = printable(label, 40)
             raise ValueError(
@@ -157,7 +159,8 @@ def _read_own_labels(labels: list[str], pattern: str) -> str | None:
 
 def _bad(host: str, prefix: str, why: str) -> SmProxyError:
     hint = f"Write {prefix}<job>, {prefix}<job>.algo-2 or {prefix}<job>.<kind>."
-    if own := SESSION_KINDS.get(host.rpartition(".")[2]):
+    _, *labels = host.removeprefix(prefix).split(".")
+    if own := next((SESSION_KINDS[label] for label in labels if label in SESSION_KINDS), None):
         hint = f"Write {' or '.join(prefix + form for form in own.forms)}."
     what = f"{printable(host, 100)!r} is not an sm-proxy host name: {why}"
     return SmProxyError("bad-name", what, hint)

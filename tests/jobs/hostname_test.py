@@ -190,8 +190,16 @@ def test_labels_of_another_kind_are_refused(host: str) -> None:
     with pytest.raises(SmProxyError) as caught:
         parse(host, "sm-")
     assert caught.value.code == "bad-name"
-    noun = {"space": "<space>", "hyperpod": "<cluster>"}.get(host.rpartition(".")[2], "<job>")
+    noun = "<cluster>" if "hyperpod" in host else "<space>"
     assert caught.value.hint.startswith(f"Write sm-{noun}")
+
+
+@pytest.mark.parametrize("host", ["sm-x.space.d-abc", "sm-x.space.nope", "sm-c.hyperpod.g.1"])
+def test_a_label_that_must_be_last_is_named(host: str) -> None:
+    kind = host.split(".")[1]
+    with pytest.raises(SmProxyError, match=f"nothing can follow '{kind}'") as caught:
+        parse(host, "sm-")
+    assert f".{kind}." in caught.value.hint
 
 
 @pytest.mark.parametrize(
