@@ -7,13 +7,15 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from sm_proxy_lab.aws.http.call import LAB_CALLER
 from sm_proxy_lab.errors import LabError
 from sm_proxy_lab.machines import role_credentials
 
 if TYPE_CHECKING:
     from sm_proxy_lab.account import Account
 
-_PROFILE: Final = "lab-user"
+_PROFILE: Final = LAB_CALLER.rpartition("/")[2]
+"""Named as the session of CMD's credentials: to sm-proxy the spaces are the caller's own."""
 _POLL_S: Final = 0.02
 _TIMEOUT_S: Final = 60.0
 

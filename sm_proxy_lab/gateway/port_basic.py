@@ -82,7 +82,8 @@ class BasicPort:
             connection.close()
             self._redial = True
         else:
-            log.info("agent: target closed the connection: %s", error or "EOF")
+            # Every connection over ssh to a space or a node ends so: `lab run` shows no line.
+            log.debug("agent: target closed the connection: %s", error or "EOF")
             self._worker.finish()
 
     def written(self, outcome: Outcome = Outcome.DONE) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.labs import Lab, running
 from tests.e2e.spaces import own_space
+from tests.e2e.tunnel_test import SERVER, fetched, tunnel
 from tests.lab.conftest import needs_root
 from tests.soak import only_in_soak
+from tests.waits import await_true
 
 pytestmark = [pytest.mark.e2e, needs_root]
 SPACE, NODE = "sm-mine.space", "sm-c.workers.1.hyperpod"
@@ -54,6 +58,7 @@ def test_a_space_resolves_to_its_domain(lab: Lab) -> None:
         "space",
     )
     assert [route["name"] for route in found["routes"]] == ["space"]
+    assert data(lab, "resolve", "sm-latest.space")["job"] == "mine"
 
 
 def check_inside(lab: Lab, host: str, node: str) -> None:
@@ -74,6 +79,27 @@ def test_a_space_is_examined(lab: Lab) -> None:
 @only_in_soak
 def test_a_node_is_examined(lab: Lab) -> None:
     check_inside(lab, NODE, data(lab, "resolve", NODE)["node"])
+
+
+@only_in_soak
+@pytest.mark.parametrize("host", [SPACE, NODE])
+def test_a_web_server_is_reached_through_a_tunnel(lab: Lab, host: str) -> None:
+    port = int(lab.ok(host, f"python3 -c {shlex.quote(SERVER)}"))
+    with tunnel(lab, host, f"0:{port}") as process:
+        assert process.stdout is not None
+        assert "Directory listing" in fetched(lab, process.stdout.readline().decode().strip())
+
+
+@only_in_soak
+@pytest.mark.parametrize("host", [SPACE, NODE])
+def test_the_window_that_vscode_opens_can_connect(lab: Lab, host: str, tmp_path: Path) -> None:
+    (code := tmp_path / "code").write_text('#!/bin/sh\nexec ssh "${2#ssh-remote+}" pwd >"$0.out"\n')
+    code.chmod(0o755)
+    path = f"{tmp_path}:{lab.environment['PATH']}"
+    done = lab.sm_proxy("vscode", host, "/tmp", env={"PATH": path})
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "code.out"
+    await_true(lambda: out.is_file() and out.read_text().startswith("/home/"), 60)
 
 
 @only_in_soak

@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.labs import SM_PROXY, Lab
 from tests.waits import await_true
 
-_SERVER = """
+SERVER = """
 import http.server, os, socket
 class Server(http.server.HTTPServer):
     address_family = socket.AF_INET6
@@ -62,7 +62,7 @@ def lines_until(stream: IO[bytes], words: str) -> str:
 def test_a_web_server_is_reached_until_the_job_ends(lab: Lab) -> None:
     """A session that is lost is replaced behind the same URL."""
     job = lab.launch("served")
-    port = int(lab.ok(job.host, f"python3 -c {shlex.quote(_SERVER)}"))
+    port = int(lab.ok(job.host, f"python3 -c {shlex.quote(SERVER)}"))
     with tunnel(lab, job.host, f"0:{port}", "0:9") as process:
         out, err = process.stdout, process.stderr
         assert out is not None

@@ -22,7 +22,11 @@ async def _greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         await reader.read(1)
 
 
-def test_the_session_ends_after_the_data_when_the_target_closes(tmp_path: Path) -> None:
+def test_the_session_ends_after_the_data_when_the_target_closes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+
     async def main() -> None:
         async with lab(tmp_path, _greet) as it:
             client, _ = await it.client(document=SSH)
@@ -35,6 +39,7 @@ def test_the_session_ends_after_the_data_when_the_target_closes(tmp_path: Path) 
             await client.close()
 
     run(main())
+    assert caplog.messages == []
 
 
 def test_the_worker_waits_for_acks_before_it_ends(
