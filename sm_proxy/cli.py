@@ -26,19 +26,19 @@ COMMANDS = {
     "connect": "act as ssh's ProxyCommand: tunnel stdin and stdout into a job's container",
     "resolve": "show what a host name stands for: job, node, address, host keys",
     "bootstrap": "put an SSH server into a running container that has none",
-    "wait": "wait until a job's container can be reached",
+    "wait": "wait until ssh can reach a container, space or node",
     "relaunch": "run a job again, with ssh on",
     "enable-remote-debug": "let Session Manager reach a training job, without VPC and bastion",
-    "list": "show running and recent jobs, and whether ssh can reach them",
+    "list": "show jobs, Studio spaces and HyperPod clusters, and whether ssh reaches them",
     "cp": "copy files from and to containers, over several sessions at once",
     "vscode": "open a folder of a container in VS Code or an editor of its family",
     "config": "write, show, check or remove the ssh config block",
-    "sync": "list running jobs in our ssh config, for editors and tab completion",
+    "sync": "list what runs in our ssh config, for editors and tab completion",
     "keys": "show, rotate or revoke the ssh key that jobs must accept",
     "login": "get AWS credentials now: log in to SSO, or type an MFA code",
     "launch": "run a command, or a request file, whose jobs get ssh",
     "logs": "show what a job has written, follow it, on one node or on all",
-    "nodes": "list the host names of a job's nodes, for pdsh, clush, Ansible and others",
+    "nodes": "list host names of nodes of a job or cluster, for pdsh, clush, Ansible and others",
     "tunnel": "let local ports lead to ports of a container, until its job ends",
     "inspect": "show a job's machine: GPUs, disks, memory, network, processes",
     "go": "let a waiting container start the job's program",
@@ -154,7 +154,7 @@ def prepare(name: str) -> None:
 
 @functools.cache
 def _parser(selected: str) -> Parser:
-    parser = Parser(prog="sm-proxy", description="ssh into a running SageMaker container")
+    parser = Parser(prog="sm-proxy", description="ssh into jobs, spaces and nodes of SageMaker")
     parser.add_argument("--version", action="version", version=f"sm-proxy {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
     for name, text in COMMANDS.items():

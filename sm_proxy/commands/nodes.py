@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "host",
         metavar="HOST",
         nargs="?",
-        help="a host name, such as sm-myjob; without it, all running jobs",
+        help="a job or cluster, such as sm-myjob or sm-c.hyperpod; without it, all running jobs",
     )
     parser.add_argument(
         "--format",
