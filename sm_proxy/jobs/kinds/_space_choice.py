@@ -108,7 +108,9 @@ class Choice:
         """The own space whose app started last."""
         own, why = self._owned(self._listed())
         if not own:
-            who = printable(self._name(), _NAME_SHOWN) or "you, as STS does not tell your name"
+            name = printable(self._name(), _NAME_SHOWN)
+            unknown = "you, as STS does not tell your name"
+            who = f"a profile named like you: {name}" if name else unknown
             raise SmProxyError(
                 "job-not-found",
                 f"{LATEST} means the newest running Studio space of your own user profile, and no"

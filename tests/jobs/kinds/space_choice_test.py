@@ -186,7 +186,10 @@ def test_latest_names_what_is_missing() -> None:
         True,
     )
     error = refused(Studio(Space("lab"), caller="user/eve"), "sm-latest.space")
-    assert (error.code, "belongs to eve" in error.message) == ("job-not-found", True)
+    assert (error.code, "belongs to a profile named like you: eve" in error.message) == (
+        "job-not-found",
+        True,
+    )
     error = refused(Studio(Space("lab"), GetCallerIdentity=DENIED), "sm-latest.space")
     assert (error.code, "STS" in error.message) == ("job-not-found", True)
 
