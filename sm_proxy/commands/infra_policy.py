@@ -85,7 +85,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     if wide and not args.explain:
         output.status(
             f"{', '.join(wide)}: for the spaces and nodes of everybody in the account."
-            " Leave them out, or add the conditions of docs/spaces.md."
+            " Leave them out, or limit them: docs/spaces.md, docs/hyperpod.md."
         )
     document = policies.document(args.name, scope, minimal=args.minimal)
     return Result(document, json_text.dumps(document))

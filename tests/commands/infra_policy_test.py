@@ -51,6 +51,12 @@ def test_optional_statements_can_be_left_out(capsys: pytest.CaptureFixture[str])
     assert "RemoteDebug" not in text
 
 
+def test_it_is_told_where_wide_statements_are_limited(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["infra", "policy", "user"]) == 0
+    told = capsys.readouterr().err
+    assert all(words in told for words in ("HyperPodNodes", "docs/spaces.md", "docs/hyperpod.md"))
+
+
 def test_each_statement_is_explained_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["infra", "policy", "user", "--explain"]) == 0
     printed = capsys.readouterr()
