@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +16,6 @@ from sm_proxy_lab.machines import debian, namespaces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 ISOLATED = os.geteuid() == 0 and namespaces.may_isolate(
     namespaces.CLONE_NEWNS | namespaces.CLONE_NEWPID | namespaces.CLONE_NEWNET
@@ -104,13 +105,15 @@ def with_own_etc(folder: Path, home: Path | None = None) -> list[str]:
 
 
 @pytest.fixture
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
-    # A short path: the lab makes unix sockets below it.
-    runner = Runner(tmp_path_factory.mktemp("lab"))
-    yield runner
-    for process in runner.started:
-        process.kill()
-        process.communicate()
+def lab() -> Iterator[Runner]:
+    # pytest's own folders are too long for the lab's unix sockets: it would make its folder
+    # in /tmp, where no test looks for what is left.
+    with tempfile.TemporaryDirectory(prefix="lab-", dir="/tmp") as folder:
+        runner = Runner(Path(folder))
+        yield runner
+        for process in runner.started:
+            process.kill()
+            process.communicate()
 
 
 @pytest.fixture(params=NETWORKS)

@@ -73,6 +73,7 @@ def _started(lab: Runner, *words: str) -> tuple[dict[str, int], dict[int, str]]:
     while not _complete(list(found.values())):  # exec and process titles take a moment
         time.sleep(0.02)
         found = {pid: _command_line(pid) for pid in reap.descendants(process.pid)}
+    assert lab.left()  # else nothing would be seen that stays
     chain = {"caller": process.pid, "init": next(iter(found)), "supervisor": _part(found)}
     return chain, found
 
