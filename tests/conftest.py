@@ -58,8 +58,12 @@ _OWN = {"lab", "e2e", "container", "ssm", "sdk"}
 _SUITES: Final = ("e2e", "lab", "container", "client")
 """In the order in which they start."""
 _FOLDERS: Final = itertools.count()
-_THREADS_S: Final = 20.0
-"""How long a thread that a test started may outlive the test, in seconds."""
+_THREADS_S: Final = 120.0
+"""How long a thread that a test started may outlive the test, in seconds.
+
+`script/test` runs the other Pythons with the lowest priority: on a busy machine, what takes 3 ms of
+CPU has taken a second there.
+"""
 _SIGNALS = [
     getattr(signal, name)
     for name in ("SIGHUP", "SIGTERM", "SIGINT", "SIGQUIT")
@@ -191,7 +195,8 @@ def _isolated(
     until = time.monotonic() + _THREADS_S
     for background in begun:
         background.settled(max(0.0, until - time.monotonic()))
-    assert all(background.done for background in begun), "a thread outlives its test"
+    outlive = [background._work for background in begun if not background.done]
+    assert not outlive, "threads outlive their test"
 
 
 @pytest.fixture
