@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,10 +39,23 @@ def visible(pid: int) -> bytes:
     return b"".join(Path(f"/proc/{pid}/{name}").read_bytes() for name in ("cmdline", "environ"))
 
 
+@contextlib.contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """A process that does nothing while the block runs."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        state = Path(f"/proc/{pid}/stat")
+        await_true(lambda: state.read_text().rpartition(") ")[2].startswith("T"), 60)
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
 def in_memory(pid: int) -> list[str]:
     """The secrets in the memory that a process may write to: heap, stacks and data."""
     found = set()
-    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
+    # Reading memory that the process has given back since it was listed would fail with EIO.
+    with stopped(pid), Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
         for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
             where, rights, *_, name = [*line.split(), ""]
             if rights.startswith("rw") and name != "[vvar]":
@@ -82,7 +97,10 @@ def test_the_secrets_of_a_request_are_in_no_other_process_and_no_file(
     with lab.with_daemon(SM_PROXY_KEEP_SESSION=keep, HOME=str(tmp_path)) as served:
         served.ok(served.host, "true", env=CREDENTIALS)  # it starts the daemon
         daemon = served.await_daemon()
+        served.settle()
         with by_daemon(served) as said:
+            if keep != "0":  # soon the process of the connection leaves it to the keeper, and ends
+                await_true(lambda: bool(served.carriers()) and not served.helpers(), 60)
             processes = served.daemon_processes()
             assert any(in_memory(pid) == sorted(SECRETS) for pid in processes), "the search works"
             assert in_memory(daemon) == []
