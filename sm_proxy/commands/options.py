@@ -51,7 +51,7 @@ def refuse_unless_job(target: Target, why: str) -> None:
     if target.kind in SESSION_KINDS:
         raise SmProxyError(
             "unsupported",
-            f"{target.host} is no job: a {kinds.of(target.kind).NOUN} {why}",
+            f"{target.host} is not a job: a {kinds.of(target.kind).NOUN} {why}",
             f"See how ssh reaches it: sm-proxy doctor {target.host}",
         )
 

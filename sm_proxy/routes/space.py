@@ -85,7 +85,7 @@ def _words(container: Container) -> Words:
         if error.error == "ResourceLimitExceeded":
             return SmProxyError(
                 "space-busy",
-                f"the space {space} has as many connections as it takes: {error.message}",
+                f"the space {space} takes no further connection: {error.message}",
                 "It takes 10. Close one, such as an editor's window or a terminal; one that was "
                 "killed may count for up to an hour.",
             )

@@ -65,8 +65,9 @@ class Plan:
         if "RemoteAccess" in self.settings:
             lines.append("switch its remote access on (UpdateSpace)")
         if self.resizes:
-            before = self.space.spec.get("InstanceType", "no instance type")
-            lines.append(f"give it {self.instance_type} in place of {before} (UpdateSpace)")
+            before = self.space.spec.get("InstanceType")
+            instead = f" in place of {before}" if before else ""
+            lines.append(f"give it {self.instance_type}{instead} (UpdateSpace)")
         if "TrainingPlanArn" in self.space.spec and "TrainingPlanArn" not in self.spec:
             lines.append("leave its training plan, which is for the other instance")
         if self.creates_app:

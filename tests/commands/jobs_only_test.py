@@ -38,7 +38,7 @@ def test_what_is_for_jobs_is_refused(
     out, err = capsys.readouterr()
     noun = "Studio space" if host.endswith(".space") else "HyperPod cluster"
     assert out == ""
-    assert f"unsupported: {host} is no job: a {noun} {why}" in err
+    assert f"unsupported: {host} is not a job: a {noun} {why}" in err
     assert f"sm-proxy doctor {host}" in err
 
 
@@ -47,7 +47,7 @@ def test_a_name_without_the_prefix_is_refused_too(
     capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     assert cli.main([command, "My-Space.space"]) == 1
-    assert "unsupported: sm-My-Space.space is no job" in capsys.readouterr().err
+    assert "unsupported: sm-My-Space.space is not a job" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [[NODE], ["sm-c.*.hyperpod"], ["-f", NODE]])

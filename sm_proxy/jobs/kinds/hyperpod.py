@@ -60,8 +60,10 @@ def stop_call(name: str) -> NoReturn:
     """
     raise SmProxyError(
         "unsupported",
-        f"{NOUN} {name} cannot be stopped: it is billed until it is deleted",
-        f"Delete it with: aws sagemaker delete-cluster --cluster-name {name}",
+        f"{NOUN} {name} cannot be stopped: its nodes are billed until their groups are smaller, or "
+        "it is deleted",
+        "Lower the InstanceCount of its groups: see aws sagemaker update-cluster help. To delete "
+        f"all of it: aws sagemaker delete-cluster --cluster-name {name}",
     )
 
 
