@@ -26,7 +26,7 @@ OLDEST_PYTHON: Final = (3, 10)
 OLDEST_SSH: Final = (7, 3)
 """OpenSSH 7.3 brought Include, which our ssh config needs (its release notes)."""
 _VERSION: Final = re.compile(r"OpenSSH_(?:for_Windows_)?(\d+)\.(\d+)")
-_DEADLINE_S: Final = 10
+_DEADLINE_S: Final = 10.0
 
 
 def python(_: Context) -> str:
@@ -191,12 +191,17 @@ def _halves_of_one(path: Path) -> bool:
         return True
 
 
-def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+def run(command: list[str], limit_s: float | None = None) -> subprocess.CompletedProcess[str]:
     """Run a short program; the caller checks its exit status.
+
+    Args:
+        command: its words.
+        limit_s: how long it may take, in seconds; by default 10.
 
     Raises:
         SmProxyError: `unsupported`, it cannot be run or hangs.
     """
+    limit_s = _DEADLINE_S if limit_s is None else limit_s
     try:
         return subprocess.run(
             command,
@@ -204,13 +209,13 @@ def run(command: list[str]) -> subprocess.CompletedProcess[str]:
             text=True,
             errors="replace",
             check=False,
-            timeout=_DEADLINE_S,
+            timeout=limit_s,
             stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired:
         raise SmProxyError(
             "unsupported",
-            f"{command[0]} does not end within {_DEADLINE_S} s",
+            f"{command[0]} does not end within {limit_s:.0f} s",
             f"Something in its config may hang, such as a Match exec. Try: {shlex.join(command)}",
         ) from None
     except OSError as error:

@@ -21,6 +21,8 @@ from sm_proxy.ssh_config.judgement import Rewrite
 
 _IMPORTS: Final = "import botocore.session, cryptography, keyring, platformdirs, websockets"
 """Modules that a connection may need; the import fails if a package is damaged."""
+_IMPORTS_S: Final = 60.0
+"""The first import from a home folder in a network, or on a busy machine, takes long."""
 _PRINTED: Final = "sm-proxy"
 """The word that the program prints about itself."""
 _WRITE: Final = "sm-proxy config write"
@@ -80,7 +82,7 @@ def program(context: Context) -> str:
             f"the ProxyCommand starts {found}, which does not exist",
             f"Write its new path with: {_WRITE}",
         )
-    done = laptop.run(_probe(words))
+    done = laptop.run(_probe(words), _IMPORTS_S)
     if done.returncode:
         raise _does_not_start(found, done.stderr, isolated="-I" in words)
     if _PRINTED not in done.stdout:

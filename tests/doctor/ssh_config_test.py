@@ -257,7 +257,10 @@ def set_program(context: Context, *words: str) -> None:
     ssh_config.effective(context)
 
 
-def test_missing_packages_fail(context: Context, bare_python: Path) -> None:
+def test_missing_packages_fail_and_slow_ones_do_not(
+    context: Context, bare_python: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(laptop, "_DEADLINE_S", 0.001)
     set_program(context, str(bare_python), "-I", "-m", "sm_proxy")
     error = failure(ssh_config.program, context)
     assert error.code == "missing-dependency"
