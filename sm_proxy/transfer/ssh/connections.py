@@ -39,7 +39,7 @@ _MOST_THROUGH_SMALL: Final = 4
 _AT_ONCE: Final = 3
 """How many are opened at the same time: each one is a StartSession, and a login at the server."""
 _PAUSES_S: Final = ((0.5, 1.5), (1.5, 4.5), (4.0, 10.0))
-"""Bounds of the random pauses before a throttled connection is tried again."""
+"""Bounds of the random pauses before what was throttled, or found no place, is tried again."""
 _CLOSE_S: Final = 8.0
 
 
@@ -159,12 +159,16 @@ class Connections:
         Raises:
             SmProxyError: ssh fails, or the script takes too long or prints too much.
         """
-        while True:
+        for pauses in (*_PAUSES_S, None):
             try:
                 return self._answer(text, timeout)
-            except SmProxyError as error:  # noqa: PERF203 - each time, one session fewer
-                if error.code != "space-busy" or not self._gave_a_place():
+            except SmProxyError as error:
+                if error.code != "space-busy" or pauses is None or self._over.is_set():
                     raise
+            if not self._gave_a_place():
+                # One that is only being opened may have it, and uses it or gives it back.
+                self._over.wait(random.uniform(*pauses))  # noqa: S311 - no secret
+        raise AssertionError("the last try returns or raises")
 
     def close(self) -> None:
         """End everything: no process and no session is left. Takes eight seconds at most."""

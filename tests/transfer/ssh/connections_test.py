@@ -204,18 +204,21 @@ def test_a_script_may_be_long_and_answer_much(server: Server) -> None:
     connections.close()
 
 
-def test_a_script_takes_the_place_of_a_connection_where_there_is_no_other(server: Server) -> None:
+def test_a_script_takes_the_place_of_a_connection_where_there_is_no_other(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections_module, "_PAUSES_S", ((0, 0.01), (0, 0.01)))
     connections = server.connections()
     first, second = connections.first(), connections.open()
-    busy = [SmProxyError("space-busy", "ten are open")] * 2
-    server.errors = busy[:1]
+    busy = SmProxyError("space-busy", "ten are open")
+    server.errors = [busy, busy]
     assert connections.script("echo ok", 60).output == "ok\n"
     assert (first.alive, second.alive) == (True, False)
-    server.errors = busy
+    server.errors = [busy] * 3
     with pytest.raises(SmProxyError, match="ten"):
         connections.script("echo ok", 60)
     assert first.alive
-    server.errors = []
+    assert not server.errors
     connections.close()
 
 
