@@ -72,7 +72,11 @@ _SIGNALS = [
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Reset ignored signals: nohup and a shell's `&` ignore some, and children inherit that."""
+    """Reset what children inherit: ignored signals, as of nohup and a shell's `&`, and the umask.
+
+    With umask 002, which some systems have, ssh would refuse what the tests write.
+    """
+    os.umask(0o022)
     patch = pytest.MonkeyPatch()
     config.add_cleanup(patch.undo)
     _let_botocore_repeat_no_work(patch)
