@@ -194,6 +194,11 @@ class Channel:
         """Answer `KeyWanted` without a data key. The agent will end the session."""
         self._answer(self._negotiation.refuse_key(reason))
 
+    @property
+    def probing(self) -> bool:
+        """Whether the first large message has no ack yet."""
+        return self._outbox.probing
+
     # output
 
     def events(self) -> list[Event]:

@@ -12,10 +12,9 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from sm_proxy.ssm import channel as channel_module
 from sm_proxy.ssm import smux, transport
 from sm_proxy.ssm.api import Api, FinalError, Grant, Kind, Options, terminate_within_bound
-from sm_proxy.ssm.channel import Channel, State
+from sm_proxy.ssm.channel import LARGE_REFUSED, Channel, State
 from sm_proxy.ssm.dial_failure import CRASHED, dial_failure, found_in
 from sm_proxy.ssm.encryption import DataKeyCipher
 from sm_proxy.ssm.events import AgentText, Event, KeyWanted, Opened, PortRefused
@@ -150,7 +149,10 @@ class Engine:
             self._drain(now)
             self._link.broke(now, str(error), resume=not self.ended)
         if self._link.given_up and self._failure is None:
-            self._failure = self._link.cause
+            if self._link.cause is not None and self._channel.probing:
+                # It broke at the first large message, and no second try can tell whether at that.
+                self._fail("large", f"{LARGE_REFUSED}; {self._link.given_up}")
+            self._failure = self._failure or self._link.cause
             self._fail("lost", self._link.given_up)
         self._check_silence(now)
 
@@ -243,7 +245,7 @@ class Engine:
             self._on_refused(f"{self._agent} could not connect to the target port")
         elif isinstance(event, AgentText):
             self._on_agent_text(event.text)
-        elif event.reason == channel_module.LARGE_REFUSED:
+        elif event.reason == LARGE_REFUSED:
             self._fail("large", event.reason)
         elif not self._finishing and (reason := event.reason or self._last_text):
             crashed = CRASHED in reason and self._opened and not self._incoming.multiplexed

@@ -96,6 +96,11 @@ class Outbox:
         """Whether some sent message has no ack yet."""
         return bool(self._flight)
 
+    @property
+    def probing(self) -> bool:
+        """Whether the first large message has no ack yet."""
+        return self._probe is not None
+
     def note_possible_repeat(self, now: float) -> None:
         """The agent may write to its targets twice whatever has no ack yet."""
         for lane in set(self._carried.values()):

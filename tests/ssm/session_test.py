@@ -313,6 +313,39 @@ def test_denied_credentials_end_the_attempts() -> None:
     assert api.calls.count("resume s-1") == 1
 
 
+@pytest.mark.parametrize(("acknowledged", "kind"), [(False, "large"), (True, "")])
+def test_a_cut_that_is_final_at_the_first_large_message_counts_as_its_refusal(
+    *, acknowledged: bool, kind: str
+) -> None:
+    """Else each connection to a target that takes small ones only would end like this one."""
+
+    def agent(connection: ServerConnection) -> None:
+        shake_hands(connection)
+        large = expect(connection, wire.OUTPUT)
+        assert len(large.payload) > 1024
+        if acknowledged:
+            connection.send(wire.ack(large.sequence))
+            connection.send(wire.output(2, b"taken"))
+            connection.recv()
+        connection.socket.shutdown(socket.SHUT_RDWR)
+
+    kinds: list[str] = []
+
+    def noted(found: str, reason: str) -> Exception:
+        kinds.append(found)
+        return SessionEndedError("large", reason)
+
+    with service(agent) as port:
+        stream, api = begin(port, failure=noted)
+        cause = SessionEndedError("lost", "cannot be resumed")
+        api.error = FinalError(cause)
+        drive(stream, lambda: stream.opened)
+        stream.write(bytes(40_000))
+        failed(stream)
+    assert kinds == ([kind] if kind else [])
+    assert (stream.failure is cause) is acknowledged
+
+
 def test_attempts_are_bounded_and_wait() -> None:
     with service(after_handshake()) as port:
         stream, api = begin(port)
