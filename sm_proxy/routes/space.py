@@ -27,8 +27,8 @@ DIALS_FROM: Final = "container"
 MENDABLE: Final[frozenset[Code]] = frozenset()
 _REGISTERING: Final = frozenset({"InternalFailure", "InternalServerError"})
 """Errors of a space that Session Manager does not know yet, though its app is in service."""
-_PAUSES_S: Final = (1.5, 2.25, 3.4)
-"""Seconds between tries while it registers: those of the AWS Toolkit for VS Code."""
+_PAUSES_S: Final = (1.5, 2.25, 3.4, 3.4)
+"""Seconds between tries while it registers: those of the AWS Toolkit for VS Code, and one more."""
 _NOT_READY: Final = "space-not-ready"
 _GONE: Final = frozenset({"ResourceNotFound", "ValidationException"})
 

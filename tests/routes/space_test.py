@@ -71,7 +71,7 @@ def test_the_wait_for_a_space_is_bounded(clock: Clock) -> None:
     error = refused(aws)
     assert error.code == "space-not-ready"
     assert "sm-proxy start sm-My-Space.space" in error.hint
-    assert (len(aws.calls), sum(clock.slept)) == (4, 7.15)
+    assert (len(aws.calls), round(sum(clock.slept), 2)) == (5, 10.55)
 
 
 def test_a_cached_space_may_have_stopped_so_nothing_is_waited_for(clock: Clock) -> None:
