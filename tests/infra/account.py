@@ -11,6 +11,7 @@ from sm_proxy import cli
 from sm_proxy.commands import infra_run, infra_status
 from sm_proxy.infra import watch
 from sm_proxy.local import prompt
+from sm_proxy.settings import deadline
 from tests.fakes import LISTS, Answers, Clock, FakeAws, description
 from tests.infra.fake_cloudformation import ACCOUNT, FakeCloudFormation
 
@@ -52,7 +53,9 @@ class Account:
         self.asked: list[str] = []
         self.reply: str | None = None
         self.aws = FakeAws()
-        monkeypatch.setattr(watch, "time", Clock())
+        clock = Clock()
+        for module in (watch, deadline):
+            monkeypatch.setattr(module, "time", clock)
         for module in (infra_run, infra_status):
             monkeypatch.setattr(module, "Aws", lambda *_: self.aws)
         monkeypatch.setattr(FakeAws, "ensure_credentials", lambda _: None)
