@@ -105,7 +105,7 @@ def sftp(lab: Lab, space: Space, there: str, here: Path, back: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("copy", cases([scp, sftp, rsync], [sftp]))
+@pytest.mark.parametrize("copy", cases([scp, sftp, rsync], [scp, sftp]))
 def test_files_are_copied(
     lab: Lab, space: Space, tmp_path: Path, copy: Callable[[Lab, Space, str, Path, Path], None]
 ) -> None:
@@ -324,7 +324,6 @@ def test_an_eleventh_connection_is_refused_until_others_end(lab: Lab, space: Spa
         await_true(lambda: not lab.sessions(), 60, lab.sessions)
 
 
-@only_in_soak
 def test_spaces_of_two_domains_have_keys_of_their_own(lab: Lab, space: Space) -> None:
     other = make_space(lab, make_domain(lab, "other"), NAME, running=True)
     small = make_space(lab, space.domain, NAME.lower(), running=True)
