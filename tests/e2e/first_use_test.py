@@ -77,7 +77,7 @@ def test_it_is_refused_unless_the_user_trusts_it(lab: Lab, article: Job) -> None
     address = json.loads(lab.sm_proxy("resolve", article.host, "--json").stdout)["data"]["address"]
     made = lab.calls()[before:]
     started = [call["request"] for call in made if call["operation"] == "StartSession"]
-    assert [address] not in [request["Parameters"].get("host") for request in started]
+    assert [address] not in [request.get("Parameters", {}).get("host") for request in started]
 
 
 def settings(lab: Lab) -> Path:

@@ -78,6 +78,7 @@ def test_a_running_space_is_restarted_only_if_the_user_says_so(lab: Lab, domain:
     again = lab.warm("start", space.host)
     assert (again.returncode, again.stderr) == (0, b"")
     assert b"already" in again.stdout
+    space.stop_app()  # `list --check` of other tests would try it
 
 
 def test_an_app_that_cannot_start_says_why(lab: Lab, domain: str) -> None:
