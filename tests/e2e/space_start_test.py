@@ -5,12 +5,20 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+from collections.abc import Iterator
 
 import pytest
 
 from tests.e2e import spaces
-from tests.e2e.labs import SM_PROXY, Lab
+from tests.e2e.labs import SM_PROXY, Lab, running
 from tests.e2e.spaces import Space
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """An account of its own: other tests list what theirs has, by name and all of it."""
+    with running(tmp_path_factory.mktemp("starts"), "--empty") as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +86,6 @@ def test_a_running_space_is_restarted_only_if_the_user_says_so(lab: Lab, domain:
     again = lab.warm("start", space.host)
     assert (again.returncode, again.stderr) == (0, b"")
     assert b"already" in again.stdout
-    space.stop_app()  # `list --check` of other tests would try it
 
 
 def test_an_app_that_cannot_start_says_why(lab: Lab, domain: str) -> None:
