@@ -41,15 +41,32 @@ _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
 
 
-def _setting(default: Any, *, flag: tuple[str, str] | None = None, recorded: bool = False) -> Any:
+def _setting(
+    default: Any,
+    about: str,
+    *,
+    unset: str = "",
+    flag: str = "",
+    recorded: bool = False,
+    aws: tuple[str, ...] = (),
+) -> Any:
     """A field of `Settings`; the variable SM_PROXY_<NAME> and config.toml can set it, too.
 
     Args:
         default: its value if nothing sets it.
-        flag: metavar and help of the option that every command takes; None for no such option.
+        about: what it is, for help and documentation: a phrase without capital and full stop.
+        unset: the default in words, where the value does not say it.
+        flag: metavar of the option that every command takes; empty for no such option.
         recorded: whether the ssh config block records it, so that each prefix has its own.
+        aws: the AWS variables that set it too, the strongest first.
     """
-    return field(default=default, metadata={"flag": flag, "recorded": recorded})
+    what = {"about": about, "unset": unset, "flag": flag, "recorded": recorded, "aws": aws}
+    return field(default=default, metadata=what)
+
+
+def _table(about: str, unset: str) -> dict[str, Any]:
+    """What a field is that only config.toml can set, as a table."""
+    return {"about": about, "unset": unset, "file_only": True}
 
 
 @dataclass(frozen=True)
@@ -71,81 +88,105 @@ class LaunchNetwork:
 class Settings:
     """The settings of one run.
 
-    Attributes:
-        prefix: the part of a host name before the job's name.
-        profile: AWS profile, or None for botocore's own choice, for example by AWS_PROFILE. With a
-            named profile, botocore ignores the keys in the environment.
-        region: AWS region, or None for botocore's own choice.
-        bastion: instance id of the bastion, or None to find it by tag in the job's VPC.
-        bastion_user: the user of the bastion's own sshd, for the route `bastion-ssh`.
-        route: the only route to take (see `route_names`), or `auto` for the best that can serve.
-        user: the user to log in as, for the ssh config block.
-        identity_file: the private key for the ssh config block; None for our own.
-        identity_agent: socket of the agent that holds the key, or SSH_AUTH_SOCK, for the block;
-            None for ssh's own choice.
-        keys_s3: folder in S3 (`s3://bucket/keys/`) from which containers read public keys.
-        launch_s3: folder in S3 (`s3://bucket/folder`) for files that `relaunch` and `launch` bring
-            into a job; None for a bucket that the job uses.
-        copy_s3: bucket (`BUCKET` or `BUCKET/PREFIX`) in which `cp --via s3` hands files over; None
-            for the one that its option names.
-        ssh_dir: folder of our ssh files; None for `~/.ssh/sm-proxy`.
-        wait: how long `connect` waits for a starting job, in seconds.
-        probe: whether to find out, while another route carries a connection, if this network
-            reaches the container directly (through a VPN or peering).
-        allow_loopback: accept a loopback address for a container (the lab without namespaces).
-        trust_first_use: if the log names no host key, trust the first one that is seen.
-        control_master: let later connections share the first one, in the ssh config block.
-        fdpass: let ssh wait without a timeout until the tunnel is up (`ProxyUseFdpass`), in the
-            ssh config block; Linux and macOS only.
-        compression: let ssh compress (`Compression`), in the ssh config block: faster through SSM,
-            and slower where the network is fast.
-        keep_session: how long a session is kept for the next connection, in seconds; 0 for a
-            session of its own for each connection.
-        session_ahead: open the next session while one is in use, before a connection needs it.
-        daemon_idle: after how many seconds without work the daemon ends; 0 for no daemon.
-        transfer_hint: tell about `sm-proxy cp` in the first long transfer of a day.
-        launch: the network of new jobs; None for the bastion's.
-        hosts: settings of single hosts, by host name.
+    Each field says what it is. None stands for the default in words; durations are in seconds.
+    With a named profile, botocore ignores the keys in the environment.
     """
 
-    profile: str | None = _setting(None, flag=("NAME", "AWS profile"), recorded=True)
-    region: str | None = _setting(None, flag=("REGION", "AWS region"), recorded=True)
-    bastion: str | None = _setting(None, flag=("ID", "instance id of the bastion"), recorded=True)
-    bastion_user: str = _setting("ec2-user", recorded=True)
+    profile: str | None = _setting(
+        None,
+        "AWS profile",
+        unset="as boto3",
+        flag="NAME",
+        recorded=True,
+        aws=("AWS_DEFAULT_PROFILE", "AWS_PROFILE"),
+    )
+    region: str | None = _setting(
+        None,
+        "AWS region",
+        unset="as boto3",
+        flag="REGION",
+        recorded=True,
+        aws=("AWS_REGION", "AWS_DEFAULT_REGION"),
+    )
+    bastion: str | None = _setting(
+        None, "instance id of the bastion", unset="found by its tag", flag="ID", recorded=True
+    )
+    bastion_user: str = _setting(
+        "ec2-user", "user of the bastion's own sshd, for the route bastion-ssh", recorded=True
+    )
     route: str = _setting(
         AUTO,
-        flag=("NAME", f"route to the container: {AUTO}, {', '.join(ROUTE_NAMES)}"),
+        f"the only route to take: {', '.join(ROUTE_NAMES)}",
+        unset=f"{AUTO}: the first that can serve",
+        flag="NAME",
         recorded=True,
     )
-    prefix: str = _setting("sm-", flag=("PREFIX", "prefix of host names (default: sm-)"))
+    prefix: str = _setting("sm-", "prefix of host names", flag="PREFIX")
     ssh_dir: str | None = _setting(
-        None, flag=("DIR", "folder of our ssh files (default: ~/.ssh/sm-proxy)")
+        None, "folder of our ssh files", unset="~/.ssh/sm-proxy", flag="DIR"
     )
     keep_session: int = _setting(
         KEEP_SESSION_DEFAULT_S,
-        flag=("DURATION", "keep a session for the next connection (default: 2m; 0: do not)"),
+        "how long a session is kept for the next connection; 0: each has its own",
+        flag="DURATION",
     )
     daemon_idle: int = _setting(
         DAEMON_IDLE_DEFAULT_S,
-        flag=("DURATION", "end our daemon when it was idle for so long (default: 10m; 0: none)"),
+        "how long the daemon stays after the last ssh; 0: no daemon",
+        flag="DURATION",
     )
-    user: str = _setting("root", recorded=True)
-    identity_file: str | None = _setting(None, recorded=True)
-    identity_agent: str | None = _setting(None, recorded=True)
-    wait: int = _setting(WAIT_DEFAULT_S, recorded=True)
-    control_master: bool = _setting(False, recorded=True)
-    keys_s3: str | None = None
-    launch_s3: str | None = None
-    copy_s3: str | None = None
-    probe: bool = True
-    allow_loopback: bool = False
-    trust_first_use: bool = False
-    fdpass: bool = _setting(True, recorded=True)
-    compression: bool = _setting(True, recorded=True)
-    session_ahead: bool = False
-    transfer_hint: bool = True
-    launch: LaunchNetwork | None = None
-    hosts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    user: str = _setting("root", "user to log in as", recorded=True)
+    identity_file: str | None = _setting(
+        None, "your own private key, or its .pub", unset="our key", recorded=True
+    )
+    identity_agent: str | None = _setting(
+        None,
+        "the ssh-agent that holds your key: a socket's path, or SSH_AUTH_SOCK",
+        unset="as ssh",
+        recorded=True,
+    )
+    wait: int = _setting(WAIT_DEFAULT_S, "how long ssh waits for a starting job", recorded=True)
+    control_master: bool = _setting(
+        False, "later connections share the first one (ControlMaster)", recorded=True
+    )
+    keys_s3: str | None = _setting(
+        None, "folder in S3 from which containers read public keys: s3://BUCKET/FOLDER/"
+    )
+    launch_s3: str | None = _setting(
+        None,
+        "folder in S3 for what relaunch and launch bring into a job: s3://BUCKET/FOLDER",
+        unset="a bucket that the job uses",
+    )
+    copy_s3: str | None = _setting(
+        None, "bucket in which cp --via s3 hands files over: BUCKET or BUCKET/PREFIX"
+    )
+    probe: bool = _setting(
+        True, "while another route serves, find out if this network reaches the container directly"
+    )
+    allow_loopback: bool = _setting(
+        False, "accept a loopback address for a container; for tests only"
+    )
+    trust_first_use: bool = _setting(
+        False, "if the log names no host key, trust the first one; also for single hosts"
+    )
+    fdpass: bool = _setting(
+        True, "let no timeout of ssh end its wait (ProxyUseFdpass); not on Windows", recorded=True
+    )
+    compression: bool = _setting(
+        True, "let ssh compress: faster through SSM, slower on a fast network", recorded=True
+    )
+    session_ahead: bool = _setting(False, "while a session is in use, the daemon opens the next")
+    transfer_hint: bool = _setting(
+        True, "mention sm-proxy cp in a long scp, sftp or rsync, once a day"
+    )
+    launch: LaunchNetwork | None = field(
+        default=None,
+        metadata=_table("network of new jobs in one region", "the bastion's network"),
+    )
+    hosts: Mapping[str, Mapping[str, Any]] = field(
+        default_factory=dict,
+        metadata=_table("settings of single hosts: trust_first_use", "none"),
+    )
 
     @property
     def ssh_folder(self) -> Path:
@@ -174,10 +215,29 @@ class Settings:
         return self.profile or aws_profile()
 
 
+def default_words(name: str) -> str:
+    """The default of a setting, as people read it: `15m`, `false`, `as boto3`."""
+    item = Settings.__dataclass_fields__[name]
+    return str(item.metadata["unset"]) or words(item.default)
+
+
+def words(value: object) -> str:
+    """The value of a setting as people type it; `none` for None."""
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return durations.form(value) if isinstance(value, int) else str(value)
+
+
 FLAGS: Final[dict[str, tuple[str, str]]] = {
-    item.name: flag for item in fields(Settings) if (flag := item.metadata.get("flag"))
+    item.name: (flag, f"{item.metadata['about']} (default: {default_words(item.name)})")
+    for item in fields(Settings)
+    if (flag := item.metadata.get("flag"))
 }
 """The settings that are an option of every command: metavar and help."""
+FILE_ONLY: Final = frozenset(
+    item.name for item in fields(Settings) if item.metadata.get("file_only")
+)
+"""The settings that only config.toml can set."""
 RECORDED: Final = tuple(item.name for item in fields(Settings) if item.metadata.get("recorded"))
 """The settings that a context records: see `settings.contexts`."""
 IN_PROXY_COMMAND: Final = tuple(name for name in RECORDED if name in FLAGS)
@@ -189,12 +249,20 @@ def option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-_AWS_PROFILES = ("AWS_DEFAULT_PROFILE", "AWS_PROFILE")
+def variable(name: str) -> str:
+    """Our own variable of a setting: `SM_PROXY_SSH_DIR` for `ssh_dir`."""
+    return f"SM_PROXY_{name.upper()}"
+
+
+def aws_variables(name: str) -> tuple[str, ...]:
+    """The AWS variables that set it too, the strongest first."""
+    found: tuple[str, ...] = Settings.__dataclass_fields__[name].metadata.get("aws", ())
+    return found
 
 
 def aws_profile() -> str | None:
     """The profile that AWS_DEFAULT_PROFILE or AWS_PROFILE names."""
-    return next(filter(None, map(os.environ.get, _AWS_PROFILES)), None)
+    return next(filter(None, map(os.environ.get, aws_variables("profile"))), None)
 
 
 def validate(name: str, value: object, where: str) -> Any:

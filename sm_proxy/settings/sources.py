@@ -27,11 +27,17 @@ from typing import Any
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import paths, private_files
-from sm_proxy.settings.schema import Settings, aws_profile, option, validate
+from sm_proxy.settings.schema import (
+    FILE_ONLY,
+    Settings,
+    aws_profile,
+    aws_variables,
+    option,
+    validate,
+    variable,
+)
 
 FILE_NAME = "config.toml"
-_AWS_VARIABLES = {"region": ("AWS_REGION", "AWS_DEFAULT_REGION")}
-_FILE_ONLY = frozenset({"hosts", "launch"})
 
 
 def load(
@@ -80,11 +86,11 @@ def load_given(given: Mapping[str, Any], host: str) -> Settings:
     Raises:
         SmProxyError: `bad-setting`, also for a keyword that is no setting; `config-malformed`.
     """
-    if unknown := given.keys() - (Settings.__dataclass_fields__.keys() - _FILE_ONLY):
+    if unknown := given.keys() - (Settings.__dataclass_fields__.keys() - FILE_ONLY):
         raise SmProxyError(
             "bad-setting",
             f"there is no setting {min(unknown)}",
-            "README.md lists them under Settings",
+            "docs/settings.md lists them",
         )
     values = {
         name: validate(name, value, "the call")
@@ -129,9 +135,9 @@ def config_file() -> Path:
 
 def from_flags(flags: Mapping[str, Any], *, own_variables: bool = False) -> dict[str, Any]:
     """The settings among `flags`; with `own_variables` also those from SM_PROXY_*."""
-    variables = {name: os.environ.get(f"SM_PROXY_{name.upper()}") for name in _names()}
+    variables = {name: os.environ.get(variable(name)) for name in _names()}
     named = {
-        name: validate(name, value, f"SM_PROXY_{name.upper()}")
+        name: validate(name, value, variable(name))
         for name, value in variables.items()
         if own_variables and value
     }
@@ -151,17 +157,19 @@ def flags_of(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _names() -> list[str]:
-    return [item.name for item in fields(Settings) if item.name not in _FILE_ONLY]
+    return [item.name for item in fields(Settings) if item.name not in FILE_ONLY]
 
 
 def _from_environment(name: str) -> Any | None:
-    own = f"SM_PROXY_{name.upper()}"
+    own = variable(name)
     if name == "ssh_dir":
         value = ssh_dir_of_variables()
         return None if value is None else validate(name, value, own)
-    for variable in (own, *_AWS_VARIABLES.get(name, ())):
-        if value := os.environ.get(variable):
-            return validate(name, value, variable)
+    # botocore itself reads AWS_PROFILE, with its own rule for keys in the environment.
+    others = () if name == "profile" else aws_variables(name)
+    for source in (own, *others):
+        if value := os.environ.get(source):
+            return validate(name, value, source)
     return None
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 loader = importlib.machinery.SourceFileLoader
 get_data = loader.get_data
-LINE = '    colour: str | None = _setting(None, flag=("NAME", "any"), recorded=True)\n'
+LINE = '    colour: str | None = _setting(None, "any", flag="NAME", recorded=True)\n'
 
 
 def with_line(self, path):
