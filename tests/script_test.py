@@ -87,7 +87,7 @@ def test_paths_go_to_pytest_alone(tree: Path) -> None:
     ("broken", "line"),
     [
         ("ruff", "ruff"),
-        ("mypy", "mypy"),
+        ("mypy", "mypy: 4,408 passed, 5 skipped"),
         ("pytest", "pytest: 4,407 passed, 1 failed, 5 skipped"),
         ("start", "pytest"),
         ("pythons", "script/pythons: 4,408 passed, 5 skipped"),
