@@ -102,7 +102,7 @@ def open(  # noqa: A001 - as `gzip.open`
         use it, and several may be open.
 
     Raises:
-        SmProxyError: its `code` tells what happened: see the table in README.
+        SmProxyError: its `code` tells what happened: see docs/errors.md.
     """
     given = {**settings, "user": user, "profile": profile, "region": region, "wait": wait}
     loaded = settings_of.load_given(given, host)

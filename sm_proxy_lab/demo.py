@@ -41,7 +41,7 @@ real SSM data channel. To do the same in your account:
     sm-proxy launch -- CMD            # CMD creates jobs: they get ssh
     ssh sm-<your job's name>
 
-README.md has more: an image with ssh, built without docker; networks of your own; IAM policies.
+docs/ has more: an image with ssh, built without docker; networks of your own; IAM policies.
 """
 
 

@@ -215,6 +215,6 @@ def _warn_about_own_permissions(aws: Aws) -> None:
     missing = permissions.denied(aws, owner, ("ssm:StartSession",)) if owner else None
     if missing:
         output.status(
-            "your policies may not allow ssm:StartSession on the container: see the README, "
-            "RemoteDebug"
+            "your policies may not allow ssm:StartSession on the container: see "
+            "docs/permissions.md, RemoteDebug"
         )

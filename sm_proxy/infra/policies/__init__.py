@@ -1,7 +1,7 @@
 """The policies that sm-proxy needs, one module for each identity.
 
-README, template and `sm-proxy infra policy` print what is here. Each statement says what fails
-without it; an optional one says what its users do without.
+docs/permissions.md, the template and `sm-proxy infra policy` print what is here. Each statement
+says what fails without it; an optional one says what its users do without.
 """
 
 from __future__ import annotations

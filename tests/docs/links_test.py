@@ -1,0 +1,36 @@
+"""Every link of the documentation leads somewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.docs import pages
+
+PAGES = pages.all_pages()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=pages.name)
+def test_every_relative_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    wrong = []
+    for link in pages.links(page):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.is_file() or (anchor and anchor not in pages.anchors(target)):
+            wrong.append(link)
+    assert wrong == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=pages.name)
+def test_a_link_outside_is_https(page: Path) -> None:
+    outside = [link for link in pages.links(page) if "://" in link]
+    assert all(link.startswith("https://") for link in outside), outside
+
+
+def test_the_index_names_every_page() -> None:
+    docs = pages.ROOT / "docs"
+    named = {link.partition("#")[0] for link in pages.links(docs / "index.md")}
+    assert {page.name for page in docs.glob("*.md")} - {"index.md"} <= named
