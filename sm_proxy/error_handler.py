@@ -88,10 +88,12 @@ def _missing_package(error: Exception) -> SmProxyError | None:
     name = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
     if name.partition(".")[0] in {"", "sm_proxy", "sm_proxy_lab", *sys.stdlib_module_names}:
         return None
+    from sm_proxy.local import installation  # noqa: PLC0415 - only after this failure
+
     return SmProxyError(
         "missing-dependency",
         f"the package {name} is missing from {sys.executable}",
-        f"{sys.executable} -m pip install --force-reinstall sm-proxy",
+        installation.reinstall(),
     )
 
 

@@ -208,7 +208,13 @@ def _of_credentials(error: Exception, names: set[str], profile: str | None) -> S
 
 def login_unsupported(message: str) -> SmProxyError:
     """The error for a profile of `aws login`, whose keys this botocore cannot fetch or renew."""
-    return _failure("missing-dependency", message, renewal.install(_CRT))
+    return _failure("missing-dependency", message, _install(_CRT))
+
+
+def _install(requirement: str) -> str:
+    from sm_proxy.local import installation  # noqa: PLC0415 - only for what is missing
+
+    return f"Install it: {installation.add(requirement)}"
 
 
 def unknown_to_botocore(action: str) -> SmProxyError:
@@ -218,7 +224,7 @@ def unknown_to_botocore(action: str) -> SmProxyError:
     since = _SINCE.get(action)
     needed = f"botocore>={since}" if since else f"botocore>{botocore.__version__}"
     what = f"botocore {botocore.__version__} does not know {action}"
-    return _failure("unsupported", what, renewal.install(needed))
+    return _failure("unsupported", what, _install(needed))
 
 
 def is_ours(error: Exception) -> bool:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
-from pathlib import Path
 from typing import Final
 
 _KEYS: Final = "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN"
@@ -32,13 +30,3 @@ def hint(source: str, profile: str | None) -> str:
     of = f" of AWS profile {profile}" if profile else ""
     words = _HINTS.get(source, _UNKNOWN)
     return words.format(login=f"sm-proxy login{option}", option=option, of=of)
-
-
-def install(requirement: str) -> str:
-    """The hint that installs a package into the environment of this program."""
-    parts = {part.lower() for part in Path(sys.prefix).parts}
-    if "pipx" in parts:
-        return f"Install it: pipx inject sm-proxy '{requirement}'"
-    if {"uv", "tools"} <= parts:
-        return f"Install it: uv tool install --with '{requirement}' sm-proxy"
-    return f"Install it: {shlex.quote(sys.executable)} -m pip install '{requirement}'"

@@ -38,9 +38,11 @@ def require_extra() -> None:
     """
     import importlib.util  # noqa: PLC0415
 
+    from sm_proxy.local import installation  # noqa: PLC0415 - only for what is missing
+
     if importlib.util.find_spec("moto") is None:
         raise SmProxyError(
             "missing-dependency",
             "the lab needs more packages",
-            "Install them with: pip install 'sm-proxy[lab]'",
+            f"Install them with: {installation.add('sm-proxy[lab]')}",
         )

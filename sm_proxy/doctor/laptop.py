@@ -19,7 +19,7 @@ from sm_proxy.aws.job_kinds import SESSION_KINDS
 from sm_proxy.doctor.check import Context, SkipCheck
 from sm_proxy.errors import SmProxyError
 from sm_proxy.identity import identities
-from sm_proxy.local import paths, private_files, python_environment
+from sm_proxy.local import installation, paths, private_files, python_environment
 from sm_proxy.local.permissions import check_folder, move_away
 
 OLDEST_PYTHON: Final = (3, 10)
@@ -52,7 +52,7 @@ def package(_: Context) -> str:
         raise SmProxyError(
             "missing-dependency",
             f"packages are missing: {', '.join(missing)}",
-            f"{sys.executable} -m pip install --force-reinstall sm-proxy",
+            installation.reinstall(),
         )
     return f"sm-proxy {version}, with all its packages"
 

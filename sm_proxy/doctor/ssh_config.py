@@ -13,7 +13,7 @@ from sm_proxy import config_writer
 from sm_proxy.doctor import account, laptop
 from sm_proxy.doctor.check import Context, SkipCheck
 from sm_proxy.errors import SmProxyError
-from sm_proxy.local import paths, private_files, python_environment
+from sm_proxy.local import installation, paths, private_files, python_environment
 from sm_proxy.settings import contexts
 from sm_proxy.settings.schema import IN_PROXY_COMMAND, option
 from sm_proxy.ssh_config import judgement, our_file
@@ -114,7 +114,7 @@ def _does_not_start(program: str, complaint: str, *, isolated: bool) -> SmProxyE
         return SmProxyError(
             "config-malformed", what, f"Write it again, so that it ignores them: {_WRITE}"
         )
-    reinstall = f"{shlex.quote(program)} -m pip install --force-reinstall sm-proxy"
+    reinstall = installation.reinstall(program)
     if "python" not in Path(program).name.lower():
         reinstall = "install sm-proxy again"
     return SmProxyError("missing-dependency", what, f"{reinstall}; then: {_WRITE}")

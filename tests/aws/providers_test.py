@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import installation
 from tests.aws.portal import CONFIG, Portal
 
 LOGIN = "arn:aws:iam::123456789012:user/me"
@@ -271,26 +272,14 @@ def test_a_source_gives_credentials(
 
 
 @needs_login
-@pytest.mark.parametrize(
-    ("prefix", "command"),
-    [
-        ("/usr", f"{sys.executable} -m pip install 'botocore[crt]>=1.41.6'"),
-        ("/home/me/.local/pipx/venvs/sm-proxy", "pipx inject sm-proxy 'botocore[crt]>=1.41.6'"),
-        (
-            "/home/me/.local/share/uv/tools/sm-proxy",
-            "uv tool install --with 'botocore[crt]>=1.41.6' sm-proxy",
-        ),
-    ],
-)
 def test_aws_login_without_the_crt_names_the_package(
-    prefix: str, command: str, place: Place, monkeypatch: pytest.MonkeyPatch
+    place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(botocore.credentials, "EC", None)
-    monkeypatch.setattr(sys, "prefix", prefix)
     with pytest.raises(SmProxyError) as caught:
         Aws(login(place)).call("sts", "GetCallerIdentity")
     assert caught.value.code == "missing-dependency"
-    assert caught.value.hint == f"Install it: {command}"
+    assert caught.value.hint == f"Install it: {installation.add('botocore[crt]>=1.41.6')}"
 
 
 def test_aws_login_with_an_older_botocore_names_the_package(

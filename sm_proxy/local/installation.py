@@ -1,0 +1,139 @@
+"""How this program was installed, and the commands that change that installation.
+
+pipx leaves `pipx_metadata.json` in the environment that it makes, `uv tool` leaves
+`uv-receipt.toml` (both measured, pipx 1.18 and uv 0.13). PEX names its file in the variable PEX.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import zipfile
+from pathlib import Path
+from typing import Final, Literal
+
+Kind = Literal["pipx", "uv-tool", "archive", "folder", "uv", "no-pip", "pip"]
+"""`archive` is a PEX file or a zipapp, `folder` a clone that is not installed, `uv` an environment
+of `uv venv` or `uv sync`, which has no pip, `no-pip` another one that has none."""
+
+_NAME: Final = "sm-proxy"
+_PEX: Final = "PEX"
+
+
+def kind(python: str | None = None) -> Kind:
+    """How this program was installed.
+
+    Args:
+        python: of another environment than this one, which a ProxyCommand may start.
+    """
+    is_this = python in {None, sys.executable}
+    prefix = Path(sys.prefix) if is_this else Path(str(python)).parents[1]
+    if is_this and archive() is not None:
+        return "archive"
+    if (prefix / "pipx_metadata.json").is_file():
+        return "pipx"
+    if (prefix / "uv-receipt.toml").is_file():
+        return "uv-tool"
+    if is_this and not _is_installed():
+        return "folder"
+    if (prefix / "pyvenv.cfg").is_file() and not _has_pip(prefix):
+        return "uv" if _is_made_by_uv(prefix) else "no-pip"
+    return "pip"
+
+
+def _is_installed() -> bool:
+    import importlib.metadata  # noqa: PLC0415 - slow
+
+    try:
+        importlib.metadata.version(_NAME)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _has_pip(prefix: Path) -> bool:
+    return any(
+        folder.is_dir()
+        for pattern in ("lib/python*/site-packages/pip", "Lib/site-packages/pip")
+        for folder in prefix.glob(pattern)
+    )
+
+
+def _is_made_by_uv(prefix: Path) -> bool:
+    """uv writes its version into pyvenv.cfg."""  # noqa: D403
+    lines = (prefix / "pyvenv.cfg").read_text(encoding="utf-8", errors="replace").splitlines()
+    return any(line.partition("=")[0].strip() == "uv" for line in lines)
+
+
+def archive() -> Path | None:
+    """The PEX file or zipapp that this process was started from; None if it was not.
+
+    Such a file unpacks itself into a cache, so that `__file__` and sometimes `sys.executable` lead
+    to files that the next version, or whoever clears the cache, removes.
+    """
+    for word in (os.environ.get(_PEX, ""), *sys.orig_argv[1:]):
+        if word.startswith("-") or not word:
+            continue
+        path = Path(word).absolute()
+        return path if path.is_file() and zipfile.is_zipfile(path) else None
+    return None
+
+
+def reinstall(python: str | None = None) -> str:
+    """The command that repairs an installation.
+
+    Args:
+        python: as for `kind`.
+    """
+    found = kind(python)
+    fixed = {
+        "pipx": f"pipx reinstall {_NAME}",
+        "uv-tool": f"uv tool install --reinstall {_NAME}",
+        "archive": f"download {archive()} again",
+        "folder": f"{_pip(found)} install -e {_clone()}",
+        "uv": f"{_pip(found, python)} install --reinstall {_NAME}",
+    }
+    return fixed.get(found, f"{_pip(found, python)} install --force-reinstall {_NAME}")
+
+
+def add(requirement: str) -> str:
+    """The command that adds a package to this program's environment.
+
+    Args:
+        requirement: such as `botocore[crt]>=1.41.6`, or this package with an extra.
+    """
+    wanted, found = shlex.quote(requirement), kind()
+    if requirement.startswith(_NAME) and found in {"pipx", "uv-tool"}:
+        tool = found.replace("-", " ")
+        return f"{tool} install --force {wanted}"
+    fixed = {
+        "pipx": f"pipx inject {_NAME} {wanted}",
+        "uv-tool": f"uv tool install --with {wanted} {_NAME}",
+        "archive": f"make {archive()} again, with {requirement} in it",
+    }
+    return fixed.get(found, f"{_pip(found)} install {wanted}")
+
+
+def remove() -> str:
+    """The command that removes this program, but nothing that it has written."""
+    found = kind()
+    fixed = {
+        "pipx": f"pipx uninstall {_NAME}",
+        "uv-tool": f"uv tool uninstall {_NAME}",
+        "archive": f"rm {shlex.quote(str(archive()))}",
+        "folder": f"rm -r {_clone()}",
+    }
+    return fixed.get(found, f"{_pip(found)} uninstall {_NAME}")
+
+
+def _pip(found: Kind, python: str | None = None) -> str:
+    """The pip that changes an environment, up to its action."""
+    program = shlex.quote(python or sys.executable)
+    if found == "uv":
+        return f"uv pip --python {program}"
+    return f"pip --python {program}" if found == "no-pip" else f"{program} -m pip"
+
+
+def _clone() -> str:
+    return shlex.quote(str(Path(__file__).parents[2]))

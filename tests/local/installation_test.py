@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from sm_proxy.local import installation
+
+
+def environment(folder: Path, *files: str, cfg: str = "") -> str:
+    """A virtual environment as far as `installation` looks; returns its Python."""
+    for name in files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    folder.mkdir(exist_ok=True)
+    (folder / "pyvenv.cfg").write_text(f"home = /usr/bin\n{cfg}")
+    return str(folder / "bin" / "python")
+
+
+PIP = "lib/python3.11/site-packages/pip/__init__.py"
+UV = "uv = 0.13.9\n"
+KINDS = [
+    (("pipx_metadata.json",), "", "pipx reinstall sm-proxy"),
+    (("uv-receipt.toml",), UV, "uv tool install --reinstall sm-proxy"),
+    ((PIP,), "", "{python} -m pip install --force-reinstall sm-proxy"),
+    ((PIP,), UV, "{python} -m pip install --force-reinstall sm-proxy"),
+    ((), UV, "uv pip --python {python} install --reinstall sm-proxy"),
+    ((), "", "pip --python {python} install --force-reinstall sm-proxy"),
+]
+
+
+@pytest.mark.parametrize(("files", "cfg", "command"), KINDS)
+def test_another_environment_is_repaired_by_what_made_it(
+    files: tuple[str, ...], cfg: str, command: str, tmp_path: Path
+) -> None:
+    python = environment(tmp_path, *files, cfg=cfg)
+    assert installation.reinstall(python) == command.format(python=python)
+
+
+def test_a_python_without_environment_has_pip(tmp_path: Path) -> None:
+    assert installation.kind(str(tmp_path / "bin" / "python3")) == "pip"
+
+
+BOTOCORE, LAB = "botocore>1", "sm-proxy[lab]"
+
+
+@pytest.mark.parametrize(
+    ("file", "commands"),
+    [
+        (
+            "pipx_metadata.json",
+            [
+                f"pipx inject sm-proxy '{BOTOCORE}'",
+                f"pipx install --force '{LAB}'",
+                "pipx uninstall sm-proxy",
+            ],
+        ),
+        (
+            "uv-receipt.toml",
+            [
+                f"uv tool install --with '{BOTOCORE}' sm-proxy",
+                f"uv tool install --force '{LAB}'",
+                "uv tool uninstall sm-proxy",
+            ],
+        ),
+        (
+            PIP,
+            [
+                f"{sys.executable} -m pip install '{BOTOCORE}'",
+                f"{sys.executable} -m pip install '{LAB}'",
+                f"{sys.executable} -m pip uninstall sm-proxy",
+            ],
+        ),
+    ],
+)
+def test_packages_are_added_and_removed_by_what_made_the_environment(
+    file: str, commands: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment(tmp_path, file)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    found = [installation.add(BOTOCORE), installation.add(LAB), installation.remove()]
+    assert found == commands
+
+
+def test_a_zipapp_is_known_by_the_file_that_python_was_given(tmp_path: Path) -> None:
+    app = tmp_path / "app.pyz"
+    with zipfile.ZipFile(app, "w") as made:
+        made.writestr(
+            "__main__.py",
+            f"import sys; sys.path.insert(0, {os.fspath(Path(__file__).parents[2])!r})\n"
+            "from sm_proxy.local import installation\n"
+            "print(installation.archive(), installation.remove(), sep='\\n')\n",
+        )
+    words = [sys.executable, "-I", "app.pyz", "list"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.splitlines() == [str(app), f"rm {app}"]
+
+
+def test_a_pex_file_names_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert installation.archive() is None
+    app = tmp_path / "sm-proxy"
+    with zipfile.ZipFile(app, "w"):
+        pass
+    monkeypatch.setenv("PEX", str(app))
+    assert installation.archive() == app
+    assert installation.kind() == "archive"
