@@ -71,6 +71,12 @@ class Parser(argparse.ArgumentParser):
         group = self.add_argument_group("settings")
         for name, (metavar, text) in FLAGS.items():
             group.add_argument(option(name), metavar=metavar, help=text, default=argparse.SUPPRESS)
+        group.add_argument(
+            "--color",
+            choices=("auto", "always", "never"),
+            default=argparse.SUPPRESS,
+            help="when to colour what is shown (default: auto, on a terminal; also SM_PROXY_COLOR)",
+        )
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
         """As in argparse, but the subcommand's own parser reports an unknown argument."""
@@ -122,6 +128,10 @@ def _run(name: str, words: list[str], *, as_json: bool) -> int:
         fd_passing.fork_if_passing()
     _search_garbage_rarely()
     args = _parser(name).parse_args(words)
+    if name != "connect" or "color" in args:
+        from sm_proxy.local import screen  # noqa: PLC0415 - ssh does without
+
+        screen.choose_colours(getattr(args, "color", None))
     command = _module(name)
     settings = getattr(command, "load_settings", load_for_command)(args)
     result = command.run(args, settings)

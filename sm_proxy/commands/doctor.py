@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from sm_proxy.doctor import (
 from sm_proxy.doctor.check import Context, Finding
 from sm_proxy.errors import EXIT_EXPECTED, SmProxyError
 from sm_proxy.jobs import hostname
-from sm_proxy.local import output, paths, signals
+from sm_proxy.local import paths, screen, signals
 from sm_proxy.local.output import Result
 from sm_proxy.routes import sessions
 from sm_proxy.settings import Settings, flags_of, load_for, sources
@@ -135,4 +136,4 @@ def _conclusion(findings: Sequence[Finding]) -> str:
 
 def _coloured(result: str) -> str:
     shown = f"{result:7}"
-    return f"\033[{_COLOURS[result]}m{shown}\033[0m" if output.takes_colours() else shown
+    return f"\033[{_COLOURS[result]}m{shown}\033[0m" if screen.colours(sys.stdout) else shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -11,7 +12,7 @@ from sm_proxy.commands import options
 from sm_proxy.jobs import failure, kinds, lookup, nodes
 from sm_proxy.jobs.job import Job
 from sm_proxy.jobs.log_following import Entry, JobLog
-from sm_proxy.local import output, terminal_text
+from sm_proxy.local import output, screen, terminal_text
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
 from sm_proxy.settings.durations import LONGEST_LIFETIME_S
@@ -95,7 +96,7 @@ class _Printer:
 
     def __init__(self, log: JobLog, *, raw: bool, with_nodes: bool) -> None:
         self._log, self._raw, self._with_nodes = log, raw, with_nodes
-        self._colours = output.takes_colours()
+        self._colours = screen.colours(sys.stdout)
 
     def show(self, entries: Iterable[Entry]) -> int:
         """Write all of them; return how many there were."""

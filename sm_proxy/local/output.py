@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final
 
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.local import poll, secret_values
 from sm_proxy.local.redaction import redact
 from sm_proxy.local.threads import INHERITED
+
+if TYPE_CHECKING:
+    from sm_proxy.local.screen import Screen
 
 ENVELOPE_VERSION = 1
 _LOG: Final = "sm_proxy"
@@ -25,14 +27,15 @@ class Result:
 
     Attributes:
         data: for scripts: the envelope's `data`.
-        text: for people; empty to print nothing.
+        text: for people; empty to print nothing. A function lays it out for what stdout can show,
+            and is not called for `--json`.
         exit_status: of the process.
         failure: an error after partial success: `data` is printed, then the command ends as if the
             error had been raised.
     """
 
     data: dict[str, Any] = field(default_factory=dict)
-    text: str = ""
+    text: str | Callable[[Screen], str] = ""
     exit_status: int = 0
     failure: SmProxyError | None = None
 
@@ -42,8 +45,16 @@ def render(command: str, result: Result, *, as_json: bool) -> None:
     if as_json:
         ok = not result.exit_status
         _write(envelope(command, data=result.data, error=result.failure, ok=ok) + "\n")
-    elif result.text:
-        _write(result.text if result.text.endswith("\n") else result.text + "\n")
+        return
+    text = result.text if isinstance(result.text, str) else _laid_out(result.text)
+    if text:
+        _write(text if text.endswith("\n") else text + "\n")
+
+
+def _laid_out(draw: Callable[[Screen], str]) -> str:
+    from sm_proxy.local import screen  # noqa: PLC0415 - ssh does without
+
+    return draw(screen.of(sys.stdout))
 
 
 def render_error(command: str, error: SmProxyError, *, as_json: bool) -> None:
@@ -98,17 +109,6 @@ def envelope(
     )
 
 
-def takes_colours(stream: TextIO | None = None) -> bool:
-    """Whether a stream is a terminal with colours, and NO_COLOR is not set (no-color.org).
-
-    Args:
-        stream: stdout unless it is given.
-    """
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM", "") in {"dumb", "unknown"}:
-        return False
-    return (stream or sys.stdout).isatty()
-
-
 @contextlib.contextmanager
 def status_to_log() -> Iterator[None]:
     """Log the status lines of what runs inside, as `sm_proxy`: stderr belongs to another program.
@@ -137,12 +137,19 @@ def status(message: str, *, dim: bool = False) -> None:
         logging.getLogger(_LOG).info("%s", words)
         return
     line = f"sm-proxy: {words}"
-    faint = dim and sys.stderr is not None and takes_colours(sys.stderr)
-    write_to_stderr(f"\033[2m{line}\033[0m" if faint else line)
+    if dim:
+        from sm_proxy.local import screen  # noqa: PLC0415 - ssh does without
+
+        line = screen.of(sys.stderr).styled(line, "faint")
+    write_to_stderr(line)
 
 
 def write_to_stderr(line: str) -> None:
     """Write one line to stderr; do not fail if nobody reads it."""
+    if not line.isascii():
+        from sm_proxy.local import screen  # noqa: PLC0415 - ssh does without
+
+        line = screen.of(sys.stderr).shown(line)
     # AttributeError: sys.stderr is None if Python was started with stderr closed.
     with contextlib.suppress(OSError, ValueError, AttributeError):
         sys.stderr.write(line + "\n")
@@ -169,9 +176,15 @@ def _write(text: str) -> None:
 
 
 def _write_encodable(text: str) -> None:
+    if not text.isascii():
+        from sm_proxy.local import screen  # noqa: PLC0415 - rarely
+
+        # A file or a pipe gets all that its encoding has: a program may read it.
+        shown = screen.of(sys.stdout)
+        text = shown.shown(text) if screen.is_terminal(sys.stdout) else text
     try:
         sys.stdout.write(text)
-    except UnicodeEncodeError:  # a path or a diff, on a terminal that cannot show it
+    except UnicodeEncodeError:  # a path or a diff
         encoding = sys.stdout.encoding
         sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
     sys.stdout.flush()

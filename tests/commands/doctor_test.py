@@ -72,10 +72,10 @@ def test_a_check_with_a_bug_does_not_count_as_passed(
 
     args = argparse.Namespace(host=None, ssh_config=None, bundle=None)
     monkeypatch.setattr(checks, "stages", lambda _: ((("vpc", lambda _: "vpc-1"),),))
-    assert doctor.run(args, doctor.load_settings(args)).text.endswith("\nNo problem found.")
+    assert str(doctor.run(args, doctor.load_settings(args)).text).endswith("\nNo problem found.")
     monkeypatch.setattr(checks, "stages", lambda _: ((("vpc", broken),),))
     found = doctor.run(args, doctor.load_settings(args))
-    last = found.text.splitlines()[-1]
+    last = str(found.text).splitlines()[-1]
     assert last == "No problem found, but a bug in sm-proxy stopped these checks: vpc."
     assert (found.data["cause"], found.exit_status) == ("bug", 1)
     assert found.failure is not None

@@ -12,7 +12,6 @@ import pytest
 from sm_proxy import cli
 from sm_proxy.commands import logs as command
 from sm_proxy.errors import SmProxyError
-from sm_proxy.local import output
 from tests.fakes import marker_line
 from tests.jobs import log_account
 from tests.jobs.log_account import LogAccount
@@ -96,7 +95,7 @@ def test_escape_sequences_are_left_out_unless_raw(
 def test_colours_stay_on_a_terminal_that_has_them(
     account: LogAccount, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(output, "takes_colours", lambda *_: True)
+    monkeypatch.setenv("SM_PROXY_COLOR", "always")
     account.write(f"\x1b[2J{RED} text")
     assert run(capsys) == f"{RED} text\x1b[0m\n"
     prefix = re.escape("\x1b[36malgo-1 |\x1b[0m ")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy.commands import doctor
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import output, stdio
 from sm_proxy.local.output import Result
+from sm_proxy.local.screen import Screen
 from sm_proxy.local.threads import Background
 
 
@@ -72,6 +72,23 @@ def test_text_that_a_terminal_cannot_show_is_escaped(monkeypatch: pytest.MonkeyP
     assert raw.getvalue() == b"bj\\xf8rn\n"
 
 
+def test_a_result_is_laid_out_for_stdout_but_not_for_json(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    seen: list[Screen] = []
+
+    def draw(screen: Screen) -> str:
+        seen.append(screen)
+        return "drawn"
+
+    output.render("x", Result({}, draw), as_json=True)
+    assert not seen
+    capsys.readouterr()
+    output.render("x", Result({}, draw), as_json=False)
+    assert capsys.readouterr().out == "drawn\n"
+    assert [(screen.columns, screen.colours) for screen in seen] == [(None, False)]
+
+
 class Closed(io.StringIO):
     def write(self, _: str) -> int:
         raise BrokenPipeError
@@ -83,31 +100,6 @@ def test_a_closed_stderr_is_not_an_error(
 ) -> None:
     monkeypatch.setattr(sys, "stderr", stderr)
     output.status("hello")
-
-
-@pytest.mark.parametrize(
-    ("variables", "terminal", "coloured"),
-    [
-        ({"TERM": "xterm-256color"}, True, True),
-        ({"TERM": "xterm", "NO_COLOR": ""}, True, True),  # no-color.org: empty counts as not set
-        ({"TERM": "xterm", "NO_COLOR": "1"}, True, False),
-        ({"TERM": "xterm", "NO_COLOR": "0"}, True, False),
-        ({"TERM": "dumb"}, True, False),
-        ({"TERM": "xterm"}, False, False),
-        ({"TERM": "dumb", "NO_COLOR": "1"}, False, False),
-    ],
-)
-def test_colours_are_for_terminals_that_want_them(
-    variables: dict[str, str], terminal: bool, coloured: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    shown = io.StringIO()
-    shown.isatty = lambda: terminal  # type: ignore[method-assign]
-    monkeypatch.setattr(sys, "stdout", shown)
-    assert output.takes_colours() is coloured
-    assert ("\033" in doctor._coloured("failed")) is coloured
 
 
 @pytest.mark.parametrize("terminal", [True, False])
