@@ -28,7 +28,7 @@ def read() -> dict[str, bytes]:
 
 def belongs_in_an_image(name: str) -> bool:
     """Whether an image needs the file: not the documentation, the examples, and `BOOTSTRAP`."""
-    return "/" not in name and name not in {"Dockerfile", "README.md", BOOTSTRAP}
+    return "/" not in name and name not in {"README.md", BOOTSTRAP}
 
 
 def for_a_container() -> dict[str, bytes]:

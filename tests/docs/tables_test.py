@@ -41,11 +41,18 @@ def test_each_policy_is_named() -> None:
     assert re.findall(r"^\| `([a-z]+)` \|", section, re.MULTILINE) == list(policies.PIECES)
 
 
-def test_the_table_has_every_error_code() -> None:
-    lines = page("errors").partition("\n| code | meaning |\n")[2].partition("\n\n")[0]
-    table = re.findall(r"^\| (`[a-z-]+`(?: `[a-z-]+`)*) \|", lines, re.MULTILINE)
-    codes = re.findall(r"`([a-z-]+)`", " ".join(table))
-    assert sorted(codes) == sorted(set(get_args(Code)) - {"bug", "usage"})
+def test_each_error_code_has_a_section_with_its_cause_and_its_fix() -> None:
+    sections = re.split(r"^#+ ", page("errors"), flags=re.MULTILINE)
+    codes = {found[1]: text for text in sections if (found := re.match(r"`([a-z-]+)`\n", text))}
+    assert sorted(codes) == sorted(get_args(Code))
+    short = [
+        code
+        for code, text in codes.items()
+        if not re.search(r"\n\n\*\*Cause\.\*\* .*\n\n\*\*Fix\.\*\* ", text, re.DOTALL)
+    ]
+    assert short == []
+    named = re.findall(r"\[`([a-z-]+)`\]\(#", page("errors"))
+    assert sorted(named) == sorted(codes)
 
 
 def test_the_table_has_every_route_in_the_order_in_which_they_are_tried() -> None:
