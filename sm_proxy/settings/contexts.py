@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +41,21 @@ def read(path: Path) -> dict[str, dict[str, Any]]:
 
 def parse(content: bytes, path: Path) -> dict[str, dict[str, Any]]:
     """The contexts recorded in `content`; `path` is for the error message."""
-    found: dict[str, dict[str, Any]] = {}
-    for number, line in enumerate(content.decode("utf-8", "replace").split("\n"), 1):
-        if line.startswith(MARK):
-            record = _record(line.removeprefix(MARK), path, number)
-            found[record.pop("prefix")] = record
-    return found
+    return {record.pop("prefix"): record for _, record in _records(content, path)}
+
+
+def line_of(path: Path, prefix: str) -> int:
+    """The number of the line that records this context, from 1; 0 if there is none.
+
+    Raises:
+        SmProxyError: as `read`.
+    """
+    with contextlib.suppress(OSError):
+        numbers = [
+            n for n, record in _records(path.read_bytes(), path) if record["prefix"] == prefix
+        ]
+        return numbers[-1] if numbers else 0
+    return 0
 
 
 def record_line(prefix: str, options: Options) -> str:
@@ -73,6 +82,13 @@ def prefix_of(host: str, prefixes: Iterable[str]) -> str | None:
 def longest_first(prefixes: Iterable[str]) -> list[str]:
     """Prefixes in the order that ssh needs: the first match wins."""
     return sorted(prefixes, key=lambda prefix: (-len(prefix), prefix))
+
+
+def _records(content: bytes, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The number of each line with a record, and the record with its prefix."""
+    for number, line in enumerate(content.decode("utf-8", "replace").split("\n"), 1):
+        if line.startswith(MARK):
+            yield number, _record(line.removeprefix(MARK), path, number)
 
 
 def _record(text: str, path: Path, number: int) -> dict[str, Any]:

@@ -181,27 +181,41 @@ def ssh_dir_of_variables() -> str | None:
     return str(config.parent / paths.APP) if config else None
 
 
-def _from_file(path: Path) -> dict[str, Any]:
+def read_text(path: Path) -> str:
+    """The text of `config.toml`; empty if there is no such file.
+
+    Raises:
+        SmProxyError: `bad-setting`, it cannot be read, or is not UTF-8.
+    """
     try:
         private_files.refuse_special(path)
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        return {}
+        return ""
     except (OSError, UnicodeDecodeError) as error:
         raise SmProxyError(
             "bad-setting",
             f"{path} cannot be read: {getattr(error, 'strerror', None) or error}",
             "Make it a readable UTF-8 file, or remove it.",
         ) from None
+
+
+def checked(name: str, value: object, where: str, path: Path) -> Any:
+    """The value of one setting of the file, converted to its type.
+
+    Args:
+        name: its key in the file.
+        value: as the TOML parser returns it.
+        where: its place, for the error message.
+        path: the file.
+
+    Raises:
+        SmProxyError: `bad-setting`, there is no such setting, or the value is wrong.
+    """
     known = {item.name for item in fields(Settings)}
-    table = _parse_toml(text, path)
-    if unknown := sorted(set(table) - known):
+    if name not in known:
         names = ", ".join(sorted(known))
-        raise SmProxyError("bad-setting", f"{path}: unknown {unknown[0]!r}", f"Known: {names}.")
-    return {name: _checked(name, value, str(path)) for name, value in table.items()}
-
-
-def _checked(name: str, value: object, where: str) -> Any:
+        raise SmProxyError("bad-setting", f"{path}: unknown {name!r}", f"Known: {names}.")
     if name != "launch":
         return validate(name, value, where)
     from sm_proxy.settings import launch_table  # noqa: PLC0415 - only if there is one
@@ -209,7 +223,14 @@ def _checked(name: str, value: object, where: str) -> Any:
     return launch_table.parse(value, where)
 
 
-def _parse_toml(text: str, path: Path) -> dict[str, Any]:
+def parse_toml(text: str, path: Path) -> dict[str, Any]:
+    """The parsed text of `config.toml`.
+
+    Raises:
+        SmProxyError: `bad-setting`, it is not TOML.
+    """
+    if not text:
+        return {}
     if sys.version_info >= (3, 11):
         import tomllib  # noqa: PLC0415 - only if there is a file
     else:
@@ -221,3 +242,8 @@ def _parse_toml(text: str, path: Path) -> dict[str, Any]:
             "bad-setting", f"{path} is not valid TOML: {error}", "Fix it, or remove it."
         ) from None
     return table
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    table = parse_toml(read_text(path), path)
+    return {name: checked(name, table[name], str(path), path) for name in sorted(table)}

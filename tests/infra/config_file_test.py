@@ -13,7 +13,7 @@ from sm_proxy import settings
 from sm_proxy.errors import SmProxyError
 from sm_proxy.infra import config_file
 from sm_proxy.local import atomic_write
-from sm_proxy.settings import sources
+from sm_proxy.settings import file_edit, sources
 from sm_proxy.settings.schema import LaunchNetwork
 
 NETWORK = LaunchNetwork("eu-west-1", ("subnet-0a", "subnet-0b"), ("sg-0a",))
@@ -224,7 +224,7 @@ def test_a_program_that_keeps_saving_is_named(monkeypatch: pytest.MonkeyPatch) -
         raise atomic_write.ChangedError(path)
 
     monkeypatch.setattr(atomic_write, "exchange_users", changed)
-    monkeypatch.setattr(config_file, "_RACE_S", 0.0)
+    monkeypatch.setattr(file_edit, "_RACE_S", 0.0)
     with pytest.raises(SmProxyError) as caught:
         write()
     assert caught.value.code == "busy"
