@@ -1,8 +1,9 @@
 """The command line: parses the arguments, loads the settings, runs one command, shows its result.
 
-Every command is a module of `sm_proxy.commands` with `add_arguments(parser)` and
-`run(args, settings)`. A module with its own `load_settings(args)` replaces the usual loading. Only
-the module of the given command is imported, because `connect` runs for every ssh.
+Every command is a module of `sm_proxy.commands` with `add_arguments(parser)`,
+`run(args, settings)`, and what help shows: DESCRIPTION, EXAMPLES and USES (see `Parser.describe`).
+A module with its own `load_settings(args)` replaces the usual loading. Only the module of the given
+command is imported, because `connect` runs for every ssh.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import gc
 import importlib
 import os
 import sys
-from typing import Any, NoReturn
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final, NoReturn
 
 from sm_proxy import __version__, error_handler
 from sm_proxy.errors import EXIT_USAGE, SmProxyError, printable
@@ -21,78 +23,169 @@ from sm_proxy.local import fd_passing, output
 from sm_proxy.settings import load_for_command
 from sm_proxy.settings.schema import FLAGS, option
 
-COMMANDS = {
-    "setup": "set up this laptop: key, ssh config, credentials, bastion",
-    "connect": "act as ssh's ProxyCommand: tunnel stdin and stdout into a job's container",
-    "resolve": "show what a host name stands for: job, node, address, host keys",
-    "bootstrap": "put an SSH server into a running container that has none",
-    "wait": "wait until ssh can reach a container, space or node",
-    "relaunch": "run a job again, with ssh on",
-    "enable-remote-debug": "let Session Manager reach a training job, without VPC and bastion",
-    "list": "show jobs, Studio spaces and HyperPod clusters, and whether ssh reaches them",
-    "cp": "copy files from and to containers, over several sessions at once",
-    "vscode": "open a folder of a container in VS Code or an editor of its family",
-    "config": "write, show, check or remove the ssh config block",
-    "sync": "list what runs in our ssh config, for editors and tab completion",
-    "keys": "show, rotate or revoke the ssh key that jobs must accept",
-    "login": "get AWS credentials now: log in to SSO, or type an MFA code",
-    "launch": "run a command, or a request file, whose jobs get ssh",
-    "logs": "show what a job has written, follow it, on one node or on all",
-    "nodes": "list host names of nodes of a job or cluster, for pdsh, clush, Ansible and others",
-    "tunnel": "let local ports lead to ports of a container, until its job ends",
-    "inspect": "show a job's machine: GPUs, disks, memory, network, processes",
-    "go": "let a waiting container start the job's program",
-    "done": "end a container that is kept for you",
-    "start": "start a Studio space, with remote access on",
-    "stop": "end a job, or stop a Studio space: both are billed until then",
-    "container": "write our files for a training image into its build context",
-    "infra": "make the network, bastion and roles that ssh needs, as one CloudFormation stack",
-    "image": "build a training image without docker, and push it",
-    "doctor": "diagnose connection problems and suggest fixes",
-    "daemon": "show or end the process that makes a second ssh faster",
-    "demo": "show an ssh connection from start to end, on an embedded AWS",
-    "lab": "run a command, or a shell, inside an embedded AWS",
+SECTIONS: Final = {
+    "every day": {
+        "list": "show jobs, Studio spaces and HyperPod clusters, and whether ssh reaches them",
+        "cp": "copy files from and to containers, over several sessions at once",
+        "vscode": "open a folder of a container in VS Code or an editor of its family",
+        "logs": "show what a job has written, follow it, on one node or on all",
+        "tunnel": "let local ports lead to ports of a container, until its job ends",
+        "inspect": "show a job's machine: GPUs, disks, memory, network, processes",
+        "wait": "wait until ssh can reach a container, space or node",
+        "start": "start a Studio space, with remote access on",
+        "stop": "end a job, or stop a Studio space: both are billed until then",
+    },
+    "first, and when it does not work": {
+        "demo": "show an ssh connection from start to end, on an embedded AWS",
+        "setup": "set up this laptop: key, ssh config, credentials, bastion",
+        "login": "get AWS credentials now: log in to SSO, or type an MFA code",
+        "doctor": "diagnose connection problems and suggest fixes",
+        "infra": "make the network, bastion and roles that ssh needs, as one CloudFormation stack",
+    },
+    "jobs that ssh can reach": {
+        "launch": "run a command, or a request file, whose jobs get ssh",
+        "relaunch": "run a job again, with ssh on",
+        "enable-remote-debug": "let Session Manager reach a training job, without VPC and bastion",
+        "bootstrap": "put an SSH server into a running container that has none",
+        "container": "write our files for a training image into its build context",
+        "image": "build a training image without docker, and push it",
+        "go": "let a waiting container start the job's program",
+        "done": "end a container that is kept for you",
+    },
+    "this machine": {
+        "config": "write, show, check or remove the ssh config block",
+        "sync": "list what runs in our ssh config, for editors and tab completion",
+        "keys": "show, rotate or revoke the ssh key that jobs must accept",
+        "daemon": "show or end the process that makes a second ssh faster",
+    },
+    "scripts and tests": {
+        "nodes": "list host names of a job's or cluster's nodes, for pdsh, clush or Ansible",
+        "resolve": "show what a host name stands for: job, node, address, host keys",
+        "connect": "act as ssh's ProxyCommand: tunnel stdin and stdout into a job's container",
+        "lab": "run a command, or a shell, inside an embedded AWS",
+    },
 }
 """The commands, in the order in which help shows them, and what each does."""
+COMMANDS: Final = {name: text for part in SECTIONS.values() for name, text in part.items()}
+_ABOUT: Final = "ssh into the jobs, Studio spaces and HyperPod nodes of Amazon SageMaker."
+_MORE: Final = (
+    "`sm-proxy help COMMAND` tells more about one, with examples. Options such as --profile and"
+    " --region may stand before or after the command."
+)
 
 _MANY_OBJECTS = 100_000
 """`connect` makes 50,000 until its tunnel is up; 100,000 take 10 MB."""
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with the options of the settings, and with errors as `sm-proxy: usage: ...`.
+    """argparse with the options of the settings, our help, and errors as `sm-proxy: usage: ...`.
 
     These options may stand before or after the command's name, or after its action's name.
+
+    Attributes:
+        examples: command lines for help, and what each is for.
+        sections: the commands that help shows, if they have no parser yet.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        examples: Sequence[tuple[str, str]] = (),
+        uses: Collection[str] | None = None,
+        hides: Collection[str] = (),
+        **options: Any,
+    ) -> None:
+        """Make a parser.
+
+        Args:
+            examples: as the attribute.
+            uses: the settings that help shows; None for all. All are accepted.
+            hides: other options that are accepted, for old scripts, and that help does not show:
+                their `dest`.
+            options: of argparse.
+        """
+        self.examples = examples
+        self.sections: Mapping[str, Mapping[str, str]] = {}
+        self._hides = frozenset(hides)
         # No abbreviations: a new option must not change what an old script means.
         super().__init__(**options, allow_abbrev=False)
         group = self.add_argument_group("settings")
-        for name, (metavar, text) in FLAGS.items():
+        self._settings = [
             group.add_argument(option(name), metavar=metavar, help=text, default=argparse.SUPPRESS)
+            for name, (metavar, text) in FLAGS.items()
+        ]
         group.add_argument(
             "--color",
             choices=("auto", "always", "never"),
             default=argparse.SUPPRESS,
             help="when to colour what is shown (default: auto, on a terminal; also SM_PROXY_COLOR)",
         )
+        if uses is not None:
+            self._show_only(uses)
+
+    def describe(self, module: Any) -> None:
+        """Take DESCRIPTION, EXAMPLES and USES of the module of a command or action."""
+        self.description = module.DESCRIPTION
+        self.examples = module.EXAMPLES
+        self._show_only(module.USES)
+
+    def _show_only(self, uses: Collection[str]) -> None:
+        for item in self._settings:
+            if item.dest not in uses:
+                item.help = argparse.SUPPRESS
+
+    def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
+        """As in argparse, without help if it is one that this parser hides."""
+        action = super().add_argument(*names, **options)
+        if action.dest in self._hides:
+            action.help = argparse.SUPPRESS
+        return action
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
         """As in argparse, but the subcommand's own parser reports an unknown argument."""
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
-            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+            from sm_proxy.help import mistakes  # noqa: PLC0415 - not on the ssh path
+
+            self.error(mistakes.unknown_arguments(self, unknown))
         return found, unknown
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """As in argparse, with the names that are close instead of all names."""
+        if action.choices is None or value in action.choices:
+            return
+        from sm_proxy.help import described, mistakes  # noqa: PLC0415 - not on the ssh path
+
+        known = list(described.subcommands(self))
+        if known and not action.option_strings:
+            raise argparse.ArgumentError(None, mistakes.unknown_command(self, value, known))
+        raise argparse.ArgumentError(action, mistakes.wrong_choice(value, [*action.choices]))
+
+    def format_usage(self) -> str:
+        """What to type, in one line or a few."""
+        from sm_proxy.help import described, text  # noqa: PLC0415 - not on the ssh path
+
+        return f"{text.usage(described.usage(self))}\n"
+
+    def format_help(self) -> str:
+        """The text of `--help`, for the width of the terminal."""
+        from sm_proxy.help import described, text  # noqa: PLC0415 - not on the ssh path
+
+        return text.render(described.describe(self), text.columns())
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong and how to get help; exit with status 2."""
+        from sm_proxy.help import described  # noqa: PLC0415 - not on the ssh path
+
         self.print_usage(sys.stderr)
-        hint = f"Try `{self.prog} --help`."
+        actions = ", ".join(described.subcommands(self)) if not self.sections else ""
+        listed = f"Actions: {actions}. " if actions else ""
+        hint = f"{listed}Try `{self.prog} --help`."
+        stop = "" if message.endswith("?") else "."
         if "--json" in sys.argv:
             problem = SmProxyError("usage", printable(message), hint)
             output.render_error(_command_name(sys.argv[1:]), problem, as_json=True)
-        output.write_to_stderr(f"sm-proxy: usage: {printable(message)}. {hint}")
+        output.write_to_stderr(f"sm-proxy: usage: {printable(message)}{stop} {hint}")
         sys.exit(EXIT_USAGE)
 
 
@@ -100,6 +193,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit status."""
     _open_standard_descriptors()
     words = sys.argv[1:] if argv is None else argv
+    if words[:1] in ([], ["help"]):  # to ask what there is is no mistake: as git help, kubectl, gh
+        words = [*words[1:], "--help"]
     name = _command_name(words)
     # Found before parsing, which may fail. Arguments after `--` belong to another program.
     own = words[: words.index("--")] if "--" in words else words
@@ -162,19 +257,35 @@ def prepare(name: str) -> None:
     _parser(name)
 
 
+def full_parser() -> Parser:
+    """A parser with the arguments of all commands and actions: for completion and documents."""
+    parser, children = _with_commands(list(COMMANDS))
+    for name, child in children.items():
+        command = _module(name)
+        child.describe(command)
+        getattr(command, "add_all_arguments", command.add_arguments)(child)
+    return parser
+
+
 @functools.cache
 def _parser(selected: str) -> Parser:
-    parser = Parser(prog="sm-proxy", description="ssh into jobs, spaces and nodes of SageMaker")
-    parser.add_argument("--version", action="version", version=f"sm-proxy {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
-    for name, text in COMMANDS.items():
-        if selected == "connect" and name != selected:
-            continue  # the parsers of all commands take ssh 5 ms
-        sentence = f"{text[:1].upper()}{text[1:]}."
-        child = commands.add_parser(name, help=text, description=sentence)
-        if name == selected:
-            _module(name).add_arguments(child)
+    """A parser of one command; if that is unknown, one that finds out what is wrong."""
+    parser, children = _with_commands([selected] if selected else list(COMMANDS))
+    if selected:
+        command = _module(selected)
+        children[selected].describe(command)
+        command.add_arguments(children[selected])
     return parser
+
+
+def _with_commands(names: Sequence[str]) -> tuple[Parser, dict[str, Parser]]:
+    parser = Parser(prog="sm-proxy", description=_ABOUT, epilog=_MORE, uses=())
+    parser.sections = SECTIONS
+    parser.add_argument(
+        "--version", action="version", version=f"sm-proxy {__version__}", help="print the version"
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
+    return parser, {name: commands.add_parser(name, help=COMMANDS[name]) for name in names}
 
 
 def _command_name(words: list[str]) -> str:

@@ -38,6 +38,16 @@ _PLAN: Final = (
     "if the account logs its sessions, our files are in that log; what ssh carries later is not",
 )
 
+DESCRIPTION: Final = (
+    "Starts an SSH server in a running training container whose image has none of ours. "
+    "RemoteDebug must be on; it lists what it changes, and asks first."
+)
+EXAMPLES: Final = (
+    ("sm-proxy enable-remote-debug sm-myjob", "first, if RemoteDebug is off"),
+    ("sm-proxy bootstrap sm-myjob", "then ssh sm-myjob works"),
+)
+USES: Final = options.USES_SSH
+
 
 @dataclass(frozen=True)
 class _Place:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sm_proxy import config_writer
 from sm_proxy.commands import options
@@ -16,6 +16,13 @@ from sm_proxy.local import atomic_write, paths
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings, contexts, flags_of, sources
 from sm_proxy.ssh_config import our_file, requested
+
+DESCRIPTION: Final = (
+    "Manages our part of your ssh config: one Include at its top, and our own file with a "
+    "Host block. `setup` does this too; here are its parts."
+)
+EXAMPLES: Final = (("sm-proxy config check", "is it as `write` would write it?"),)
+USES: Final = ("prefix", "ssh_dir")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

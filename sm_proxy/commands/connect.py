@@ -14,6 +14,13 @@ from sm_proxy.settings import Settings, sources
 
 _TOKEN: Final = re.compile(r"%[A-Za-z]")
 
+DESCRIPTION: Final = (
+    "Connects stdin and stdout with the SSH server of a container. ssh runs it as its "
+    "ProxyCommand; you do not type it."
+)
+EXAMPLES: Final = (("sm-proxy connect sm-myjob 22", "as our ssh config block calls it"),)
+USES: Final = (*options.USES_SSH, "keep_session", "daemon_idle")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`connect [--user USER] HOST [PORT]`."""

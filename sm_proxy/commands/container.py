@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Final
 
 from sm_proxy import __version__
 from sm_proxy.commands import options
@@ -18,6 +19,12 @@ _WORDS = {
     "older": "from an older version",
     "edited": "edited by you",
 }
+
+DESCRIPTION: Final = (
+    "Writes what a training image needs for ssh into a folder beside your Dockerfile."
+)
+EXAMPLES: Final = (("sm-proxy container init .", "writes ./sm-proxy, tells what to add"),)
+USES: Final = ()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

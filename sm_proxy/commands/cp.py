@@ -21,6 +21,17 @@ _COMPRESS: Final = {"auto": None, "yes": True, "no": False}
 _LISTED: Final = 20
 """So many problems are printed; `--json` has all."""
 
+DESCRIPTION: Final = (
+    "Copies files between this machine and containers, with scp's grammar, several times as "
+    "fast. If it was interrupted, the same command goes on where it was."
+)
+EXAMPLES: Final = (
+    ("sm-proxy cp sm-myjob:/opt/ml/model/a.bin .", "download a file"),
+    ("sm-proxy cp -r data sm-myjob:/tmp/", "upload a folder"),
+    ("sm-proxy cp 'sm-myjob.*:/tmp/log.txt' logs", "from each node, a folder for each"),
+)
+USES: Final = options.USES_SSH
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`cp [-r] [--sessions N] [--via WAY] SRC... DST`."""

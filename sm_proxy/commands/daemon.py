@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -15,6 +15,16 @@ from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings, durations
 
 _ISO: Final = "%Y-%m-%dT%H:%M:%SZ"
+
+DESCRIPTION: Final = (
+    "Shows or ends the background process that makes a second ssh faster. It starts with ssh,"
+    " and ends by itself when it was idle."
+)
+EXAMPLES: Final = (
+    ("sm-proxy daemon status", "its connections and sessions"),
+    ("sm-proxy daemon stop", "end them all"),
+)
+USES: Final = ("daemon_idle",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,14 +37,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         options.add_json(actions.add_parser(name, help=text))
     for name in _HIDDEN:
         actions.add_parser(name)
-    actions.choices = _Choices(actions.choices)
-
-
-class _Choices(dict[str, argparse.ArgumentParser]):
-    """The actions' parsers; the error for an unknown action lists those that are not hidden."""
-
-    def __iter__(self) -> Iterator[str]:
-        return (name for name in super().__iter__() if name not in _HIDDEN)
 
 
 def run(args: argparse.Namespace, settings: Settings) -> Result | int:

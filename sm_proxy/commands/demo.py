@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from typing import Final
 
 from sm_proxy.commands.lab import require_extra
 from sm_proxy.settings import Settings, sources
+
+DESCRIPTION: Final = (
+    "Starts a job on an AWS that is simulated on this machine, and connects to it with ssh, "
+    "scp and rsync. It needs no AWS account."
+)
+EXAMPLES: Final = (("sm-proxy demo", "about a minute"),)
+USES: Final = ()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from sm_proxy.commands import options
 from sm_proxy.doctor import (
@@ -26,6 +27,17 @@ from sm_proxy.routes import sessions
 from sm_proxy.settings import Settings, flags_of, load_for, sources
 
 _COLOURS = {"passed": "32", "failed": "31", "skipped": "2"}
+
+DESCRIPTION: Final = (
+    "Checks everything between this machine and the SSH server of a container, and says what "
+    "to do about what failed. Type it when ssh does not work."
+)
+EXAMPLES: Final = (
+    ("sm-proxy doctor", "this machine and the account"),
+    ("sm-proxy doctor sm-myjob", "one job, to its SSH server"),
+    ("sm-proxy doctor sm-myjob --bundle report.zip", "a report to send, without secrets"),
+)
+USES: Final = (*options.USES_SSH, "daemon_idle")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

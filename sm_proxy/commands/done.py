@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import argparse
+from typing import Final
 
-from sm_proxy.commands import go
+from sm_proxy.commands import go, options
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
+
+DESCRIPTION: Final = (
+    "Ends a container that stays after its program, for you to look at "
+    "(SM_PROXY_KEEP_FAILURE). The job then ends as it would have."
+)
+EXAMPLES: Final = (
+    ("sm-proxy done sm-myjob", "all nodes"),
+    ("sm-proxy done sm-myjob.algo-2", "one node"),
+)
+USES: Final = options.USES_SSH
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

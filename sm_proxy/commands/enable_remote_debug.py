@@ -31,6 +31,13 @@ _CHANGEABLE: Final = frozenset({"Downloading", "Training"})
 _MARKER_S: Final = 10.0
 """How long the log of a container that has just started may lag."""
 
+DESCRIPTION: Final = (
+    "Switches RemoteDebug of a running training job on, so that Session Manager reaches its "
+    "container. ssh then needs no VPC and no bastion."
+)
+EXAMPLES: Final = (("sm-proxy enable-remote-debug sm-myjob", "then ssh sm-myjob, or `bootstrap`"),)
+USES: Final = options.USES_SSH
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`enable-remote-debug JOB [--timeout DURATION] [--json]`."""

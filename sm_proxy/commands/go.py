@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Final
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import options
@@ -25,6 +26,15 @@ _WORDS = {
     ("done", "none"): "will end with its program",
     ("done", "unknown"): "ends now if it was kept (its old entrypoint does not say)",
 }
+
+DESCRIPTION: Final = (
+    "Starts the program of a container that waits for you (SM_PROXY_WAIT, or `relaunch --shell`)."
+)
+EXAMPLES: Final = (
+    ("sm-proxy go sm-myjob", "on all nodes"),
+    ("sm-proxy go sm-myjob.algo-2", "on one node"),
+)
+USES: Final = options.USES_SSH
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

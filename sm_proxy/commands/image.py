@@ -27,6 +27,12 @@ from sm_proxy.settings import Settings
 
 _SHA256: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
+DESCRIPTION: Final = (
+    "Builds a training image in AWS CodeBuild, and pushes it to ECR. For laptops without docker."
+)
+EXAMPLES: Final = (("sm-proxy image build . --repository train:1", "build the Dockerfile here"),)
+USES: Final = options.USES_AWS
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`image build DIR --repository NAME:TAG [options]`."""

@@ -10,6 +10,7 @@ import argparse
 import importlib
 from typing import Any, Final
 
+from sm_proxy.commands import options
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
@@ -25,6 +26,18 @@ ACTIONS: Final[dict[str, str]] = {
 }
 """The actions, in the order in which help shows them, and what each does."""
 
+DESCRIPTION: Final = (
+    "Makes and manages what ssh needs in an AWS account, as one CloudFormation stack: a "
+    "network, a bastion that only Session Manager reaches, and roles."
+)
+EXAMPLES: Final = (
+    ("sm-proxy infra deploy", "shows the cost, and asks first"),
+    ("sm-proxy infra status", "can jobs use it now?"),
+    ("sm-proxy infra pause", "no bastion overnight"),
+    ("sm-proxy infra policy user", "permissions of those who use ssh"),
+)
+USES: Final = options.USES_AWS
+
 
 class _Actions(argparse._SubParsersAction):  # type: ignore[type-arg]  # noqa: SLF001 - its only name
     """Subparsers that get their arguments when they are used."""
@@ -39,19 +52,38 @@ class _Actions(argparse._SubParsersAction):  # type: ignore[type-arg]  # noqa: S
         option_string: str | None = None,
     ) -> None:
         """Complete the parser of the action, then run it."""
-        self._complete = self._complete or set()
-        name = values[0]
-        if name in ACTIONS and name not in self._complete:
-            self._complete.add(name)
-            _module(name).add_arguments(self.choices[name])
+        self.complete(values[0])
         super().__call__(parser, namespace, values, option_string)
 
+    def complete(self, name: str) -> None:
+        """Give the parser of an action its arguments and its texts, once."""
+        self._complete = self._complete or set()
+        if name in ACTIONS and name not in self._complete:
+            self._complete.add(name)
+            action = _module(name)
+            self.choices[name].describe(action)
+            action.add_arguments(self.choices[name])
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`infra ACTION ...`."""
-    actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action", action=_Actions)
+
+def add_arguments(parser: argparse.ArgumentParser) -> Any:
+    """`infra ACTION ...`; an action gets its arguments when it is used.
+
+    Returns:
+        The `_Actions`.
+    """
+    actions: Any = parser.add_subparsers(
+        metavar="ACTION", required=True, dest="action", action=_Actions
+    )
     for name, text in ACTIONS.items():
-        actions.add_parser(name, help=text, description=f"{text[:1].upper()}{text[1:]}.")
+        actions.add_parser(name, help=text)
+    return actions
+
+
+def add_all_arguments(parser: argparse.ArgumentParser) -> None:
+    """As `add_arguments`, with the arguments of all actions."""
+    actions = add_arguments(parser)
+    for name in ACTIONS:
+        actions.complete(name)
 
 
 def run(args: argparse.Namespace, settings: Settings) -> Result | int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from sm_proxy.aws.clients import Aws
-from sm_proxy.commands import infra_options, infra_run
+from sm_proxy.commands import infra_options, infra_run, options
 from sm_proxy.commands.infra_run import Run
 from sm_proxy.commands.interruptible import Interruptible
 from sm_proxy.errors import SmProxyError
@@ -26,6 +26,16 @@ _SUBNET = "AWS::EC2::Subnet"
 _GROUP = "AWS::EC2::SecurityGroup"
 _DELETABLE = ("CREATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
 """What CloudFormation works on and can delete all the same."""
+
+DESCRIPTION: Final = (
+    "Removes the stack. It refuses while jobs use its network or your data are in its bucket,"
+    " and names them."
+)
+EXAMPLES: Final = (
+    ("sm-proxy infra delete", "looks first, then asks"),
+    ("sm-proxy infra delete --images", "also the images that it has built"),
+)
+USES: Final = options.USES_AWS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

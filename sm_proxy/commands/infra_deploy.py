@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from sm_proxy.commands import infra_options, infra_recorded, infra_run
+from sm_proxy.commands import infra_options, infra_recorded, infra_run, options
 from sm_proxy.commands.infra_run import Run
 from sm_proxy.commands.interruptible import Interruptible
 from sm_proxy.errors import SmProxyError
@@ -25,6 +25,17 @@ from sm_proxy.routes import bastion_lookup
 from sm_proxy.settings import Settings
 
 _NETWORK: Final = frozenset({"AWS::EC2::VPC", "AWS::EC2::Subnet", "AWS::EC2::SecurityGroup"})
+
+DESCRIPTION: Final = (
+    "Makes the stack, or brings it up to date. It shows what it will make and what that "
+    "costs, and asks first."
+)
+EXAMPLES: Final = (
+    ("sm-proxy infra deploy", "three zones, one NAT gateway"),
+    ("sm-proxy infra deploy --nat none", "endpoints instead of a way out"),
+    ("sm-proxy infra deploy --vpc vpc-0abc123", "in a network that you have"),
+)
+USES: Final = options.USES_AWS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

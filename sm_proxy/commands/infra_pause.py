@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from typing import Final
 
-from sm_proxy.commands import infra_options, infra_run
+from sm_proxy.commands import infra_options, infra_run, options
 from sm_proxy.commands.infra_run import Run
 from sm_proxy.commands.interruptible import Interruptible
 from sm_proxy.infra import costs, deploy, events, in_use, pause
@@ -14,6 +15,12 @@ from sm_proxy.infra.stack import Stack
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
+
+DESCRIPTION: Final = (
+    "Ends the bastion, and keeps everything else. It is not billed until `infra resume`."
+)
+EXAMPLES: Final = (("sm-proxy infra pause", "overnight, for instance"),)
+USES: Final = options.USES_AWS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

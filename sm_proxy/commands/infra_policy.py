@@ -6,7 +6,7 @@ import argparse
 import re
 from typing import Final
 
-from sm_proxy.commands import infra_options
+from sm_proxy.commands import infra_options, options
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.infra import json_text, partition, policies
 from sm_proxy.infra.plan import check_bucket
@@ -18,6 +18,14 @@ from sm_proxy.settings.schema import is_region
 _EXAMPLE: Final = "111122223333"
 _ACCOUNT: Final = re.compile(r"\d{12}")
 _ROLE: Final = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
+
+DESCRIPTION: Final = "Prints an IAM policy: the least that one identity needs. For administrators."
+EXAMPLES: Final = (
+    ("sm-proxy infra policy user", "who uses ssh"),
+    ("sm-proxy infra policy launcher --explain", "why each statement is there"),
+    ("sm-proxy infra policy job --minimal", "without what is optional"),
+)
+USES: Final = options.USES_AWS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

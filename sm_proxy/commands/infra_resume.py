@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from typing import Final
 
-from sm_proxy.commands import infra_options, infra_run
+from sm_proxy.commands import infra_options, infra_run, options
 from sm_proxy.commands.infra_pause import set_count
 from sm_proxy.commands.infra_run import Run
 from sm_proxy.commands.interruptible import Interruptible
@@ -12,6 +13,12 @@ from sm_proxy.infra import bastion, pause
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
+
+DESCRIPTION: Final = (
+    "Starts a bastion again after `infra pause`, and waits until Session Manager reaches it."
+)
+EXAMPLES: Final = (("sm-proxy infra resume", "takes some minutes"),)
+USES: Final = options.USES_AWS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

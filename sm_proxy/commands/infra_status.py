@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import Any, Final
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import infra_options, options
@@ -21,6 +21,16 @@ from sm_proxy.settings import Settings, durations
 from sm_proxy.settings.deadline import Deadline
 
 _TIMEOUT_S = 10 * 60
+
+DESCRIPTION: Final = (
+    "Shows the stack, its bastion, its cost and the jobs in its network. The exit status is 0"
+    " if jobs can use it now."
+)
+EXAMPLES: Final = (
+    ("sm-proxy infra status", "takes some seconds"),
+    ("sm-proxy infra status --drift", "also what others have changed"),
+)
+USES: Final = options.USES_AWS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import argparse
+from typing import Final
 
 from sm_proxy.aws.clients import Aws
-from sm_proxy.commands import infra_options
+from sm_proxy.commands import infra_options, options
 from sm_proxy.infra import template
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
+
+DESCRIPTION: Final = (
+    "Prints the CloudFormation template of `infra deploy`, for administrators who deploy it "
+    "themselves."
+)
+EXAMPLES: Final = (
+    ("sm-proxy infra template --yaml", "to read, or to deploy"),
+    ("sm-proxy infra template --nat none", "as `infra deploy --nat none`"),
+)
+USES: Final = options.USES_AWS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Final
 
 from sm_proxy import resolver
 from sm_proxy.aws.clients import Aws
@@ -14,6 +15,16 @@ from sm_proxy.local.output import Result
 from sm_proxy.remote.machine import probe, report, text
 from sm_proxy.remote.run import run_script
 from sm_proxy.settings import Settings
+
+DESCRIPTION: Final = (
+    "Shows the machine of a container: GPUs, memory, disks, ports and busy processes. It runs"
+    " one script over ssh."
+)
+EXAMPLES: Final = (
+    ("sm-proxy inspect sm-myjob", "the first node"),
+    ("sm-proxy inspect sm-myjob.algo-2 --json", "another node, for a script"),
+)
+USES: Final = options.USES_SSH
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

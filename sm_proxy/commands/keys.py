@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from sm_proxy import config_writer
 from sm_proxy.commands import options
@@ -15,6 +15,17 @@ from sm_proxy.identity.identities import Identity
 from sm_proxy.identity.key_files import Pair
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings, durations
+
+DESCRIPTION: Final = (
+    "Shows, replaces and removes the ssh key that ssh offers and that jobs must accept. "
+    "`setup` has made one."
+)
+EXAMPLES: Final = (
+    ("sm-proxy keys show --env", "for the Environment of a job"),
+    ("sm-proxy keys rotate", "make a new key"),
+    ("sm-proxy keys load --lifetime 8h", "give it to your ssh-agent"),
+)
+USES: Final = ("prefix", "ssh_dir")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

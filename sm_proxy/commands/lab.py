@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from typing import Final
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.settings import Settings, sources
+
+DESCRIPTION: Final = (
+    "Simulates AWS with running containers on this machine, to try sm-proxy or to test "
+    "scripts. It needs no AWS account."
+)
+EXAMPLES: Final = (
+    ("sm-proxy lab run -- ssh sm-demo hostname", "one command inside it"),
+    ("sm-proxy lab up", "keep one running"),
+)
+USES: Final = ()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sm_proxy import error_handler
 from sm_proxy.aws.clients import Aws
-from sm_proxy.commands import launch_options, launching
+from sm_proxy.commands import launch_options, launching, options
 from sm_proxy.commands.launching import Launch
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.launch import described, request_file, shapes, sizes
@@ -34,6 +34,17 @@ from sm_proxy.settings.schema import option
 _OF_FILES: Final = ("dry_run", "json", "name", "smaller", "instance_type")
 """Options that need a FILE."""
 _SHOWN: Final = 60
+
+DESCRIPTION: Final = (
+    "Runs your own command, and every job that it creates gets ssh; or creates the job of one"
+    " request file. Nothing in your script or image must change."
+)
+EXAMPLES: Final = (
+    ("sm-proxy launch -- python train.py", "the jobs of a script"),
+    ("sm-proxy launch request.json --dry-run", "what would change in a request"),
+    ("sm-proxy launch --keep 2h request.json", "stay 2 hours after a failure"),
+)
+USES: Final = options.USES_HOST
 
 
 class _FileOrCommand(argparse.Action):

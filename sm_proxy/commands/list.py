@@ -27,6 +27,17 @@ _REASON_SHOWN: Final = 100
 _HEADINGS: Final = ("JOB", "KIND", "STATUS", "AGE", "NODES", "REACHABLE")
 _WORDS: Final = {True: "yes", False: "no", None: "?"}
 
+DESCRIPTION: Final = (
+    "Lists running and recent jobs, Studio spaces and HyperPod clusters with their host "
+    "names. The first thing to type if you do not know a name."
+)
+EXAMPLES: Final = (
+    ("sm-proxy list", "what runs, and its host name"),
+    ("sm-proxy list --check", "which of them ssh can reach"),
+    ("sm-proxy list --json", "for a script"),
+)
+USES: Final = options.USES_SSH
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`list [--check] [--json]`."""

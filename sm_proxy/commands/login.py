@@ -9,6 +9,7 @@ import argparse
 import os
 import subprocess
 import sys
+from typing import Final
 
 from sm_proxy.aws import caller, sso
 from sm_proxy.aws.clients import Aws
@@ -21,6 +22,16 @@ from sm_proxy.settings import Settings
 
 _DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
 _BROWSER_STARTS_S = 30
+
+DESCRIPTION: Final = (
+    "Gets AWS credentials before ssh needs them: logs in to IAM Identity Center (SSO), or "
+    "asks for an MFA code. For editors, which cannot ask you."
+)
+EXAMPLES: Final = (
+    ("sm-proxy login --profile dev", "opens a browser for SSO"),
+    ("sm-proxy login --no-browser", "shows an address and a code"),
+)
+USES: Final = options.USES_AWS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -23,6 +23,14 @@ _BLOCK: Final = 64 * 1024
 """Characters that are written at once."""
 _COMPLETED: Final = "Completed"
 
+DESCRIPTION: Final = "Prints what a job has written to CloudWatch Logs, also if the job is over."
+EXAMPLES: Final = (
+    ("sm-proxy logs sm-myjob", "the first node, from the start"),
+    ("sm-proxy logs -f sm-myjob", "follow it until the job ends"),
+    ("sm-proxy logs --all-nodes --since 10m sm-myjob", "all nodes, the last minutes"),
+)
+USES: Final = options.USES_HOST
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`logs HOST [-f] [--since DURATION] [--all-nodes] [--unmask] [--raw]`."""

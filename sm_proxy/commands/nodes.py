@@ -26,6 +26,17 @@ from sm_proxy.settings import Settings
 _AT_ONCE: Final = 8
 """Concurrent look-ups of containers."""
 
+DESCRIPTION: Final = (
+    "Prints the host names of the nodes of a job or cluster, for programs that run a command "
+    "on many hosts."
+)
+EXAMPLES: Final = (
+    ("sm-proxy nodes sm-myjob", "one host name a line"),
+    ("sm-proxy nodes sm-myjob --format pdsh", "for pdsh -R ssh -w, and clush -w"),
+    ("sm-proxy nodes --format ansible", "all running jobs, as an inventory"),
+)
+USES: Final = options.USES_HOST
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`nodes [HOST] [--format lines|pdsh|ansible|hostfile] [--json]`."""

@@ -13,6 +13,12 @@ from sm_proxy.jobs.hostname import Target
 from sm_proxy.settings import Settings, durations
 from sm_proxy.settings.schema import WAIT_DEFAULT_S, has_home
 
+USES_AWS: Final = ("profile", "region")
+"""The settings of a command that calls AWS, for its USES."""
+USES_HOST: Final = (*USES_AWS, "prefix")
+"""As USES_AWS, of a command that finds a job by its host name."""
+USES_SSH: Final = (*USES_HOST, "route", "bastion", "ssh_dir")
+"""As USES_HOST, of a command that connects to a container, or says how ssh would."""
 CONFIG_OF_KEY: Final = "the ssh config file that our key belongs to"
 Group: TypeAlias = argparse.ArgumentParser | argparse._ArgumentGroup  # noqa: SLF001 - its only name
 """Where options are added: a parser, or a group of its help."""

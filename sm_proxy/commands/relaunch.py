@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 from functools import partial
+from typing import Final
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.job_kinds import Kind
-from sm_proxy.commands import job_argument, launch_options, launching
+from sm_proxy.commands import job_argument, launch_options, launching, options
 from sm_proxy.commands.launching import Launch
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import failure, kinds
@@ -19,6 +20,18 @@ from sm_proxy.launch.relaunch import Choices, Plan
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings, durations
+
+DESCRIPTION: Final = (
+    "Starts a copy of a job, failed or not, with ssh on: no new image, no change of its code."
+    " Its program waits for your ssh, and the container stays after a failure."
+)
+EXAMPLES: Final = (
+    ("sm-proxy relaunch sm-myjob --dry-run", "show what would change and cost"),
+    ("sm-proxy relaunch sm-myjob --smaller", "one small node, for an hour"),
+    ("sm-proxy relaunch latest", "the newest failed job"),
+    ("sm-proxy relaunch sm-myjob --shell", "start its program yourself, by `go`"),
+)
+USES: Final = options.USES_HOST
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

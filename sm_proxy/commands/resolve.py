@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Final
 
 from sm_proxy import resolver
 from sm_proxy.aws.clients import Aws
@@ -14,6 +15,16 @@ from sm_proxy.routes import table as routes
 from sm_proxy.routes.table import Choice
 from sm_proxy.settings import Settings
 from sm_proxy.settings.route_names import AUTO
+
+DESCRIPTION: Final = (
+    "Shows the job, node, address, route and host keys that a host name stands for. It sends "
+    "nothing to the container."
+)
+EXAMPLES: Final = (
+    ("sm-proxy resolve sm-myjob", "which way ssh would go, and why"),
+    ("sm-proxy resolve sm-myjob.algo-2 --json", "another node, for a script"),
+)
+USES: Final = options.USES_SSH
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

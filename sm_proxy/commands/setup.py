@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sm_proxy import config_writer
 from sm_proxy.aws.clients import Aws
@@ -21,6 +21,17 @@ from sm_proxy.settings.sources import from_flags
 from sm_proxy.setup import answers, steps
 from sm_proxy.setup.steps import Step
 from sm_proxy.ssh_config import requested
+
+DESCRIPTION: Final = (
+    "Makes an ssh key, writes the ssh config block for sm-*, and checks your AWS credentials."
+    " Run it once on each machine, and again at any time: it changes only what is missing."
+)
+EXAMPLES: Final = (
+    ("sm-proxy setup", "asks what it must know"),
+    ("sm-proxy setup --profile dev --yes", "asks nothing"),
+    ("sm-proxy setup --prefix eu- --region eu-west-1", "a second region, as eu-myjob"),
+)
+USES: Final = ("profile", "region", "prefix", "bastion", "route", "ssh_dir")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

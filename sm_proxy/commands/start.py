@@ -27,6 +27,16 @@ from sm_proxy.spaces.waiting import Waiter
 
 _INSTANCE: Final = re.compile(r"ml\.[a-z0-9-]{1,30}\.[a-z0-9-]{1,30}")
 
+DESCRIPTION: Final = (
+    "Starts the app of a Studio space with remote access on, so that ssh reaches it. It is "
+    "billed until `sm-proxy stop`; it asks first."
+)
+EXAMPLES: Final = (
+    ("sm-proxy start sm-myspace.space", "on the instance type that it has"),
+    ("sm-proxy start sm-myspace.space --yes", "without a question"),
+)
+USES: Final = options.USES_SSH
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`start HOST [--instance-type T] [--yes] [--timeout D] [--json]`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Final
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
@@ -17,6 +18,15 @@ from sm_proxy.local import output, prompt
 from sm_proxy.local.output import Result
 from sm_proxy.local.prompt import NobodyToAskError
 from sm_proxy.settings import Settings
+
+DESCRIPTION: Final = (
+    "Ends a job, or the app of a Studio space. Both are billed until then; it asks first."
+)
+EXAMPLES: Final = (
+    ("sm-proxy stop sm-myjob", "a job"),
+    ("sm-proxy stop sm-myspace.space", "the app of a space; its files stay"),
+)
+USES: Final = options.USES_HOST
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

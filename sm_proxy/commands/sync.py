@@ -30,6 +30,16 @@ _JITTER: Final = (0.8, 1.2)
 _FINAL: Final = ("config-", "bad-setting", "bad-permissions")
 """Beginnings of the codes of errors that a later round cannot fix."""
 
+DESCRIPTION: Final = (
+    "Writes the running jobs as hosts into our ssh file, each with its user and host keys. "
+    "For editors with a list of hosts, and for programs that do not use OpenSSH."
+)
+EXAMPLES: Final = (
+    ("sm-proxy sync", "once"),
+    ("sm-proxy sync --watch", "every minute, until Ctrl-C"),
+)
+USES: Final = ("prefix", "ssh_dir")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`sync [--watch] [--interval DURATION] [--dry-run] [--json]`."""

@@ -26,6 +26,16 @@ from sm_proxy.settings import Settings
 _BROWSER_S: Final = 10.0
 _COMPLETED: Final = "Completed"
 
+DESCRIPTION: Final = (
+    "Makes ports of a container reachable on this machine, such as TensorBoard or Jupyter. It"
+    " reconnects by itself, and ends with the job."
+)
+EXAMPLES: Final = (
+    ("sm-proxy tunnel sm-myjob 6006 --open", "TensorBoard, in your browser"),
+    ("sm-proxy tunnel sm-myjob 9006:6006 8888", "two ports, one by another number"),
+)
+USES: Final = options.USES_SSH
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`tunnel HOST [LOCAL:]PORT... [--open] [--wait DURATION]`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Final
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import options
@@ -22,6 +23,17 @@ _PLATFORM = "remote.SSH.remotePlatform"
 _TIMEOUT = "remote.SSH.connectTimeout"
 _PATIENCE_S = WAIT_DEFAULT_S + 60
 """Seconds for ssh itself: the wait for a starting job, and one minute for the connection."""
+
+DESCRIPTION: Final = (
+    "Waits until ssh can reach a container, then opens one of its folders in VS Code, Cursor "
+    "or another editor of that family."
+)
+EXAMPLES: Final = (
+    ("sm-proxy vscode sm-myjob", "the editor asks for a folder"),
+    ("sm-proxy vscode sm-myjob /opt/ml/code", "open this folder"),
+    ("sm-proxy vscode sm-myjob --editor cursor", "in another editor"),
+)
+USES: Final = options.USES_SSH
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Final
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import options
@@ -10,6 +11,16 @@ from sm_proxy.inventory import trial
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
+
+DESCRIPTION: Final = (
+    "Waits until ssh can reach a job, a Studio space or a node, and then exits with status 0."
+    " For scripts, and for programs that give up before a job has started."
+)
+EXAMPLES: Final = (
+    ("sm-proxy wait sm-myjob && ssh sm-myjob", "a job that is starting"),
+    ("sm-proxy wait sm-myjob --timeout 1h", "give up after an hour"),
+)
+USES: Final = options.USES_SSH
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -33,7 +33,7 @@ def test_each_action_is_a_module(action: str, capsys: pytest.CaptureFixture[str]
     assert ended.value.code == 0
     words = " ".join(capsys.readouterr().out.split())
     assert f"usage: sm-proxy infra {action} " in words
-    assert f"{ACTIONS[action][1:]}." in words
+    assert module.DESCRIPTION in words
 
 
 def test_an_action_can_be_run_again_in_one_process(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,1 @@
+"""What `--help` and usage errors show. `cli` imports it only then."""

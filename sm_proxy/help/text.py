@@ -1,0 +1,71 @@
+"""Help for a terminal: as wide as that is, and no word is broken."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from sm_proxy.help.described import Command, Row
+from sm_proxy.local import screen
+
+_NARROWEST: Final = 60
+_WIDEST: Final = 100
+"""Longer lines are hard to read."""
+_MOST_NAMES: Final = 24
+"""Columns of names. A longer name has its text on the next line."""
+_SETTINGS_NOTE: Final = "settings (also in config.toml, or as SM_PROXY_<NAME>)"
+
+
+def columns() -> int:
+    """The columns that help uses: 60 to 100."""
+    return min(max(screen.width(), _NARROWEST), _WIDEST)
+
+
+def render(command: Command, width: int) -> str:
+    """The text of `--help`, at most `width` columns wide, but for longer words and examples."""
+    parts = [usage(command.usage), _wrapped(command.description, width)]
+    if command.examples:
+        parts.append("\n".join(["examples:", *_examples(command.examples, width)]))
+    for group in command.groups:
+        title = _SETTINGS_NOTE if group.title == "settings" else group.title
+        parts.append("\n".join([f"{title}:", *rows(group.rows, width)]))
+    parts.append(_wrapped(command.epilog, width))
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def usage(lines: Sequence[str]) -> str:
+    """`usage: ...`, and further forms below it."""
+    return "usage: " + "\n       ".join(lines)
+
+
+def rows(shown: Sequence[Row], width: int) -> Iterator[str]:
+    """Names on the left, their text beside them."""
+    longest = max(len(row.names) for row in shown)
+    column = 4 + min(longest, _MOST_NAMES, width // 3)
+    for row in shown:
+        lines = textwrap.wrap(
+            row.text, width - column, break_long_words=False, break_on_hyphens=False
+        )
+        left = f"  {row.names}"
+        if len(left) + 2 > column:
+            yield left
+        else:
+            yield f"{left:<{column}}{lines.pop(0) if lines else ''}".rstrip()
+        yield from (f"{'':{column}}{line}" for line in lines)
+
+
+def _examples(examples: Sequence[tuple[str, str]], width: int) -> Iterator[str]:
+    """Each on a line of its own, to be copied; what it is for stands beside it or below."""
+    column = 4 + max(len(line) for line, _ in examples)
+    beside = all(column + len(purpose) <= width for _, purpose in examples)
+    for line, purpose in examples:
+        if beside:
+            yield f"{f'  {line}':<{column}}{purpose}"
+        else:
+            yield f"  {line}"
+            yield textwrap.indent(_wrapped(purpose, width - 6), " " * 6)
+
+
+def _wrapped(text: str, width: int) -> str:
+    return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
