@@ -117,8 +117,9 @@ class Parser(argparse.ArgumentParser):
         group.add_argument(
             "--color",
             choices=("auto", "always", "never"),
+            metavar="WHEN",
             default=argparse.SUPPRESS,
-            help="when to colour what is shown (default: auto, on a terminal; also SM_PROXY_COLOR)",
+            help="use colours: auto (the default), always or never",
         )
         if uses is not None:
             self._show_only(uses)
@@ -165,7 +166,7 @@ class Parser(argparse.ArgumentParser):
         """What to type, in one line or a few."""
         from sm_proxy.help import described, text  # noqa: PLC0415 - not on the ssh path
 
-        return f"{text.usage(described.usage(self))}\n"
+        return f"{text.usage(described.usage(self), text.columns())}\n"
 
     def format_help(self) -> str:
         """The text of `--help`, for the width of the terminal."""

@@ -55,7 +55,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--nodes", type=_nodes, default=1, metavar="N", help="how many containers (1)"
     )
-    parser.add_argument("--network", choices=_NETWORKS, help="default: netns where permitted")
+    parser.add_argument(
+        "--network",
+        choices=_NETWORKS,
+        help="network namespaces, or loopback only (default: netns where permitted)",
+    )
     parser.add_argument(
         "--status",
         choices=tuple(STATUSES),
@@ -88,6 +92,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--image",
         choices=(rootfs.HOST, *rootfs.IMAGES),
         default=rootfs.HOST,
+        metavar="NAME",
         help="the containers' file system: this machine's (host), or one made of Debian packages,"
         " which needs root: with sshd (debian), with sshd and a key pair for mpirun (framework),"
         " with busybox and dropbear (dropbear), or with Python and no sshd (python)",

@@ -21,15 +21,65 @@ DESCRIPTION: Final = (
     "Manages our part of your ssh config: one Include at its top, and our own file with a "
     "Host block. `setup` does this too; here are its parts."
 )
-EXAMPLES: Final = (("sm-proxy config check", "is it as `write` would write it?"),)
-USES: Final = ("prefix", "ssh_dir")
+EXAMPLES: Final = (
+    ("sm-proxy config write", "after an update of sm-proxy or ssh"),
+    ("sm-proxy config check", "is all as `write` would write it?"),
+)
+USES: Final = ()
+_OF_BLOCK: Final = (*options.USES_AWS, "prefix", "bastion", "route", "ssh_dir")
+"""The settings that the Host block records, or that its files depend on."""
+_OF_FILES: Final = ("prefix", "ssh_dir")
+_BLOCK_OPTIONS: Final = (
+    *("user", "identity_file", "identity_agent", "wait"),
+    *("compression", "control_master", "fdpass"),
+)
+_ACTIONS: Final[dict[str, dict[str, Any]]] = {
+    "write": {
+        "help": "write our Host block and one Include at the top of the ssh config",
+        "description": "Writes our Host block, and one Include at the top of your ssh config. Each"
+        " prefix keeps its own account, region and options; options that you leave out stay.",
+        "examples": (
+            ("sm-proxy config write", "after an update of sm-proxy or ssh"),
+            ("sm-proxy config write --prefix eu- --profile eu", "names such as eu-myjob"),
+            ("sm-proxy config write --user ubuntu --dry-run", "show the change only"),
+        ),
+        "uses": _OF_BLOCK,
+    },
+    "show": {
+        "help": "print the Host block",
+        "description": "Prints the Host block that `write` would write with the same options, and"
+        " writes nothing. To see what ssh gets, or to copy it elsewhere.",
+        "examples": (("sm-proxy config show", "the block for sm-*"),),
+        "uses": _OF_BLOCK,
+        "hides": ("dry_run",),
+    },
+    "check": {
+        "help": "compare the files with what `write` would write",
+        "description": "Compares our block and its Include with what `write` would write. Exit"
+        " status 0 means that all is up to date.",
+        "examples": (("sm-proxy config check", "for a script, or after an update"),),
+        "uses": _OF_FILES,
+        "hides": ("dry_run", *_BLOCK_OPTIONS),
+    },
+    "remove": {
+        "help": "remove what `write` added, and nothing else",
+        "description": "Removes what `write` added to your ssh config, and nothing else.",
+        "examples": (
+            ("sm-proxy config remove --dry-run", "show what would go"),
+            ("sm-proxy config remove --prefix eu-", "one prefix only"),
+        ),
+        "uses": _OF_FILES,
+        "hides": _BLOCK_OPTIONS,
+    },
+}
+"""What `add_parser` takes for each action. Options that an action does not use are accepted."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`config write|show|check|remove [--ssh-config PATH] [--dry-run]`."""
     actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
-    for name, text in _ACTIONS.items():
-        action = actions.add_parser(name, help=text)
+    for name, shown in _ACTIONS.items():
+        action = actions.add_parser(name, **shown)
         options.add_ssh_config(action)
         action.add_argument("--dry-run", action="store_true", help="print a diff, write nothing")
         options.add_json(action)
@@ -49,14 +99,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help="let no timeout of ssh end the wait for a starting job (default: on, but not on "
             "Windows)",
         )
-
-
-_ACTIONS = {
-    "write": "write our Host block and one Include at the top of the ssh config",
-    "show": "print the Host block",
-    "check": "compare the files with what `write` would write",
-    "remove": "remove what `write` added, and nothing else",
-}
 
 
 load_settings = sources.load_without_contexts

@@ -30,7 +30,18 @@ USES: Final = ()
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`container init DIR [--python-server] [--force] [--dry-run] [--json]`."""
     actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
-    init = actions.add_parser("init", help="write our files into DIR/sm-proxy")
+    init = actions.add_parser(
+        "init",
+        help="write our files into DIR/sm-proxy",
+        description="Writes our files into DIR/sm-proxy, and prints the lines that your Dockerfile"
+        " needs. Run it again after an update of sm-proxy; files that you edited stay.",
+        examples=(
+            ("sm-proxy container init .", "the Dockerfile is here"),
+            ("sm-proxy container init . --python-server", "for an image without sshd"),
+            ("sm-proxy container init . --dry-run", "show the files, write none"),
+        ),
+        uses=(),
+    )
     init.add_argument("folder", metavar="DIR", type=Path, help="the folder with your Dockerfile")
     init.add_argument(
         "--python-server",

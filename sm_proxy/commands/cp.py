@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--via",
         choices=("auto", "ssh", "s3"),
         default="auto",
-        help="the way of the bytes; auto takes a checkpoint from S3 if it is there",
+        help="how the bytes travel; auto takes a checkpoint from S3 if it is there",
     )
     parser.add_argument(
         "--bucket",

@@ -24,17 +24,31 @@ EXAMPLES: Final = (
     ("sm-proxy daemon status", "its connections and sessions"),
     ("sm-proxy daemon stop", "end them all"),
 )
-USES: Final = ("daemon_idle",)
+USES: Final = ()
+
+_HELP: Final[dict[str, dict[str, Any]]] = {
+    "status": {
+        "help": "show the daemon, its connections and the sessions that it keeps",
+        "description": "Shows the daemon, its connections, and the sessions that it keeps for the"
+        " next ssh.",
+        "examples": (("sm-proxy daemon status", "does it run, and for whom"),),
+        "uses": (),
+    },
+    "stop": {
+        "help": "end the daemon, its connections and its sessions",
+        "description": "Ends the daemon, its connections and its sessions. The next ssh starts a"
+        " new one; daemon_idle = 0 switches it off.",
+        "examples": (("sm-proxy daemon stop", "ssh that uses it ends, too"),),
+        "uses": (),
+    },
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`daemon status|stop [--json]`."""
     actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
-    for name, text in (
-        ("status", "show the daemon, its connections and the sessions that it keeps"),
-        ("stop", "end the daemon, its connections and its sessions"),
-    ):
-        options.add_json(actions.add_parser(name, help=text))
+    for name, shown in _HELP.items():
+        options.add_json(actions.add_parser(name, **shown))
     for name in _HIDDEN:
         actions.add_parser(name)
 

@@ -18,7 +18,11 @@ USES: Final = ()
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`demo [--network netns|loopback]`."""
-    parser.add_argument("--network", choices=("netns", "loopback"), help="netns if permitted")
+    parser.add_argument(
+        "--network",
+        choices=("netns", "loopback"),
+        help="network namespaces, or loopback only (default: netns where permitted)",
+    )
 
 
 load_settings = sources.load_nothing

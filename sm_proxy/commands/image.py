@@ -31,13 +31,25 @@ DESCRIPTION: Final = (
     "Builds a training image in AWS CodeBuild, and pushes it to ECR. For laptops without docker."
 )
 EXAMPLES: Final = (("sm-proxy image build . --repository train:1", "build the Dockerfile here"),)
-USES: Final = options.USES_AWS
+USES: Final = ()
+
+_BUILD: Final[dict[str, Any]] = {
+    "help": "build DIR in CodeBuild, and push the image to ECR",
+    "description": "Sends DIR to AWS CodeBuild, builds its Dockerfile there, and pushes the image"
+    " to ECR. The last line of stdout is the image's address, for the job's TrainingImage.",
+    "examples": (
+        ("sm-proxy image build . --repository train:1", "build the Dockerfile here"),
+        ("sm-proxy image build . --repository t:1 --init", "with our files for ssh"),
+        ("sm-proxy image build . --repository t:1 --dry-run", "list what would be sent"),
+    ),
+    "uses": options.USES_AWS,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`image build DIR --repository NAME:TAG [options]`."""
     actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
-    command = actions.add_parser("build", help="build DIR in CodeBuild, and push the image to ECR")
+    command = actions.add_parser("build", **_BUILD)
     command.add_argument("folder", metavar="DIR", type=Path, help="the build context")
     command.add_argument(
         "--repository",
@@ -89,7 +101,7 @@ def _add_project(command: argparse.ArgumentParser) -> None:
         "--stack",
         metavar="NAME",
         default=stack_names.DEFAULT,
-        help=f"of `infra deploy` (default: {stack_names.DEFAULT})",
+        help=f"the stack whose build project is used (default: {stack_names.DEFAULT})",
     )
     place.add_argument("--project", metavar="NAME", help="a CodeBuild project of your own")
 

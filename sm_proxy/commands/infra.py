@@ -10,7 +10,6 @@ import argparse
 import importlib
 from typing import Any, Final
 
-from sm_proxy.commands import options
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
@@ -36,7 +35,7 @@ EXAMPLES: Final = (
     ("sm-proxy infra pause", "no bastion overnight"),
     ("sm-proxy infra policy user", "permissions of those who use ssh"),
 )
-USES: Final = options.USES_AWS
+USES: Final = ()
 
 
 class _Actions(argparse._SubParsersAction):  # type: ignore[type-arg]  # noqa: SLF001 - its only name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from sm_proxy import config_writer
@@ -25,15 +25,74 @@ EXAMPLES: Final = (
     ("sm-proxy keys rotate", "make a new key"),
     ("sm-proxy keys load --lifetime 8h", "give it to your ssh-agent"),
 )
-USES: Final = ("prefix", "ssh_dir")
+USES: Final = ()
+_LOCAL: Final = ("ssh_dir",)
+_WITH_S3: Final = (*options.USES_AWS, "ssh_dir")
+_HELP: Final[dict[str, dict[str, Any]]] = {
+    "show": {
+        "help": "print the public key; make a key if there is none",
+        "description": "Prints the public key, and makes a key if there is none. Jobs that you"
+        " start yourself need it in their Environment.",
+        "examples": (
+            ("sm-proxy keys show", "the public key"),
+            ("sm-proxy keys show --env", "as variables for a job"),
+        ),
+        "uses": _LOCAL,
+    },
+    "list": {
+        "help": "list the keys that ssh offers, the current one first",
+        "description": "Lists the keys that ssh offers to containers, the current one first. Older"
+        " ones are for jobs that accept only these.",
+        "examples": (("sm-proxy keys list", "fingerprints and files"),),
+        "uses": _LOCAL,
+    },
+    "rotate": {
+        "help": "make a new key; ssh also offers the old one, for running jobs",
+        "description": "Makes a new key. ssh also offers the old one until `keys revoke`, so that"
+        " you can still get into running jobs.",
+        "examples": (
+            ("sm-proxy keys rotate", "a key as the old one"),
+            ("sm-proxy keys rotate --passphrase", "with a passphrase in the keyring"),
+        ),
+        "uses": _WITH_S3,
+        "hides": ("identity_file",),  # both change our keys only
+    },
+    "revoke": {
+        "help": "remove a key from this machine, and show what else to do",
+        "description": "Removes a key from this machine, and says what else must be done so that"
+        " nobody who has a copy gets in. By default, all keys but the current one go.",
+        "examples": (
+            ("sm-proxy keys revoke", "after a rotation"),
+            ("sm-proxy keys revoke current", "if it may have been stolen"),
+        ),
+        "uses": _WITH_S3,
+        "hides": ("identity_file",),
+    },
+    "load": {
+        "help": "add the keys to your ssh-agent, for some hours",
+        "description": "Adds our keys to your ssh-agent, and asks for a passphrase if they have"
+        " one. For editors, which cannot ask.",
+        "examples": (("sm-proxy keys load --lifetime 8h", "for a day's work"),),
+        "uses": _LOCAL,
+        "hides": ("identity_file",),
+    },
+    "push": {
+        "help": "write the public key to the S3 folder that running containers read",
+        "description": "Writes the public key to the folder in S3 from which running containers"
+        " read keys (SM_PROXY_KEYS_S3). They accept it within a minute.",
+        "examples": (("sm-proxy keys push --keys-s3 s3://bucket/keys/", "let this machine in"),),
+        "uses": _WITH_S3,
+    },
+}
+"""What `add_parser` takes for each action."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`keys show|list|rotate|revoke|load|push [--ssh-config PATH] [--json]`."""
     actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
     made = {}
-    for name, (_, text) in _ACTIONS.items():
-        made[name] = action = actions.add_parser(name, help=text)
+    for name, shown in _HELP.items():
+        made[name] = action = actions.add_parser(name, **shown)
         options.add_json(action)
         action.add_argument("--identity-file", metavar="PATH", help="your own key instead of ours")
         options.add_ssh_config(action, "the ssh config file that the key belongs to")
@@ -67,8 +126,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, settings: Settings) -> Result:
     """Run the action."""
-    action, _ = _ACTIONS[args.action]
-    return action(args, settings)
+    return _ACTIONS[args.action](args, settings)
 
 
 def _show(args: argparse.Namespace, settings: Settings) -> Result:
@@ -244,11 +302,11 @@ def _data(keys: Sequence[Identity]) -> list[dict[str, Any]]:
     ]
 
 
-_ACTIONS = {
-    "show": (_show, "print the public key; make a key if there is none"),
-    "list": (_list, "list the keys that ssh offers, the current one first"),
-    "rotate": (_rotate, "make a new key; ssh also offers the old one, for running jobs"),
-    "revoke": (_revoke, "remove a key from this machine, and show what else to do"),
-    "load": (_load, "add the keys to your ssh-agent, for some hours"),
-    "push": (_push, "write the public key to the S3 folder that running containers read"),
+_ACTIONS: Final[dict[str, Callable[[argparse.Namespace, Settings], Result]]] = {
+    "show": _show,
+    "list": _list,
+    "rotate": _rotate,
+    "revoke": _revoke,
+    "load": _load,
+    "push": _push,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import Final
+from typing import Any, Final
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.settings import Settings, sources
@@ -13,10 +13,29 @@ DESCRIPTION: Final = (
     "scripts. It needs no AWS account."
 )
 EXAMPLES: Final = (
-    ("sm-proxy lab run -- ssh sm-demo hostname", "one command inside it"),
+    ("sm-proxy lab run -- bash", "a shell inside it"),
     ("sm-proxy lab up", "keep one running"),
 )
 USES: Final = ()
+
+_RUN: Final[dict[str, Any]] = {
+    "help": "run a command inside the lab",
+    "description": "Starts a lab with a job, runs a command inside it, and ends the lab. The exit"
+    " status is the command's own.",
+    "examples": (
+        ("sm-proxy lab run -- sm-proxy list", "which jobs there are"),
+        ("sm-proxy lab run -- bash", "a shell, to look around"),
+        ("sm-proxy lab run --nodes 2 -- sm-proxy list", "a job of two containers"),
+    ),
+    "uses": (),
+}
+_UP: Final[dict[str, Any]] = {
+    "help": "keep a lab running and print what to export",
+    "description": "Keeps a lab running until Ctrl-C, and prints the variables with which other"
+    " programs use it.",
+    "examples": (("sm-proxy lab up", "then export what it prints"),),
+    "uses": (),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,10 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from sm_proxy_lab import run as lab_run  # noqa: PLC0415 - an optional extra
 
     actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
-    run_parser = actions.add_parser("run", help="run a command inside the lab")
+    run_parser = actions.add_parser("run", **_RUN)
     lab_run.add_arguments(run_parser)
     run_parser.set_defaults(main=lab_run.main)
-    up_parser = actions.add_parser("up", help="keep a lab running and print what to export")
+    up_parser = actions.add_parser("up", **_UP)
     lab_run.add_up_arguments(up_parser)
     up_parser.set_defaults(main=lab_run.up)
 

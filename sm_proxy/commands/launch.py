@@ -79,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     launch_options.add_arguments(parser)
     of_file = parser.add_argument_group("only with FILE")
     launch_options.add_size(of_file)
-    of_file.add_argument("--name", help="of the job, instead of the name in FILE")
+    of_file.add_argument("--name", help="name of the job, instead of the one in FILE")
     launch_options.add_result(of_file)
     parser.set_defaults(file=None, command=[])
     parser.add_argument(

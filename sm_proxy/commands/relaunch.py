@@ -37,16 +37,18 @@ USES: Final = options.USES_HOST
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`relaunch JOB` and its options."""
     job_argument.add(parser)
-    parser.add_argument("--name", help="of the new job (default: JOB-ssh- and 4 hex digits)")
+    parser.add_argument("--name", help="name of the new job (default: JOB-ssh- and 4 hex digits)")
     launch_options.add_size(parser)
     parser.add_argument(
         "--checkpoints",
         choices=checkpoints.MODES,
         default="copy",
-        help="of the old job: start from a copy, in their place, or without them (default: copy)",
+        help="of the old job: start from a copy (the default), go on in the same place, or none",
     )
     parser.add_argument(
-        "--spot", action="store_true", help="stay on spot instances (default: on demand)"
+        "--spot",
+        action="store_true",
+        help="use spot instances, as the old job did (default: on demand)",
     )
     wait = f"{durations.form(relaunch.DEFAULT_WAIT_S)}; 0 with several nodes, as each waits"
     launch_options.add_arguments(parser, wait)

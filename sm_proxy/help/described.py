@@ -75,8 +75,15 @@ def describe(parser: argparse.ArgumentParser) -> Command:
         description=parser.description or "",
         examples=tuple(getattr(parser, "examples", ())),
         groups=(*_commands(parser), *_arguments(parser)),
-        epilog=parser.epilog or "",
+        epilog=parser.epilog or _more(parser),
     )
+
+
+def _more(parser: argparse.ArgumentParser) -> str:
+    if not subcommands(parser):
+        return ""
+    name = parser.prog.partition(" ")[2]
+    return f"`sm-proxy help {name} ACTION` tells more about one, with examples."
 
 
 def usage(parser: argparse.ArgumentParser) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ def columns() -> int:
 
 def render(command: Command, width: int) -> str:
     """The text of `--help`, at most `width` columns wide, but for longer words and examples."""
-    parts = [usage(command.usage), _wrapped(command.description, width)]
+    parts = [usage(command.usage, width), _wrapped(command.description, width)]
     if command.examples:
         parts.append("\n".join(["examples:", *_examples(command.examples, width)]))
     for group in command.groups:
@@ -34,9 +34,20 @@ def render(command: Command, width: int) -> str:
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def usage(lines: Sequence[str]) -> str:
+def usage(forms: Sequence[str], width: int) -> str:
     """`usage: ...`, and further forms below it."""
-    return "usage: " + "\n       ".join(lines)
+    parts = [
+        textwrap.fill(
+            form,
+            width,
+            initial_indent="" if index else "usage: ",
+            subsequent_indent=" " * 9,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for index, form in enumerate(forms)
+    ]
+    return "\n       ".join(parts)
 
 
 def rows(shown: Sequence[Row], width: int) -> Iterator[str]:
