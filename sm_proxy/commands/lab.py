@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any, Final
 
 from sm_proxy.errors import SmProxyError
@@ -49,6 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     up_parser = actions.add_parser("up", **_UP)
     lab_run.add_up_arguments(up_parser)
     up_parser.set_defaults(main=lab_run.up)
+
+
+def add_all_arguments(parser: argparse.ArgumentParser) -> None:
+    """As `add_arguments`, where the lab can be imported: not on Windows."""
+    if sys.platform != "win32":
+        add_arguments(parser)
 
 
 load_settings = sources.load_nothing

@@ -36,18 +36,17 @@ def render(command: Command, width: int) -> str:
 
 def usage(forms: Sequence[str], width: int) -> str:
     """`usage: ...`, and further forms below it."""
-    parts = [
+    return "\n".join(
         textwrap.fill(
             form,
             width,
-            initial_indent="" if index else "usage: ",
+            initial_indent=" " * 7 if index else "usage: ",
             subsequent_indent=" " * 9,
             break_long_words=False,
             break_on_hyphens=False,
         )
         for index, form in enumerate(forms)
-    ]
-    return "\n       ".join(parts)
+    )
 
 
 def rows(shown: Sequence[Row], width: int) -> Iterator[str]:

@@ -1,0 +1,40 @@
+"""Write the pages that are made of the program's own texts; a test compares them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from sm_proxy import __version__, cli
+from sm_proxy.help import described, man, markdown
+
+ROOT: Final = Path(__file__).parents[1]
+
+
+def pages() -> dict[str, str]:
+    """The text of each page, by its path in the repository."""
+    root, *parsers = described.walk(cli.full_parser())
+    program = described.describe(root)
+    commands = [described.describe(parser) for parser in parsers]
+    settings = next(
+        group
+        for group in described.describe(cli.Parser(prog="sm-proxy")).groups
+        if group.title == "settings"
+    )
+    return {
+        "docs/commands.md": markdown.render(program, commands),
+        "docs/man/sm-proxy.1": man.render(program, commands, settings, __version__),
+    }
+
+
+def main() -> None:
+    """Write them."""
+    for name, text in pages().items():
+        path = ROOT / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        print(name)
+
+
+if __name__ == "__main__":
+    main()
