@@ -197,12 +197,23 @@ def main(argv: list[str] | None = None) -> int:
     if words[:1] in ([], ["help"]):  # to ask what there is is no mistake: as git help, kubectl, gh
         words = [*words[1:], "--help"]
     name = _command_name(words)
+    if name != "connect":  # which has stderr in common with ssh
+        output.show_waits(_start_status_line)
     # Found before parsing, which may fail. Arguments after `--` belong to another program.
     own = words[: words.index("--")] if "--" in words else words
     as_json = "--json" in own
-    return error_handler.run_guarded(
-        name, lambda: _run(name, words, as_json=as_json), as_json=as_json
-    )
+    try:
+        return error_handler.run_guarded(
+            name, lambda: _run(name, words, as_json=as_json), as_json=as_json
+        )
+    finally:
+        output.hide_waits()
+
+
+def _start_status_line() -> None:
+    from sm_proxy.local import status_line  # noqa: PLC0415 - not on the ssh path
+
+    status_line.start()
 
 
 def _open_standard_descriptors() -> None:

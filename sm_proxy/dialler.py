@@ -87,7 +87,8 @@ class Dialler:
             SmProxyError: as `resolver.resolve`.
         """
         try:
-            self.container = threads.run(self._resolve)
+            with output.waiting(f"looking for the container of {self._target.host}"):
+                self.container = threads.run(self._resolve)
         except SmProxyError as error:
             if error.code in {"job-ended", "job-failed"}:
                 self._forget_host_keys()

@@ -17,14 +17,14 @@ from sm_proxy.aws.clients import Aws
 from sm_proxy.dialler import Dialler
 from sm_proxy.errors import EXIT_INTERRUPTED, EXIT_OK, SmProxyError
 from sm_proxy.jobs import hostname
-from sm_proxy.local import debug_log, signals, stdio
+from sm_proxy.local import debug_log, output, signals, stdio
 from sm_proxy.local.fd_passing import PassingStdio
 from sm_proxy.local.stdio import Stdio
 from sm_proxy.local.threads import Background
 from sm_proxy.routes import sessions
 from sm_proxy.settings import Settings
 from sm_proxy.tunnel.leavable import LeavableStream
-from sm_proxy.tunnel.pump import Pump
+from sm_proxy.tunnel.pump import QUIET_S, Pump
 
 if TYPE_CHECKING:
     from sm_proxy.housekeeping import BackgroundHousekeeping
@@ -60,6 +60,7 @@ def connect(
         SmProxyError: with the code that fits.
     """
     signals.raise_on_hangup()
+    output.show_waits()
     connection = _Connection(host, stdio.take_over(), time.time(), when_up)
     ended_by: BaseException | None = None
     try:
@@ -75,6 +76,7 @@ def connect(
         if isinstance(ended_by, Exception):
             _print_last_line(ended_by)
         else:  # a program that reads stderr to its end must not wait for the clean-up
+            output.hide_waits(erase=False)  # ssh has gone: the terminal's line is not ours
             signals.detach_stderr()
         _clean_up(connection, ended_by)
     return EXIT_OK
@@ -131,7 +133,8 @@ class _Connection:
 
 def _run(connection: _Connection, port: int, user: str | None, settings: Settings) -> None:
     """The steps of a connection, from ssh's start to its end."""
-    with signals.Watch(connection.ssh.gone):
+    silence = _Silence()
+    with signals.Watch(connection.ssh.gone, silence.look):
         target = hostname.parse(connection.host, settings.prefix)
         aws = Aws(settings.profile, settings.region)
         connection.dialler = dialler = Dialler(target, port, user, settings, aws)
@@ -147,25 +150,50 @@ def _run(connection: _Connection, port: int, user: str | None, settings: Setting
             dialler.learn(stream)
 
         connection.housekeeping = BackgroundHousekeeping(aws, stream, settings, once_up)
-        if not stream.session_id and dialler.passes_socket(stream, connection.ssh):
-            connection.is_passed = True
-            return
+        if not stream.session_id:
+            output.hide_waits()  # from now on, ssh may write to the terminal
+            if dialler.passes_socket(stream, connection.ssh):
+                connection.is_passed = True
+                return
     connection.pump = Pump(
         stream,
         connection.ssh,
         lambda greeting: greeting.failure(container.place, stream.through, container.look),
         connection.leave,
         connection.tell_of_transfer,
+        on_answer=output.hide_waits,
+        on_silence=silence.tell,
     )
-    connection.pump.run()
+    with output.waiting(f"waiting for the SSH server in {container.place}"):
+        connection.pump.run()
     if stream.refusal is not None:  # ssh may have left before the pump could raise it
         raise stream.refusal
+
+
+class _Silence:
+    """Tells the user, after a second without a connection, what it waits for."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def look(self) -> None:
+        """Tell it, if it is time."""
+        if time.monotonic() - self._began >= QUIET_S:
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell it, from now on."""
+        with contextlib.suppress(ImportError):  # another version has just been installed
+            from sm_proxy.local import status_line  # noqa: PLC0415 - ssh seldom waits
+
+            status_line.start(time.monotonic() - self._began)
 
 
 def _print_last_line(failure: Exception) -> None:
     """Print the last line while ssh still waits for us, in a thread: stderr may be blocked."""
 
     def work() -> None:
+        output.hide_waits()
         if not isinstance(failure, SmProxyError):
             error_handler.report_bug_now("connect", failure)
         elif not failure.reported:

@@ -81,7 +81,13 @@ class World:
         return self
 
     def pump(
-        self, stream: HostKeyCheckedStream, ends: object, ungreeted: Any, _: object, on_bulk: Any
+        self,
+        stream: HostKeyCheckedStream,
+        ends: object,
+        ungreeted: Any,
+        _: object,
+        on_bulk: Any,
+        **_silence: object,
     ) -> Any:
         if self.rate:
             on_bulk(self.rate)

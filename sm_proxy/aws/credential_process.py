@@ -69,7 +69,8 @@ class CredentialProcess(subprocess.Popen[bytes]):
         patience.daemon = True
         patience.start()
         try:
-            printed, stderr = super().communicate(*words, **{"timeout": _LIMIT_S, **options})
+            with output.terminal_lent():  # some of these programs ask on it
+                printed, stderr = super().communicate(*words, **{"timeout": _LIMIT_S, **options})
         except subprocess.TimeoutExpired:
             self.kill()
             raise _failed(f"did not end within {_LIMIT_S:.0f} s", b"") from None

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import cp_progress, options
 from sm_proxy.commands.interruptible import Interruptible
-from sm_proxy.local import output, sizes
+from sm_proxy.local import elapsed, output, sizes
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings, flags_of, load_for
 from sm_proxy.transfer import places, tally
@@ -130,7 +130,7 @@ def _summary(outcome: Outcome) -> str:
     files = f"{outcome.files} file{'' if outcome.files == 1 else 's'}"
     rate = f" ({sizes.in_words(outcome.bytes / seconds)}/s)" if outcome.bytes > SMALL else ""
     verified = "verified" if outcome.verified else "not verified"
-    took = cp_progress.clock_words(seconds)
+    took = elapsed.precise(seconds)
     return f"{files}, {sizes.in_words(outcome.bytes)} in {took}{rate}, {verified}"
 
 

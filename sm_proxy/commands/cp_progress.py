@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from sm_proxy.errors import printable
-from sm_proxy.local import output, sizes
+from sm_proxy.local import elapsed, output, sizes
 from sm_proxy.transfer.progress import Progress
 
 LINE_S: Final = 10.0
@@ -19,7 +19,6 @@ _WIDE: Final = 90
 """With fewer columns, a bar leaves no room for the numbers."""
 _BAR: Final = 20
 _LEAST_NAME: Final = 8
-_SHORT_S: Final = 10
 _LONGEST_S: Final = 100 * 3600
 
 
@@ -101,7 +100,7 @@ def in_words(progress: Progress) -> str:
     words = [f"{sizes.in_words(done)} of {sizes.in_words(total)} ({percent} %)"]
     words.append(f"{sizes.in_words(progress.rate)}/s")
     if progress.rate >= 1 and 0 < (left := (total - done) / progress.rate) < _LONGEST_S:
-        words.append(f"{_whole(math.ceil(left))} left")
+        words.append(f"{elapsed.whole(math.ceil(left))} left")
     if progress.files_total > 1:
         words.append(f"{progress.files_done} of {progress.files_total} files")
     return ", ".join(words)
@@ -116,16 +115,3 @@ def _in_line(progress: Progress, room: int) -> str:
         return numbers
     shown = name if len(name) <= room else "\N{HORIZONTAL ELLIPSIS}" + name[1 - room :]
     return f"{numbers}  {shown}"
-
-
-def clock_words(seconds: float) -> str:
-    """`3.4s`, `33s`, `5m33s`, `2h05m`."""
-    return f"{seconds:.1f}s" if seconds < _SHORT_S else _whole(round(seconds))
-
-
-def _whole(seconds: int) -> str:
-    minutes, rest = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours}h{minutes:02}m"
-    return f"{minutes}m{rest:02}s" if minutes else f"{rest}s"

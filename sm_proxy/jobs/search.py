@@ -20,7 +20,8 @@ from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job
 from sm_proxy.jobs.log_formats import MARKERS, LogAddress
 from sm_proxy.jobs.subnets import Subnets, describe_if_allowed, describe_subnets, first_inside
-from sm_proxy.local import debug_log
+from sm_proxy.local import debug_log, output
+from sm_proxy.local.output import Wait
 from sm_proxy.local.threads import Background
 from sm_proxy.settings import Settings
 
@@ -62,7 +63,6 @@ class Search:
         self._silent = 0
         self._refusal: SmProxyError | None = None
         self._subnets: Subnets | None = None
-        self._shown = ""
         self._job: Job | None = None
         self._old = False
 
@@ -76,9 +76,12 @@ class Search:
         Raises:
             SmProxyError: with the code that fits.
         """
+        with output.waiting(f"looking for {self._target.host}") as waiting:
+            return self._look_until(wait, waiting, 0.0 if fresh else float("inf"))
+
+    def _look_until(self, wait: float, waiting: Wait, max_age: float) -> Container:
         deadline = time.monotonic() + wait
         self._patient = wait > 0
-        max_age = 0.0 if fresh else float("inf")
         while True:
             self._refusal = None
             job, found = self._look(max_age)
@@ -88,7 +91,8 @@ class Search:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise self._refusal or no_address.nothing_yet(job, self._target, wait)
-            self._report(job)
+            waiting.limit_s = wait
+            self._report(job, waiting)
             pause = min(left, self._pause(job))
             time.sleep(pause)
             # Another process that waits for the same job may have described it meanwhile.
@@ -268,10 +272,8 @@ class Search:
             remote_debug=job.remote_debug,
         )
 
-    def _report(self, job: Job) -> None:
+    def _report(self, job: Job, waiting: Wait) -> None:
         shown = f"{job.name}: {job.progress}"
         if job.running and self._silent:  # after the time that a line needs to reach the log
             shown = no_address.waiting(job, self._target, self._refusal)
-        if shown != self._shown:
-            self._shown = shown
-            self._on_status(shown)
+        waiting.tell(shown, self._on_status)

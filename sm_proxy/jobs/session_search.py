@@ -15,7 +15,7 @@ from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job
 from sm_proxy.jobs.search import POLL_S
 from sm_proxy.jobs.times import in_words
-from sm_proxy.local import debug_log
+from sm_proxy.local import debug_log, output
 from sm_proxy.settings import durations
 
 
@@ -38,7 +38,6 @@ class SessionSearch:
         self._cache = cache
         self._on_status = on_status
         self._job: Job | None = None
-        self._shown = ""
 
     def run(self, wait: float, *, fresh: bool) -> Container:
         """The container; waits up to so many seconds for it.
@@ -51,15 +50,18 @@ class SessionSearch:
             SmProxyError: with the code that fits.
         """
         deadline = time.monotonic() + wait
-        found = self._look(cached=not fresh)
-        while isinstance(found, Job):
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise self._nothing_yet(found, wait)
-            self._report(found)
-            time.sleep(min(left, random.uniform(*POLL_S)))  # noqa: S311 - jitter
-            found = self._look(cached=True)
-        return found
+        with output.waiting(f"looking for {self._target.host}") as waiting:
+            found = self._look(cached=not fresh)
+            while isinstance(found, Job):
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise self._nothing_yet(found, wait)
+                waiting.limit_s = wait
+                progress = found.progress or found.status
+                waiting.tell(f"{found.name}: {progress}", self._on_status)
+                time.sleep(min(left, random.uniform(*POLL_S)))  # noqa: S311 - jitter
+                found = self._look(cached=True)
+            return found
 
     def _look(self, *, cached: bool) -> Container | Job:
         """The server, or the job while it has none.
@@ -90,12 +92,6 @@ class SessionSearch:
     def _key(self, job: Job) -> Target:
         """What the cache keeps the answer under."""
         return hostname.whole(self._target, job.name, job.place)
-
-    def _report(self, job: Job) -> None:
-        shown = f"{job.name}: {job.progress or job.status}"
-        if shown != self._shown:
-            self._shown = shown
-            self._on_status(shown)
 
     def _nothing_yet(self, job: Job, wait: float) -> SmProxyError:
         what = f"{job.noun} {job.name} is {job.status}: no server runs in it yet"

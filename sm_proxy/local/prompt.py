@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from sm_proxy.errors import printable
-from sm_proxy.local import secret_values
+from sm_proxy.local import output, secret_values
 
 _LINE_LIMIT: Final = 1024
 _DISPLAYS: Final = ("DISPLAY", "WAYLAND_DISPLAY")
@@ -49,9 +49,10 @@ def confirm(question: str) -> bool:
     """
     if not at_terminal():
         raise NobodyToAskError("there is no terminal to ask on")
-    sys.stderr.write(f"{printable(question)} [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+    with output.terminal_lent():
+        sys.stderr.write(f"{printable(question)} [y/N] ")
+        sys.stderr.flush()
+        return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def ask(question: str, *, terminal: bool = True) -> str:
@@ -64,7 +65,8 @@ def ask(question: str, *, terminal: bool = True) -> str:
     Raises:
         NobodyToAskError: there is no way to ask, or the user gave no answer.
     """
-    answer = _answer(printable(question) + " ", terminal=terminal)
+    with output.terminal_lent():
+        answer = _answer(printable(question) + " ", terminal=terminal)
     secret_values.keep(answer)
     return answer
 

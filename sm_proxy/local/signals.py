@@ -141,10 +141,14 @@ class Watch:
 
     Args:
         wait: waits up to the given seconds and returns whether ssh has exited.
+        on_tick: called a few times a second, in the thread; it must not block.
     """
 
-    def __init__(self, wait: Callable[[float], bool]) -> None:
+    def __init__(
+        self, wait: Callable[[float], bool], on_tick: Callable[[], None] = lambda: None
+    ) -> None:
         self._wait = wait
+        self._on_tick = on_tick
         self._over = threading.Event()
 
     def __enter__(self) -> None:
@@ -160,6 +164,7 @@ class Watch:
             if self._wait(_WATCH_TICK_S) and not self._over.is_set():
                 interrupt_main_thread()
                 return
+            self._on_tick()
 
 
 def interrupt_main_thread(number: int = signal.SIGTERM) -> None:

@@ -125,14 +125,15 @@ def _open_once_connected(open_now: Callable[[], _Opened], host: str, within_s: f
         f"waiting up to {within_s:.0f} s for the agent in the container of {host} to "
         "connect to Session Manager"
     )
-    while True:
-        left = max(0.0, deadline - time.monotonic())
-        threads.run(time.sleep, min(left, random.uniform(*_POLL_S)))  # noqa: S311 - jitter
-        try:
-            return open_now()
-        except SmProxyError as error:
-            if error.code != _AWAY or left <= 0:
-                raise
+    with output.waiting(f"waiting for the agent in the container of {host}", within_s, covers=True):
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            threads.run(time.sleep, min(left, random.uniform(*_POLL_S)))  # noqa: S311 - jitter
+            try:
+                return open_now()
+            except SmProxyError as error:
+                if error.code != _AWAY or left <= 0:
+                    raise
 
 
 def _words(job: str, node: str, again: str) -> Words:

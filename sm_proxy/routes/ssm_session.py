@@ -118,7 +118,8 @@ def open_session(
         target=f"{words.route} {target}".strip(),
         session_type=api.session_type,
     )
-    with started(api, aws) as grant:
+    opening = output.waiting(f"opening a session by {options.target}")
+    with opening, started(api, aws) as grant:
         return threads.run(ssm.start, api, options, grant)
 
 

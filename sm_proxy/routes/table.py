@@ -208,7 +208,8 @@ class _Attempts:
             self._tell(name)
             self._tried.add(name)
             try:
-                stream = route(name).connect(*self._asked)
+                with output.waiting(f"connecting to {self._asked[0].host} by {name}"):
+                    stream = route(name).connect(*self._asked)
             except SmProxyError as error:
                 if not self._note(name, error):
                     raise

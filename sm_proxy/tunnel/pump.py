@@ -24,6 +24,8 @@ GREETING_S: Final = 30.0
 """The longest wait for the greeting, however many lines come before it."""
 STAYS_S: Final = 1.5
 """How long after the greeting this process stays at least: short connections are most of them."""
+QUIET_S: Final = 1.0
+"""How long nothing may come from the container until the user is told what we wait for."""
 BULK_S: Final = 30.0
 """How long bytes must come without a pause until they are a long transfer."""
 _BULK_BYTES: Final = 50_000
@@ -73,6 +75,8 @@ class Pump:
             that came instead.
         leave: asks another process to go on with the stream; returns whether it was asked.
         on_bulk: takes the bytes a second of a long transfer, once; it must not block.
+        on_answer: called before ssh gets the first bytes.
+        on_silence: called once if there are none after `QUIET_S`.
 
     Attributes:
         up: how many bytes have come from ssh.
@@ -87,12 +91,18 @@ class Pump:
         ungreeted: Callable[[Greeting], SmProxyError],
         leave: Callable[[LeavableStream], bool] = lambda _: False,
         on_bulk: Callable[[float], object] = lambda _: None,
+        *,
+        on_answer: Callable[[], object] = lambda: None,
+        on_silence: Callable[[], object] = lambda: None,
     ) -> None:
         self._stream = stream
         self._stdio = stdio
         self._ungreeted = ungreeted
         self._leave = leave
         self._on_bulk = on_bulk
+        self._on_answer = on_answer
+        self._on_silence = on_silence
+        self._silence_due = time.monotonic() + QUIET_S
         self._bulk = Bulk()
         self._backlog = memoryview(b"")
         self._stdin_open = True
@@ -140,6 +150,9 @@ class Pump:
         elif self._stdin_open and not self._listening:
             self._ssh_gone = self._ssh_gone or self._stdio.gone()
         self._ssh_gone = self._ssh_gone or bool(ready.hung_up)
+        if now >= self._silence_due:
+            self._silence_due = _NEVER
+            self._on_silence()
         if rate := self._bulk.rate(now, self.up, self.down):
             self._on_bulk(rate)
         self._stream = unwrapped(self._stream)
@@ -172,6 +185,8 @@ class Pump:
     def _refill(self) -> bool:
         data = self._stream.read()
         if data and not self._greeting.given:
+            self._silence_due = _NEVER
+            self._on_answer()
             self._greeting.feed(data)
             self._greeting_due = _NEVER  # it answers: the wait for silence starts again
             if self._greeting.impossible:
@@ -214,7 +229,7 @@ class Pump:
         self._looked_at = now = time.monotonic()
         if not self._stdin_open and not self._stream.delivered:
             self._extend_linger(now)
-        due = min(self._linger_until, self._greeting_due)
+        due = min(self._linger_until, self._greeting_due, self._silence_due)
         if isinstance(self._stream, LeavableStream):
             due = min(due, self._stays_until)
         readers, writers = [wakeup], []

@@ -1,0 +1,209 @@
+"""The status line on stderr: what this process waits for, and for how long.
+
+On a terminal it is one line that is rewritten each second. It is erased before anything else is
+written. Where a line cannot be rewritten (a log, a pipe, a terminal that only prints, or a process
+in the background), a line follows after 10 s, 30 s, a minute and so on.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import threading
+import time
+import unicodedata
+from collections.abc import Callable
+from typing import Final
+
+from sm_proxy.errors import printable
+from sm_proxy.local import elapsed, output, screen
+from sm_proxy.local.output import Wait
+from sm_proxy.local.redaction import redact
+
+SILENCE_S: Final = 1.0
+"""How long a process may be silent before it says what it waits for."""
+_TICK_S: Final = 1.0
+_REMINDERS_S: Final = (10.0, 30.0, 60.0, 120.0)
+"""When to say again what is waited for, where the line cannot be rewritten."""
+_REMINDER_EVERY_S: Final = 300.0
+"""As above, from then on."""
+_USUAL_COLUMNS: Final = 80
+_CUT: Final = "..."
+_IDLE: Final = Wait("")
+
+
+def start(silent_s: float = 0.0) -> None:
+    """Show what this process waits for, if that is wanted and not done yet.
+
+    Args:
+        silent_s: how long the process has been silent already, in seconds.
+    """
+    line = StatusLine(silent_s)
+    if output.put_line(line):
+        line.start()
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or _USUAL_COLUMNS
+    except (AttributeError, OSError, ValueError):
+        return _USUAL_COLUMNS
+
+
+class StatusLine:
+    """Shows what is waited for. `erase` and `tick` are called with `output.PEN` held.
+
+    Args:
+        silent_s: how long this process has been silent already, in seconds.
+        clock: in seconds, as that of the waits.
+        columns: returns the width of stderr's terminal.
+    """
+
+    def __init__(
+        self,
+        silent_s: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+        columns: Callable[[], int] = _columns,
+    ) -> None:
+        self._clock = clock
+        self._columns = columns
+        self._silent_since = clock() - silent_s
+        self._drawn = ""
+        self._last = _IDLE
+        self._said_s = 0.0
+        self._over = threading.Event()
+
+    def start(self) -> None:
+        """Show it from now on, in a thread; without one, nothing is shown."""
+        thread = threading.Thread(target=self._run, daemon=True, name="status line")
+        try:
+            thread.start()
+        except RuntimeError:  # the system starts no more threads
+            self._over.set()
+
+    def stop(self, *, erase: bool) -> None:
+        """Show nothing any more. It does not wait for a terminal that takes no output."""
+        self._over.set()
+        if erase and self._drawn and output.PEN.acquire(timeout=_TICK_S):
+            try:
+                self.erase()
+            finally:
+                output.PEN.release()
+
+    def erase(self) -> None:
+        """Erase the line: something else is about to be written."""
+        self._silent_since = self._clock()
+        self._clear()
+
+    def tick(self) -> None:
+        """Show what is waited for now, as fits the place that stderr leads to."""
+        if output.is_lent():
+            return
+        wait = shown(output.waits())
+        if wait is None or not wait.what:
+            self._clear()
+            return
+        now = self._clock()
+        silent = now - self._silent_since
+        waited = silent if wait.is_call else now - wait.began
+        if output.rewrites():
+            if silent >= SILENCE_S or waited >= SILENCE_S:
+                self._draw(in_words(wait, waited))
+        else:
+            self._drawn = ""
+            self._remind(wait, waited)
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            with output.PEN:
+                if not self._over.is_set():
+                    self.tick()
+            self._over.wait(_TICK_S)
+
+    def _remind(self, wait: Wait, waited: float) -> None:
+        last, self._last = self._last, wait
+        if not (wait is last or (wait.is_call and last.is_call)) or waited < self._said_s:
+            self._said_s = 0.0
+        later = self._said_s + _REMINDER_EVERY_S
+        if waited < next((each for each in _REMINDERS_S if each > self._said_s), later):
+            return
+        self._said_s = waited
+        silent_since = self._silent_since
+        output.write_to_stderr(in_words(wait, waited))
+        self._silent_since = silent_since
+
+    def _draw(self, words: str) -> None:
+        # A full line would move the cursor to the next one.
+        line = cut(screen.of(sys.stderr).shown(words), self._columns() - 1)
+        if self._written(f"{self._erasing()}{line}"):
+            self._drawn = line
+
+    def _clear(self) -> None:
+        # In the background, the terminal's line is another program's by now.
+        if self._drawn and output.rewrites():
+            self._written(self._erasing())
+        self._drawn = ""
+
+    def _erasing(self) -> str:
+        """Erase what stands on the line, and what was typed meanwhile; no escape on Windows."""
+        if sys.platform == "win32":
+            return f"\r{' ' * min(cells(self._drawn), self._columns() - 1)}\r"
+        return "\r\033[K"
+
+    def _written(self, text: str) -> bool:
+        try:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+        except (OSError, ValueError, AttributeError):  # nobody reads it
+            return False
+        return True
+
+
+def shown(waits: list[Wait]) -> Wait | None:
+    """Which of several waits to show: the first that covers the others, or else the newest."""
+    steps = [wait for wait in waits if not wait.is_call]
+    covering = (wait for wait in steps if wait.covers)
+    return next(covering, None) or next(reversed(steps or waits), None)
+
+
+def in_words(wait: Wait, waited: float) -> str:
+    """`sm-proxy: waiting for my-job: Downloading (2m10s of 15m)`."""
+    words = printable(redact(wait.what))
+    seconds = int(waited)
+    if not seconds:
+        return f"sm-proxy: {words}"
+    within = "" if math.isinf(wait.limit_s) else f" of {elapsed.limit(round(wait.limit_s))}"
+    return f"sm-proxy: {words} ({elapsed.whole(seconds)}{within})"
+
+
+def cut(text: str, columns: int) -> str:
+    """The text if it fits into so many columns; else its beginning and its end, the time."""
+    if cells(text) <= columns:
+        return text
+    start = text.rfind(" (")
+    end = text[start:] if start > 0 else ""
+    room = columns - len(_CUT) - len(end)
+    if room < len(_CUT):
+        return _fitting(text, columns)
+    return f"{_fitting(text[:start] if end else text, room).rstrip()}{_CUT}{end}"
+
+
+def cells(text: str) -> int:
+    """The columns that a text takes on a terminal."""
+    return sum(map(_cells_of, text))
+
+
+def _cells_of(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
+
+
+def _fitting(text: str, columns: int) -> str:
+    taken = 0
+    for number, character in enumerate(text):
+        taken += _cells_of(character)
+        if taken > columns:
+            return text[:number]
+    return text
