@@ -18,6 +18,7 @@
       ServiceError                aws/errors.py            AWS refused a call; the caller judges
       SessionEndedError           ssm/api.py               an SSM session did not end cleanly
       SkipCheck                   doctor/check.py          a check does not apply here
+        DoubtfulCheck             doctor/check.py          a check that cannot tell
       _WouldAskError              aws/credentials.py       credentials need a code from the user
       OSError
         ChangedError              local/atomic_write.py    the file was saved since we read it

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -15,18 +16,17 @@ from sm_proxy.doctor import (
     checks,
     connection,
     last_failure,
+    report,
     runner,
     support_bundle,
 )
 from sm_proxy.doctor.check import Context, Finding
 from sm_proxy.errors import EXIT_EXPECTED, SmProxyError
 from sm_proxy.jobs import hostname
-from sm_proxy.local import paths, screen, signals
+from sm_proxy.local import paths, signals
 from sm_proxy.local.output import Result
 from sm_proxy.routes import sessions
 from sm_proxy.settings import Settings, flags_of, load_for, sources
-
-_COLOURS = {"passed": "32", "failed": "31", "skipped": "2"}
 
 DESCRIPTION: Final = (
     "Checks everything between this machine and the SSH server of a container, and says what "
@@ -35,18 +35,25 @@ DESCRIPTION: Final = (
 EXAMPLES: Final = (
     ("sm-proxy doctor", "this machine and the account"),
     ("sm-proxy doctor sm-myjob", "one job, to its SSH server"),
+    ("sm-proxy doctor sm-myjob -v", "every check, also those that passed"),
     ("sm-proxy doctor sm-myjob --bundle report.zip", "a report to send, without secrets"),
 )
 USES: Final = (*options.USES_SSH, "daemon_idle")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`doctor [HOST] [--json] [--bundle FILE] [--ssh-config PATH]`."""
+    """`doctor [HOST] [-v] [--json] [--bundle FILE] [--ssh-config PATH]`."""
     parser.add_argument(
         "host",
         metavar="HOST",
         nargs="?",
         help="the host name, or USER@HOST, as you type it for ssh",
+    )
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="show every check, not only those that failed or are doubtful",
     )
     options.add_json(parser)
     parser.add_argument("--bundle", metavar="FILE", help="also write a report without secrets")
@@ -68,7 +75,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     signals.raise_on_hangup()  # closing the terminal must not leave a session open
     context = _context(args, settings)
     # Read first: the checks below may record failures themselves.
-    remembered = runner.examine(context, ((("last-failure", last_failure.failure),),))
+    remembered = runner.examine(context, (((last_failure.NAME, last_failure.failure),),))
     findings = _unreadable_settings(args)
     try:
         if not findings:
@@ -84,7 +91,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
         "cause": failure.code if failure else None,
         "checks": [item.as_data() for item in findings],
     }
-    text = _text(findings) + _conclusion(findings)
+    text = partial(report.text, findings, _typed(args), verbose=args.verbose)
     return Result(data, text, EXIT_EXPECTED if failure else 0, failure)
 
 
@@ -124,28 +131,9 @@ def _unreadable_settings(args: argparse.Namespace) -> list[Finding]:
     return []
 
 
-def _text(findings: Sequence[Finding]) -> str:
-    """One line for each check that ran, with the fix below a failed one."""
-    width = max(len(item.id) for item in findings)
-    lines: list[str] = []
-    for item in findings:
-        if item.not_run:
-            continue
-        lines.append(f"{_coloured(item.result)}  {item.id:{width}}  {item.ms:6} ms  {item.reason}")
-        if item.fix:
-            lines.append(f"{'':{width + 22}}{item.fix}")
-    return "\n".join([*lines, "", ""])
-
-
-def _conclusion(findings: Sequence[Finding]) -> str:
-    if runner.first_failure(findings) is not None:
-        return ""
-    broken = ", ".join(item.id for item in runner.broken(findings))
-    if not broken:
-        return "No problem found."
-    return f"No problem found, but a bug in sm-proxy stopped these checks: {broken}."
-
-
-def _coloured(result: str) -> str:
-    shown = f"{result:7}"
-    return f"\033[{_COLOURS[result]}m{shown}\033[0m" if screen.colours(sys.stdout) else shown
+def _typed(args: argparse.Namespace) -> str:
+    """This examination's command line."""
+    words = ["sm-proxy", "doctor", *([args.host] if args.host else [])]
+    if args.ssh_config:
+        words += ["--ssh-config", args.ssh_config]
+    return shlex.join(words)

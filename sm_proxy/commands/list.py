@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any, Final
 
 from sm_proxy.aws.clients import Aws
@@ -17,15 +18,17 @@ from sm_proxy.jobs import kinds, listing
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Summary
 from sm_proxy.jobs.times import in_words
-from sm_proxy.local import output
+from sm_proxy.local import layout, output
+from sm_proxy.local.layout import Cell, Row
 from sm_proxy.local.output import Result
+from sm_proxy.local.screen import Screen
 from sm_proxy.settings import Settings
 
 _RECENT: Final = 10
 """How many ended jobs of each kind are shown."""
-_REASON_SHOWN: Final = 100
+_REASON_SHOWN: Final = 200
 _HEADINGS: Final = ("JOB", "KIND", "STATUS", "AGE", "NODES", "REACHABLE")
-_WORDS: Final = {True: "yes", False: "no", None: "?"}
+_WORDS: Final = {True: Cell("yes", "good"), False: Cell("no", "bad"), None: Cell("?")}
 
 DESCRIPTION: Final = (
     "Lists running and recent jobs, Studio spaces and HyperPod clusters with their host "
@@ -60,7 +63,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
         else reachable.guess_all(jobs, targets, aws)
     )
     rows = list(zip(jobs, targets, found, strict=True))
-    return Result({"jobs": [_data(*row) for row in rows]}, _table(rows, aws.now()))
+    return Result({"jobs": [_data(*row) for row in rows]}, partial(_text, rows, aws.now()))
 
 
 def _shown(jobs: Sequence[Summary]) -> list[Summary]:
@@ -94,30 +97,32 @@ def _can_be_relaunched(job: Summary) -> bool:
     return job.phase in {"ended", "failed"} and kinds.of(job.kind).CAN_BE_RELAUNCHED
 
 
-def _table(jobs: Sequence[tuple[Summary, Target, Reachability]], now: datetime) -> str:
+def _text(
+    jobs: Sequence[tuple[Summary, Target, Reachability]], now: datetime, screen: Screen
+) -> str:
     if not jobs:
         return "no jobs"
-    rows = [_HEADINGS, *(_row(*each, now) for each in jobs)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
-    return "\n".join(
-        "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
+    rows = [_row(*each, now) for each in jobs]
+    return "\n".join(layout.table(_HEADINGS, rows, screen))
 
 
-def _row(job: Summary, target: Target, found: Reachability, now: datetime) -> tuple[str, ...]:
+def _row(job: Summary, target: Target, found: Reachability, now: datetime) -> Row:
     notes = [printable(found.reason, _REASON_SHOWN)] if found.reason else []
     if found.kept:
         notes.append("its program has ended, and its container is kept")
     if job.phase == "failed" and _can_be_relaunched(job):
         notes.append("`sm-proxy relaunch` runs it again")
-    why = f": {'; '.join(notes)}" if notes else ""
     place = f".{target.node}" if target.kind in SESSION_KINDS and target.node else ""
-    return (
-        printable(job.name) + place,
-        job.kind,
-        printable(job.status),
-        in_words((now - job.created).total_seconds()),
-        "?" if found.nodes is None else str(found.nodes),
-        _WORDS[found.reachable] + why,
+    over = job.phase in {"ended", "failed"}
+    reachable_word = _WORDS[found.reachable]
+    return Row(
+        (
+            printable(job.name) + place,
+            job.kind,
+            Cell(printable(job.status), "bad" if job.phase == "failed" else None),
+            in_words((now - job.created).total_seconds()),
+            "?" if found.nodes is None else str(found.nodes),
+            Cell(reachable_word.text) if over else reachable_word,
+        ),
+        "; ".join(notes),
     )

@@ -15,7 +15,7 @@ from sm_proxy.aws import caller, errors
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.clock import SIGNATURE_S
 from sm_proxy.aws.errors import ServiceError
-from sm_proxy.doctor.check import Check, Context, SkipCheck, Stage
+from sm_proxy.doctor.check import Check, Context, DoubtfulCheck, SkipCheck, Stage
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import kinds
 from sm_proxy.jobs.hostname import Target
@@ -50,7 +50,7 @@ def endpoint(context: Context) -> str:
     try:
         url = context.aws.endpoint("sagemaker")
     except SmProxyError as error:  # the credentials check explains it
-        raise SkipCheck(f"the AWS configuration names no endpoint: {error.message}") from None
+        raise DoubtfulCheck(f"the AWS configuration names no endpoint: {error.message}") from None
     network = context.aws.network
     network.proxy_for(url)  # refuses an unusable proxy
     session = URLLib3Session(

@@ -6,7 +6,7 @@ import contextlib
 from typing import Any
 
 from sm_proxy.aws.errors import ServiceError
-from sm_proxy.doctor.check import Context, SkipCheck, needed
+from sm_proxy.doctor.check import Context, DoubtfulCheck, SkipCheck, needed
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs.subnets import describe_subnets
 from sm_proxy.routes import bastion_lookup
@@ -96,11 +96,11 @@ def information(context: Context, target: str) -> dict[str, Any]:
             Filters=[{"Key": "InstanceIds", "Values": [target]}],
         )
     except ServiceError as error:
-        raise SkipCheck(f"SSM does not answer: {error.error}") from None
+        raise DoubtfulCheck(f"SSM does not answer: {error.error}") from None
     except SmProxyError as error:
         if error.code != "access-denied":
             raise
-        raise SkipCheck("ssm:DescribeInstanceInformation is denied") from None
+        raise DoubtfulCheck("ssm:DescribeInstanceInformation is denied") from None
     return next(iter(answer.get("InstanceInformationList", [])), {})
 
 
@@ -115,5 +115,7 @@ def _instances(context: Context, **asked: Any) -> list[dict[str, Any]]:
         if error.code != "access-denied" or not context.settings.bastion:
             raise
         context.hop = {"InstanceId": context.settings.bastion}
-        raise SkipCheck("ec2:DescribeInstances is denied; the settings name the bastion") from None
+        raise DoubtfulCheck(
+            "ec2:DescribeInstances is denied; the settings name the bastion"
+        ) from None
     return bastion_lookup.instances(answer)

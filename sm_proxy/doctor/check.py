@@ -22,6 +22,10 @@ class SkipCheck(Exception):  # noqa: N818 - no error: there is nothing to judge
     """There is nothing to check, or we lack the permission; the text says why."""
 
 
+class DoubtfulCheck(SkipCheck):
+    """We cannot tell, so the cause may be here; the text says why."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """How one check ended.
@@ -35,6 +39,7 @@ class Finding:
         code: the error code of a failure; None otherwise.
         not_run: whether an earlier failure kept the check from running.
         broken: whether a bug of ours stopped the check; the connection may be fine.
+        doubtful: whether a skipped check might have failed.
     """
 
     id: str
@@ -45,6 +50,7 @@ class Finding:
     code: Code | None = None
     not_run: bool = False
     broken: bool = False
+    doubtful: bool = False
 
     def as_data(self) -> dict[str, Any]:
         """The check in `doctor`'s data."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 from sm_proxy import public_key
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.doctor import refusal
-from sm_proxy.doctor.check import Context, SkipCheck, needed
+from sm_proxy.doctor.check import Context, DoubtfulCheck, SkipCheck, needed
 from sm_proxy.errors import SmProxyError
 from sm_proxy.host_keys import trust_on_first_use
 from sm_proxy.identity import identities
@@ -38,7 +38,7 @@ def expected_key(context: Context) -> str:
         pinned = trust_on_first_use.pinned(container, context.settings, context.aws.scope)
         if pinned is None:
             asked = "" if container.accepts_first_key else ", as you asked"
-            raise SkipCheck(f"the first connection will trust the key that it sees{asked}")
+            raise DoubtfulCheck(f"the first connection will trust the key that it sees{asked}")
         context.container = replace(container, host_keys=(pinned,))
         context.pinned = trust_on_first_use.pin_path(container, context.aws.scope)
         return f"{public_key.describe(pinned)}, pinned on first use"

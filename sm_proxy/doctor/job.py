@@ -5,7 +5,7 @@ from __future__ import annotations
 from sm_proxy import resolver
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.aws.job_kinds import SESSION_KINDS
-from sm_proxy.doctor.check import Context, SkipCheck, needed
+from sm_proxy.doctor.check import Context, DoubtfulCheck, SkipCheck, needed
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import failure, kinds, lookup
 from sm_proxy.jobs.subnets import describe_if_allowed, describe_subnets
@@ -46,7 +46,7 @@ def vpc(context: Context) -> str:
     describe = describe_if_allowed if job.remote_debug else describe_subnets
     found = describe(context.aws, job.subnets)
     if found is None:
-        raise SkipCheck("the job's subnets are unknown; its RemoteDebug is on")
+        raise DoubtfulCheck("the job's subnets are unknown; its RemoteDebug is on")
     return f"{found.vpc_id}, {', '.join(map(str, found.networks))}"
 
 
@@ -82,9 +82,9 @@ def security_groups(context: Context) -> tuple[str, ...]:
     try:
         config = kinds.of(job.kind).vpc_config(context.aws, job)
     except ServiceError as error:
-        raise SkipCheck(f"the job's security groups are unknown: {error.error}") from None
+        raise DoubtfulCheck(f"the job's security groups are unknown: {error.error}") from None
     except SmProxyError as error:
         if error.code != "access-denied":
             raise
-        raise SkipCheck(f"the job's security groups are unknown: {error.message}") from None
+        raise DoubtfulCheck(f"the job's security groups are unknown: {error.message}") from None
     return tuple(config.get("SecurityGroupIds", []))

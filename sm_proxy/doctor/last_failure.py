@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import calendar
 import time
-from typing import Any
+from typing import Any, Final
 
 from sm_proxy import error_handler
 from sm_proxy.doctor.check import Context, SkipCheck
 from sm_proxy.state import connection_log
+
+NAME: Final = "last-failure"
+"""The id of this check."""
 
 
 def failure(context: Context) -> str:

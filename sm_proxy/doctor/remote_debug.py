@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sm_proxy.aws.errors import ServiceError
-from sm_proxy.doctor.check import Context, SkipCheck, needed
+from sm_proxy.doctor.check import Context, DoubtfulCheck, SkipCheck, needed
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import kinds
 from sm_proxy.jobs.job import Job, training_target
@@ -17,7 +17,7 @@ def agent(context: Context) -> str:
     node = needed(context.target, "the host name").node
     connected = agent_connected(context.aws, training_target(job.name, node))
     if connected is None:
-        raise SkipCheck("ssm:GetConnectionStatus is denied")
+        raise DoubtfulCheck("ssm:GetConnectionStatus is denied")
     if not connected:
         raise SmProxyError(
             "remote-debug-off",
@@ -38,7 +38,7 @@ def role(context: Context) -> str:
     arn = str(found.get("RoleArn", ""))
     missing = permissions.denied(context.aws, arn, permissions.FOR_REMOTE_DEBUG)
     if missing is None:
-        raise SkipCheck("iam:SimulatePrincipalPolicy does not answer")
+        raise DoubtfulCheck("iam:SimulatePrincipalPolicy does not answer")
     if missing:
         raise SmProxyError(
             "remote-debug-off",

@@ -9,7 +9,15 @@ from dataclasses import replace
 from typing import Final
 
 from sm_proxy import error_handler
-from sm_proxy.doctor.check import Check, Context, Finding, SkipCheck, Stage, Verdict
+from sm_proxy.doctor.check import (
+    Check,
+    Context,
+    DoubtfulCheck,
+    Finding,
+    SkipCheck,
+    Stage,
+    Verdict,
+)
 from sm_proxy.errors import Code, SmProxyError, printable
 from sm_proxy.local import debug_log
 from sm_proxy.local.redaction import redact
@@ -78,7 +86,8 @@ def _one(name: str, check: Check, context: Context) -> Finding:
     try:
         return ended("passed", check(context))
     except SkipCheck as skipped:
-        return ended("skipped", str(skipped))
+        found = ended("skipped", str(skipped))
+        return replace(found, doubtful=isinstance(skipped, DoubtfulCheck))
     except SmProxyError as error:
         return ended("failed", error.message, error.hint, error.code)
     except Exception as error:  # noqa: BLE001 - the other checks still run

@@ -9,7 +9,7 @@ from typing import Any
 from sm_proxy.aws import security_rules
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.doctor import job
-from sm_proxy.doctor.check import Context, SkipCheck, needed
+from sm_proxy.doctor.check import Context, DoubtfulCheck, SkipCheck, needed
 from sm_proxy.errors import SmProxyError
 
 
@@ -51,11 +51,11 @@ def ask_ec2(context: Context, operation: str, **parameters: Any) -> dict[str, An
     try:
         return context.aws.call("ec2", operation, **parameters)
     except ServiceError as error:
-        raise SkipCheck(f"ec2:{operation} does not answer: {error.error}") from None
+        raise DoubtfulCheck(f"ec2:{operation} does not answer: {error.error}") from None
     except SmProxyError as error:
         if error.code != "access-denied":
             raise
-        raise SkipCheck(f"ec2:{operation} is denied") from None
+        raise DoubtfulCheck(f"ec2:{operation} is denied") from None
 
 
 def _closed(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sm_proxy import resolver
 from sm_proxy.aws.job_kinds import SESSION_KINDS
-from sm_proxy.doctor.check import Context, SkipCheck, needed
+from sm_proxy.doctor.check import Context, DoubtfulCheck, SkipCheck, needed
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import lookup
 
@@ -40,7 +40,7 @@ def sshd(context: Context) -> str:
     """Nothing is known that keeps sshd from running on the node; `banner` asks for it."""
     container = needed(context.container, "the container")
     if container.problems:
-        raise SkipCheck("; ".join(container.problems))
+        raise DoubtfulCheck("; ".join(container.problems))
     return "its cluster is not orchestrated by EKS"
 
 

@@ -12,6 +12,8 @@ from sm_proxy.commands import doctor
 from sm_proxy.doctor import checks, runner
 from sm_proxy.doctor.check import Context, Finding
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local.output import Result
+from sm_proxy.local.screen import Screen
 from sm_proxy.routes import sessions
 from sm_proxy.routes.sessions import Sessions
 from sm_proxy.ssm.session import Grant
@@ -28,6 +30,11 @@ class Api:
 
     def terminate(self, session_id: str) -> None:
         self.ended.append(session_id)
+
+
+def text_of(result: Result) -> str:
+    assert not isinstance(result.text, str)
+    return result.text(Screen())
 
 
 @pytest.mark.parametrize("interrupted", [True, False])
@@ -52,7 +59,7 @@ def test_the_session_of_an_unfinished_check_is_ended(
         return [Finding("tunnel", "failed", "no answer within 45 s", code="network")]
 
     monkeypatch.setattr(runner, "examine", examine)
-    args = argparse.Namespace(host="sm-my-job", ssh_config=None, bundle=None)
+    args = argparse.Namespace(host="sm-my-job", ssh_config=None, bundle=None, verbose=False)
     if interrupted:
         with pytest.raises(KeyboardInterrupt):
             doctor.run(args, doctor.load_settings(args))
@@ -70,12 +77,12 @@ def test_a_check_with_a_bug_does_not_count_as_passed(
     def broken(_: Context) -> str:
         raise KeyError("x")
 
-    args = argparse.Namespace(host=None, ssh_config=None, bundle=None)
+    args = argparse.Namespace(host=None, ssh_config=None, bundle=None, verbose=False)
     monkeypatch.setattr(checks, "stages", lambda _: ((("vpc", lambda _: "vpc-1"),),))
-    assert str(doctor.run(args, doctor.load_settings(args)).text).endswith("\nNo problem found.")
+    assert text_of(doctor.run(args, doctor.load_settings(args))).endswith("\nNo problem found.")
     monkeypatch.setattr(checks, "stages", lambda _: ((("vpc", broken),),))
     found = doctor.run(args, doctor.load_settings(args))
-    last = str(found.text).splitlines()[-1]
+    last = text_of(found).splitlines()[-1]
     assert last == "No problem found, but a bug in sm-proxy stopped these checks: vpc."
     assert (found.data["cause"], found.exit_status) == ("bug", 1)
     assert found.failure is not None
@@ -94,7 +101,7 @@ def test_a_check_with_a_bug_does_not_hide_a_cause(
     def failing(_: Context) -> str:
         raise SmProxyError("no-vpc", "none", "Fix it.")
 
-    args = argparse.Namespace(host=None, ssh_config=None, bundle=None)
+    args = argparse.Namespace(host=None, ssh_config=None, bundle=None, verbose=False)
     for stages in (
         ((("a", broken),), (("b", failing),)),
         ((("a", broken), ("b", failing)),),
@@ -117,8 +124,10 @@ def test_a_failed_check_is_shown_with_its_fix_and_as_the_last_line(
     assert cli.main(["doctor"]) == 1
     shown = capsys.readouterr()
     row, fix, *_ = shown.out.splitlines()
-    assert row.startswith("failed   agent ")
-    assert row.endswith(" ms  it is away")
+    assert row == "failed    agent  it is away"
     assert fix.strip() == "Start it."
     assert fix.index("Start") == row.index("it is away")
+    assert shown.out.splitlines()[-1] == (
+        "The first cause is agent. Fix it, then check again: sm-proxy doctor"
+    )
     assert shown.err.splitlines()[-1] == "sm-proxy: bastion-offline: it is away. Start it."

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from sm_proxy.aws.job_kinds import Kind
-from sm_proxy.doctor.check import Context, SkipCheck, Stage, needed
+from sm_proxy.doctor.check import Context, DoubtfulCheck, Stage, needed
 from sm_proxy.jobs import kinds
 from sm_proxy.routes import table
 from sm_proxy.settings import Settings
@@ -51,8 +51,8 @@ def choose(context: Context) -> str:
         context.route = next(iter(errors), allowed(context.settings, container.kind)[0])
         if context.settings.route != AUTO:
             context.route = context.settings.route
-            raise SkipCheck(f"you ask for a route that cannot serve: {reasons[context.route]}")
-        raise SkipCheck("no route can serve now: " + "; ".join(reasons.values()))
+            raise DoubtfulCheck(f"you ask for a route that cannot serve: {reasons[context.route]}")
+        raise DoubtfulCheck("no route can serve now: " + "; ".join(reasons.values()))
     context.route = choice.route
     order = list(choice.verdicts)
     better = [reasons[name] for name in errors if order.index(name) < order.index(choice.route)]

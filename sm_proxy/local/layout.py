@@ -1,0 +1,182 @@
+"""Lay out text for a screen: straight columns, and lines that break between words.
+
+Nothing is cut to make it fit: what is too long gets a line of its own. A screen without columns
+(a file, a pipe) gets one line for each row, so that grep finds it whole. `rich` knows how wide
+characters are; its tables cannot give a row a second line, so they do not serve here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sm_proxy.local.screen import Screen, Style
+
+_GAP: Final = "  "
+_INDENT: Final = "    "
+_LEAST_TEXT: Final = 30
+"""In fewer columns, a text stands below its label instead of beside it."""
+_LEAST_NAME: Final = 8
+_WHOLE: Final = re.compile(
+    r"`[^`]+`\S*"
+    r"|(?<=: )(?:sm-proxy|ssh|ssh-add|ssh-keygen|aws|docker|sudo|pipx?|python3?|kill|/\S+) .*?"
+    r"(?=[.;,)]* \(|[.;,)]+ |$)"
+)
+"""What a user may copy, a command: in backticks, or after a colon up to the next punctuation."""
+
+_NO_BREAK: Final = "\0"
+"""A space within a word; no text has this character."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A text of a table, and how it looks."""
+
+    text: str
+    style: Style | None = None
+
+
+def cells(text: str) -> int:
+    """How many columns a text takes: East Asian characters take two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len  # noqa: PLC0415 - rarely
+
+    return cell_len(text)
+
+
+def wrapped(text: str, columns: int | None) -> list[str]:
+    """Lines of at most so many columns, broken between words; a longer word stays whole.
+
+    A command is a word, unless it is longer than a line.
+
+    Args:
+        text: one line.
+        columns: None to leave it as it is.
+    """
+    if columns is None or cells(text) <= columns:
+        return [text]
+    lines: list[str] = []
+    for word in _words(text, columns):
+        if lines and cells(lines[-1]) + 1 + cells(word) <= columns:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
+
+
+def paragraph(text: str, screen: Screen, indent: str = "") -> list[str]:
+    """The wrapped lines of a text, each indented."""
+    room = None if screen.columns is None else screen.columns - len(indent)
+    return [indent + line for line in wrapped(screen.shown(text), room)]
+
+
+def pairs(rows: Iterable[tuple[Cell | str, str]], screen: Screen) -> list[str]:
+    """Labels, and beside each its text, which wraps below itself.
+
+    A text stands below its label if there is little room beside it, or too little for a command.
+
+    Args:
+        rows: label and text; a text may have several lines.
+        screen: where they are shown.
+    """
+    taken = [(_cell(label), text) for label, text in rows]
+    width = max((cells(screen.shown(label.text)) for label, _ in taken), default=0)
+    indent = " " * (width + len(_GAP))
+    lines: list[str] = []
+    for label, text in taken:
+        parts = text.split("\n") if text else []
+        beside = screen.columns is None or all(_fits(part, len(indent), screen) for part in parts)
+        margin = indent if beside else _INDENT
+        below = [line for part in parts for line in paragraph(part, screen, margin)]
+        if beside and below:
+            lines.append(_padded(label, width, screen) + _GAP + below.pop(0)[len(indent) :])
+        elif label.text:
+            lines.append(_padded(Cell(label.text.rstrip(), label.style), 0, screen))
+        lines += below
+    return lines
+
+
+def _fits(text: str, indent: int, screen: Screen) -> bool:
+    """Whether a text looks well at this indent; if not, it gets the least one."""
+    room, text = (screen.columns or 0) - indent, screen.shown(text)
+    if cells(text) <= room:
+        return True
+    longest = max(map(cells, _words(text, cells(text))))
+    return room >= max(_LEAST_TEXT, longest)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table.
+
+    Attributes:
+        cells: one for each column.
+        note: what follows the last cell, after a colon, or stands below.
+    """
+
+    cells: Sequence[Cell | str]
+    note: str = ""
+
+
+def table(headings: Sequence[str], rows: Sequence[Row], screen: Screen) -> list[str]:
+    """Columns below headings.
+
+    If a row is longer than the screen, its note goes below it; then long names, which are the first
+    column, get lines of their own.
+    """
+    head = Row([Cell(word, "heading") for word in headings])
+    taken = [[_cell(cell) for cell in row.cells] for row in (head, *rows)]
+    widths = [
+        max(cells(screen.shown(row[at].text)) for row in taken) for at in range(len(head.cells))
+    ]
+    if screen.columns is not None:
+        rest = sum(widths[1:]) + len(_GAP) * (len(widths) - 1)
+        most = max(screen.columns - rest, _LEAST_NAME)
+        names = (cells(screen.shown(row[0].text)) for row in taken)
+        widths[0] = max((name for name in names if name <= most), default=0)
+    lines: list[str] = []
+    for row, note in zip(taken, ("", *(row.note for row in rows)), strict=True):
+        lines += _row(row, widths, screen.shown(note), screen)
+    return lines
+
+
+def _row(row: Sequence[Cell], widths: Sequence[int], note: str, screen: Screen) -> Iterator[str]:
+    name, *others, last = row
+    if cells(screen.shown(name.text)) > widths[0]:
+        yield screen.styled(screen.shown(name.text), name.style)
+        name = Cell("")
+    padded = (
+        _padded(cell, width, screen) + _GAP
+        for cell, width in zip((name, *others), widths[:-1], strict=True)
+    )
+    line = "".join(padded) + _padded(last, 0, screen)
+    used = sum(widths[:-1]) + len(_GAP) * len(others) + len(_GAP) + cells(screen.shown(last.text))
+    if not note:
+        yield line.rstrip()
+    elif screen.columns is None or used + len(": ") + cells(note) <= screen.columns:
+        yield f"{line}: {note}"
+    else:
+        yield line
+        yield from paragraph(note, screen, _INDENT)
+
+
+def _cell(value: Cell | str) -> Cell:
+    return value if isinstance(value, Cell) else Cell(value)
+
+
+def _padded(cell: Cell, width: int, screen: Screen) -> str:
+    text = screen.shown(cell.text)
+    return screen.styled(text, cell.style) + " " * max(0, width - cells(text))
+
+
+def _words(text: str, columns: int) -> Iterator[str]:
+    """The words of a text; a command that fits in a line is one of them."""
+
+    def kept(found: re.Match[str]) -> str:
+        return found[0].replace(" ", _NO_BREAK) if cells(found[0]) <= columns else found[0]
+
+    for word in _WHOLE.sub(kept, text).split():
+        yield word.replace(_NO_BREAK, " ")

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import pytest
+
+from sm_proxy.local import layout
+from sm_proxy.local.layout import Cell, Row
+from sm_proxy.local.screen import Screen
+
+COMMAND = "aws ec2 start-instances --instance-ids i-1"
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [("bert", 4), ("bjørn", 5), ("任务", 4), ("e\u0301", 1), ("", 0), ("a任b", 4)],
+)
+def test_the_columns_of_a_text(text: str, columns: int) -> None:
+    assert layout.cells(text) == columns
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "lines"),
+    [
+        ("one two three", None, ["one two three"]),
+        ("one two three", 7, ["one two", "three"]),
+        ("one two three", 2, ["one", "two", "three"]),  # no word is broken
+        ("任务 任务 任务", 9, ["任务 任务", "任务"]),
+        (f"Start it: {COMMAND}.", 43, ["Start it:", f"{COMMAND}."]),
+        (f"Start it: {COMMAND} (or not)", 45, ["Start it:", COMMAND, "(or not)"]),
+        (f"Run `{COMMAND}`, then go on.", 46, ["Run", f"`{COMMAND}`,", "then go on."]),
+        (f"(`{COMMAND}` ends it)", 46, [f"(`{COMMAND}`", "ends it)"]),
+        (
+            "Do this: ssh a b; then that: ssh c d",
+            16,
+            ["Do this:", "ssh a b; then", "that: ssh c d"],
+        ),
+        # Too long for any line.
+        (
+            f"Start it: {COMMAND}",
+            30,
+            ["Start it: aws ec2", "start-instances --instance-ids", "i-1"],
+        ),
+    ],
+)
+def test_lines_break_between_words_but_not_in_a_command(
+    text: str, columns: int | None, lines: list[str]
+) -> None:
+    assert layout.wrapped(text, columns) == lines
+
+
+def test_a_text_wraps_below_itself() -> None:
+    rows = [("a", "one two three four five six seven"), ("long", "fix\nit"), ("", "more")]
+    assert layout.pairs(rows, Screen(36)) == [
+        "a     one two three four five six",
+        "      seven",
+        "long  fix",
+        "      it",
+        "      more",
+    ]
+
+
+def test_a_text_without_room_beside_its_label_stands_below() -> None:
+    rows = [("a-long-label", "one two three four five"), ("b", "short"), ("c", f"Try: {COMMAND}")]
+    assert layout.pairs(rows, Screen(30)) == [
+        "a-long-label",
+        "    one two three four five",
+        "b             short",
+        "c",
+        "    Try: aws ec2",
+        "    start-instances",
+        "    --instance-ids i-1",
+    ]
+
+
+def test_a_text_goes_below_rather_than_break_its_command() -> None:
+    label = "a-label-of-20-column"
+    assert layout.pairs([(label, f"Now: {COMMAND}")], Screen(60)) == [
+        label,
+        f"    Now: {COMMAND}",
+    ]
+
+
+def test_wide_characters_keep_the_columns_straight() -> None:
+    rows = [Row(("任务", "x")), Row(("e\u0301te\u0301", "y"))]
+    assert layout.table(("JOB", "K"), rows, Screen(40)) == [
+        "JOB   K",
+        "任务  x",
+        "e\u0301te\u0301   y",
+    ]
+    ascii_only = Screen(40, charset="ascii")
+    head, first, _ = layout.table(("JOB", "K"), rows, ascii_only)
+    assert head.index("K") == first.index("x")
+
+
+def test_a_note_goes_below_before_a_name_gets_its_own_line() -> None:
+    rows = [Row(("a-long-name", "no"), "it has ended"), Row(("b", "yes"))]
+    headings = ("JOB", "SSH")
+    assert layout.table(headings, rows, Screen(30)) == [
+        "JOB          SSH",
+        "a-long-name  no: it has ended",
+        "b            yes",
+    ]
+    assert layout.table(headings, rows, Screen(20))[1:3] == [
+        "a-long-name  no",
+        "    it has ended",
+    ]
+    assert layout.table(headings, rows, Screen(14)) == [
+        "JOB  SSH",
+        "a-long-name",
+        "     no",
+        "    it has",
+        "    ended",
+        "b    yes",
+    ]
+
+
+def test_colours_do_not_count_as_columns() -> None:
+    screen = Screen(40, colours=True)
+    assert layout.pairs([(Cell("bad", "bad"), "x"), ("worse", "y")], screen) == [
+        "\033[31mbad\033[0m    x",
+        "worse  y",
+    ]
