@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +10,7 @@ from sm_proxy import __version__, cli
 from sm_proxy.help import described, man, markdown
 
 ROOT: Final = Path(__file__).parents[1]
+SETTINGS: Final = Path(__file__).with_name("settings_page.py")
 
 
 def pages() -> dict[str, str]:
@@ -22,6 +24,7 @@ def pages() -> dict[str, str]:
         if group.title == "settings"
     )
     return {
+        "docs/settings.md": runpy.run_path(str(SETTINGS))["render"](),
         "docs/commands.md": markdown.render(program, commands),
         "docs/man/sm-proxy.1": man.render(program, commands, settings, __version__),
     }

@@ -53,6 +53,7 @@ SECTIONS: Final = {
         "done": "end a container that is kept for you",
     },
     "this machine": {
+        "settings": "show each setting and where it comes from, or change it",
         "config": "write, show, check or remove the ssh config block",
         "sync": "list what runs in our ssh config, for editors and tab completion",
         "keys": "show, rotate or revoke the ssh key that jobs must accept",

@@ -32,7 +32,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-Kind: TypeAlias = Literal["default", "file", "recorded", "aws-variable", "variable", "flag"]
+Kind: TypeAlias = Literal[
+    "default", "aws-profile", "file", "recorded", "aws-variable", "variable", "flag"
+]
 _NAMES: Final = tuple(item.name for item in fields(Settings) if item.name not in FILE_ONLY)
 _LONGEST_FILE: Final = 400
 """Lines of config.toml up to which a value's line is looked for, as each line is parsed again."""
@@ -45,7 +47,7 @@ class Found:
     Attributes:
         value: of the setting's type.
         kind: the kind of place; a stronger kind wins, in the order of `Kind`.
-        place: the option, the variable, or the file and its line; empty for the default.
+        place: the option, the variable, or the file and its line; the default in words.
     """
 
     value: Any
@@ -76,12 +78,14 @@ class Report:
         origins: one for each setting, in the order of `Settings`.
         problems: what is wrong, the strongest place last; no command runs until it is mended.
         prefix: the prefix whose record was read.
-        recorded_in: the ssh file with that record; it need not exist.
+        prefixes: all that a host name may begin with.
+        recorded_in: the ssh file with the records; it need not exist.
     """
 
     origins: tuple[Origin, ...]
     problems: tuple[SmProxyError, ...]
     prefix: str
+    prefixes: frozenset[str]
     recorded_in: Path
 
     def of(self, name: str) -> Origin:
@@ -109,14 +113,15 @@ def trace(flags: Mapping[str, Any], host: str | None = None) -> Report:
     with _noted(problems):
         known = contexts.read(folder)
     given = plain["prefix"][-1].kind in {"variable", "flag"}
+    prefixes = frozenset({*known, prefix})
     if host is not None and not given:
-        prefix = contexts.prefix_of(host, {*known, prefix}) or prefix
+        prefix = contexts.prefix_of(host, prefixes) or prefix
     record = _record_layer(folder, prefix, known)
     merged = _merged([_default_layer(), file, record, *outer])
     origins = tuple(
         Origin(name, found[-1], tuple(reversed(found[1:-1]))) for name, found in merged.items()
     )
-    return Report(origins, tuple(problems), prefix, folder)
+    return Report(origins, tuple(problems), prefix, prefixes, folder)
 
 
 def _merged(layers: Sequence[_Layer]) -> dict[str, list[Found]]:

@@ -155,7 +155,7 @@ class Settings:
     launch_s3: str | None = _setting(
         None,
         "folder in S3 for what relaunch and launch bring into a job: s3://BUCKET/FOLDER",
-        unset="a bucket that the job uses",
+        unset="a bucket of the job",
     )
     copy_s3: str | None = _setting(
         None, "bucket in which cp --via s3 hands files over: BUCKET or BUCKET/PREFIX"
@@ -284,7 +284,16 @@ def validate(name: str, value: object, where: str) -> Any:
     expected: type = dict if name == "hosts" else str
     if not isinstance(value, expected):
         raise _bad(name, where, _WORDS[expected])
-    return _text(name, value, where) if isinstance(value, str) else value
+    return _text(name, value, where) if isinstance(value, str) else _hosts(value, where)
+
+
+def _hosts(value: Any, where: str) -> Any:
+    for host, table in value.items():
+        if not isinstance(table, dict):
+            raise _bad("hosts", where, f"tables, such as [hosts.{host}]")
+        if not isinstance(table.get("trust_first_use", False), bool):
+            raise _bad(f"trust_first_use of {host}", where, "true or false, without quotes")
+    return value
 
 
 def _text(name: str, value: str, where: str) -> str:

@@ -145,3 +145,16 @@ def test_a_file_that_is_not_toml_is_one_problem(text: str) -> None:
 def test_the_lines_of_a_long_file_are_not_looked_for() -> None:
     write_file("#\n" * 400 + "wait = 5\n")
     assert origins.trace({}).of("wait").used == Found(5, "file", str(config_toml()))
+
+
+def test_the_example_of_the_page_is_true(monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/settings.md, `Which value counts`."""
+    write_file('region = "eu-west-1"\n')
+    path = record(f"{contexts.record_line('sm-us-', {'region': 'us-east-1'})}\n")
+    monkeypatch.setenv("AWS_REGION", "eu-north-1")
+    assert settings.load_for({}).region == "eu-north-1"
+    assert settings.load_for({"prefix": "sm-us-"}).region == "eu-north-1"
+    assert settings.load_for({"region": "eu-west-3"}).region == "eu-west-3"
+    # ssh's ProxyCommand has the recorded options as flags.
+    passed = contexts.read(path)["sm-us-"]
+    assert settings.load(passed).region == "us-east-1"

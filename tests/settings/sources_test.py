@@ -94,6 +94,8 @@ def test_every_type_of_value_can_come_from_the_file() -> None:
         ('wait = "2w"', "a duration such as"),
         ("region = 5", "region in"),
         ('hosts = "x"', "a table"),
+        ("hosts.sm-x = 5", "hosts in"),
+        ('hosts.sm-x.trust_first_use = "yes"', "trust_first_use of sm-x in"),
         ("allow_loopback = 2", "true or false"),
         ("regoin = 'x'", "unknown 'regoin'"),
         ("launch = 1", "[launch]"),

@@ -1,0 +1,214 @@
+"""`sm-proxy settings`: each setting, where it comes from, and changes of `config.toml`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from sm_proxy.commands import options, settings_text
+from sm_proxy.errors import SmProxyError
+from sm_proxy.help import suggestion
+from sm_proxy.local import output
+from sm_proxy.local.output import Result
+from sm_proxy.settings import Settings, change, contexts, flags_of, origins, sources, variables
+from sm_proxy.settings.origins import Report
+from sm_proxy.settings.schema import FLAGS, validate
+from sm_proxy.ssh_config import carried
+
+DESCRIPTION: Final = (
+    "Shows the value of each setting and where it comes from, and changes config.toml. When a "
+    "command or ssh does not do what you have configured, it tells what wins."
+)
+EXAMPLES: Final = (
+    ("sm-proxy settings", "every setting"),
+    ("sm-proxy settings region sm-eu-myjob", "one, as it is for a host"),
+    ("sm-proxy settings --set wait=30m", "write it into config.toml"),
+    ("sm-proxy settings sm-myjob --set trust_first_use=true", "for one host only"),
+)
+USES: Final = tuple(FLAGS)
+
+_NAMES: Final = tuple(Settings.__dataclass_fields__)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the words of the command line mean.
+
+    Attributes:
+        names: of settings; all if none is named.
+        host: a host name, or None.
+    """
+
+    names: Sequence[str]
+    host: str | None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`settings [NAME|HOST ...] [--set NAME=VALUE] [--unset NAME] [--ssh-config PATH] [--json]`."""
+    parser.add_argument(
+        "words",
+        metavar="NAME|HOST",
+        nargs="*",
+        help="settings to show, with all that is known about them; a host name, for its settings",
+    )
+    parser.add_argument(
+        "--set",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="write a setting into config.toml",
+    )
+    parser.add_argument(
+        "--unset",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="remove a setting from config.toml",
+    )
+    options.add_ssh_config(parser)
+    options.add_json(parser)
+
+
+load_settings = sources.load_nothing
+"""A wrong value must not stop the command that shows it."""
+
+
+def run(args: argparse.Namespace, _settings: Settings) -> Result:
+    """Change the file if asked to, then show; data: `{"settings": [...], "problems": [...]}`."""
+    flags = flags_of(args)
+    asked = _asked(args.words, origins.trace(flags))
+    wanted = _wanted(args)
+    written = change.write(wanted, asked.host) if wanted else None
+    report = _with_aws_region(origins.trace(flags, asked.host))
+    block = _block(report)
+    _tell_unknown_variables()
+    names = asked.names or tuple(wanted) or _NAMES
+    detailed = bool(asked.names)
+    data = {
+        "host": asked.host,
+        "prefix": report.prefix,
+        "config_file": str(sources.config_file()),
+        "ssh_file": str(report.recorded_in),
+        "changed": bool(written and written[1]),
+        "settings": [_data(report, name, block) for name in names],
+        "problems": [_problem(problem) for problem in report.problems],
+    }
+    text = settings_text.render(report, names, block, detailed=detailed)
+    if written:
+        text = f"{'wrote' if written[1] else 'nothing to do in'} {written[0]}\n{text}"
+    failure = report.problems[0] if report.problems else None
+    return Result(data, text, exit_status=1 if failure else 0, failure=failure)
+
+
+def _asked(words: Sequence[str], report: Report) -> _Asked:
+    """Setting names and at most one host name, in any order.
+
+    Raises:
+        SmProxyError: `bad-setting`, a word is neither.
+    """
+    names = [word for word in words if word in _NAMES]
+    hosts = [word for word in words if word not in _NAMES]
+    for word in hosts:
+        if word in {"set", "unset"}:
+            raise SmProxyError(
+                "bad-setting",
+                f"there is no setting {word}",
+                "To change one: `sm-proxy settings --set wait=30m` or `--unset wait`.",
+            )
+        if contexts.prefix_of(word, report.prefixes) is None or hosts[1:]:
+            raise settings_text.no_such_setting(word, _NAMES)
+    return _Asked(names, hosts[0] if hosts else None)
+
+
+def _wanted(args: argparse.Namespace) -> dict[str, str | None]:
+    """What to write, by name; None to remove.
+
+    Raises:
+        SmProxyError: `bad-setting`, no value is given, or there is no such setting.
+    """
+    found: dict[str, str | None] = {}
+    for text in args.set:
+        name, equals, value = text.partition("=")
+        if not equals:
+            what = f"--set {text} has no value"
+            raise SmProxyError("bad-setting", what, "Write it as --set NAME=VALUE.")
+        found[name.replace("-", "_")] = value
+    found |= {name.replace("-", "_"): None for name in args.unset}
+    for name in found:
+        if name not in _NAMES:
+            raise settings_text.no_such_setting(name, _NAMES)
+    return found
+
+
+def _with_aws_region(report: Report) -> Report:
+    """With the region of the AWS profile, if nothing else names one."""
+    region = report.of("region")
+    if region.used.value is not None:
+        return report
+    from sm_proxy.aws import profiles  # noqa: PLC0415 - botocore takes a while
+
+    profile = report.of("profile").used.value
+    found = profiles.region_of(profile)
+    if found is None:
+        return report
+    place = f"AWS profile {profile or 'default'}"
+    used = replace(region.used, value=found, kind="aws-profile", place=place)
+    origin = replace(region, used=used)
+    return replace(
+        report,
+        origins=tuple(origin if item.name == "region" else item for item in report.origins),
+    )
+
+
+def _block(report: Report) -> dict[str, Any]:
+    """What ssh takes from its config block though commands use another value, by name."""
+    found: dict[str, Any] = {}
+    for name, text in carried.options(_content(report.recorded_in), report.prefix).items():
+        try:
+            value = validate(name, text, str(report.recorded_in))
+        except SmProxyError:  # somebody has edited the file: `config check` says so
+            continue
+        if value != report.of(name).used.value:
+            found[name] = value
+    return found
+
+
+def _content(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _tell_unknown_variables() -> None:
+    start = "SM_PROXY_"
+    known = [name.removeprefix(start) for name in (*variables.OTHERS, *variables.OF_SETTINGS)]
+    for name in variables.unknown():
+        close = suggestion.sentence(name.removeprefix(start), known, start)
+        output.status(f"{name} is set, but means nothing. {close}".rstrip())
+
+
+def _data(report: Report, name: str, block: Mapping[str, Any]) -> dict[str, Any]:
+    origin = report.of(name)
+    return {
+        "name": name,
+        "value": _plain(origin.used.value),
+        "source": origin.used.kind,
+        "place": origin.used.place if origin.used.kind != "default" else None,
+        "overridden": [
+            {"value": _plain(found.value), "source": found.kind, "place": found.place}
+            for found in origin.overridden
+        ],
+        "in_ssh_block": block.get(name),
+    }
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+
+
+def _problem(problem: SmProxyError) -> dict[str, str]:
+    return {"code": problem.code, "message": problem.message, "hint": problem.hint}

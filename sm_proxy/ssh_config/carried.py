@@ -1,0 +1,46 @@
+"""What ssh passes to us for the hosts of a prefix: our block was written with it.
+
+It wins over variables and config.toml, because the ProxyCommand has it as options.
+"""
+
+from __future__ import annotations
+
+import shlex
+from itertools import pairwise
+
+from sm_proxy.settings import contexts
+from sm_proxy.settings.schema import Settings
+
+_COMMAND = "    ProxyCommand "
+_USER = "    User "
+
+
+def options(content: str, prefix: str) -> dict[str, str]:
+    """The settings that the block of a prefix has, as text, by name; empty if there is no block.
+
+    Args:
+        content: of our own ssh file.
+        prefix: one of its contexts.
+    """
+    found: dict[str, str] = {}
+    inside = False
+    for line in content.split("\n"):
+        if line.startswith("Host "):
+            inside = line.split(" ")[1] == f"{prefix}*"
+        elif line.startswith(contexts.MARK):
+            inside = False
+        elif inside and line.startswith(_USER):
+            found["user"] = line.removeprefix(_USER)
+        elif inside and line.startswith(_COMMAND):
+            found |= _of_command(line.removeprefix(_COMMAND))
+    return found
+
+
+def _of_command(command: str) -> dict[str, str]:
+    try:
+        words = shlex.split(command.replace("%%", "%"))
+    except ValueError:  # somebody has edited it
+        return {}
+    names = Settings.__dataclass_fields__.keys() - {"user"}
+    named = {f"--{name.replace('_', '-')}": name for name in names}
+    return {named[word]: value for word, value in pairwise(words) if word in named}
