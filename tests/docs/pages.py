@@ -92,10 +92,14 @@ def blocks(page: Path) -> list[Block]:
     return found
 
 
+def text(page: Path) -> str:
+    """A page without its blocks of code."""
+    return "\n".join(line for _, kind, line in _parts(page) if kind == "text")
+
+
 def prose(page: Path) -> str:
     """A page without its blocks of code and its code spans."""
-    lines = [line for _, kind, line in _parts(page) if kind == "text"]
-    return re.sub(r"(`+).+?\1", "``", "\n".join(lines), flags=re.DOTALL)
+    return re.sub(r"(`+).+?\1", "``", text(page), flags=re.DOTALL)
 
 
 def headings(page: Path) -> list[tuple[int, str]]:

@@ -1,0 +1,59 @@
+"""Which test runs a command of the documentation.
+
+A row is a pattern for whole command lines, and the test module that runs such a command. The first
+row that fits counts. `HERE` is the module that runs the lines as they are written.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+HERE: Final = "tests/e2e/docs_test.py"
+
+_JOB = r"'?sm-(?:myjob|bert|latest)(?:\.algo-\d|\.\*)?"
+_WHAT: Final = (
+    # What a test of its own runs: it needs another job, another account, or a terminal.
+    (r"script/demo", "tests/e2e/demo_test.py"),
+    (r"script/test.*|script/soak|script/pythons|script/docs", "tests/script_test.py"),
+    (r"\.venv/bin/sm-proxy --help|sm-proxy --help", "tests/cli_test.py"),
+    (r"sm-proxy infra (?:template|policy) .*", "tests/commands/infra_policy_test.py"),
+    (r"sm-proxy infra .*|sm-proxy launch -- python start.*", "tests/e2e/infra_test.py"),
+    (r"sm-proxy launch .*", "tests/e2e/launch_test.py"),
+    (r"sm-proxy relaunch .*|ssh sm-bert-7.*", "tests/e2e/relaunch_test.py"),
+    (r"sm-proxy go .*|sm-proxy done .*", "tests/e2e/hold_test.py"),
+    (r"sm-proxy (?:setup|config) ?.*|ssh sm-eu-myjob", "tests/e2e/setup_test.py"),
+    (r"sm-proxy keys .*", "tests/e2e/keys_test.py"),
+    (r"sm-proxy login .*", "tests/commands/login_test.py"),
+    (r"sm-proxy daemon .*", "tests/e2e/daemon_test.py"),
+    (r"sm-proxy container init .*", "tests/commands/container_test.py"),
+    (r"sm-proxy image build .*", "tests/commands/image_test.py"),
+    (r"sm-proxy (?:enable-remote-debug|bootstrap) .*", "tests/e2e/bootstrap_test.py"),
+    (r"(?:sm-proxy (?:start|stop) )sm-myspace.space", "tests/e2e/space_start_test.py"),
+    (r"(?:ssh|sm-proxy \w+) '?(?:\w+@)?sm-myspace.*", "tests/e2e/spaces_test.py"),
+    (r"(?:ssh|sm-proxy \w+) '?(?:[\w-]+@)?sm-mycluster.*", "tests/e2e/hyperpod_test.py"),
+    (r"ssh sm-myjob\.processing|ssh sm-bert", "tests/e2e/names_test.py"),
+    (
+        r"(?:PDSH_RCMD_TYPE=ssh )?(?:pdsh|clush|parallel-ssh|ansible) .*",
+        "tests/e2e/engines_test.py",
+    ),
+    (r"sm-proxy sync.*", "tests/e2e/sync_test.py"),
+    (r"sm-proxy settings.*", "tests/commands/settings_test.py"),
+    (r"ssh -J .*", "tests/e2e/clients_test.py"),
+    (r"aws (?:iam|ec2) .*|BASTION_GROUP=.*|for PORT .*", "tests/e2e/empty_lab_test.py"),
+    (r"aws s3 .*", "tests/e2e/keys_test.py"),
+    (r"pipx? .*", "tests/e2e/wheel_test.py"),
+    (r"sh /opt/ml/input/data/sm_proxy/entrypoint.sh .*", "tests/e2e/relaunch_test.py"),
+    # The rest, on one job.
+    (rf"(?:ssh|scp|sm-proxy \w+(?: -r)?) {_JOB}(?:[ :].*)?", HERE),
+    (rf"rsync -a {_JOB}:.*", HERE),
+    (rf"sm-proxy logs [\w -]*{_JOB}", HERE),
+    (rf"sm-proxy cp -r data {_JOB}:.*", HERE),
+    (r"sm-proxy list(?: --check)?", HERE),
+)
+ROWS: Final = tuple((re.compile(pattern), test) for pattern, test in _WHAT)
+
+
+def test_of(command: str) -> str:
+    """The test module that runs a command line; empty if there is none."""
+    return next((test for pattern, test in ROWS if pattern.fullmatch(command)), "")
