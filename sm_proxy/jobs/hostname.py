@@ -20,6 +20,8 @@ FIRST_NODE: Final = "algo-1"
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9](?:-*[a-zA-Z0-9]){0,62}")
 """The pattern of CreateTrainingJob; the other kinds have the same."""
+_HEAD: Final = re.compile(r"([A-Za-z0-9]+)[-_.]")
+"""What may have been meant as a prefix, such as `ms-` or `sm_`."""
 NAME_LIMIT: Final = 63
 """The limit of CreateTrainingJob; the pattern alone does not limit hyphens."""
 _INSTANCE: Final = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
@@ -55,7 +57,10 @@ def parse(host: str, prefix: str) -> Target:
         SmProxyError: `bad-name`.
     """
     if not host.startswith(prefix):
-        raise _bad(host, prefix, f"it does not begin with {prefix!r}")
+        error = _bad(host, prefix, f"it does not begin with {prefix!r}")
+        if meant := _with_prefix(host, prefix):
+            error.hint = f"Did you mean {meant}? {error.hint}"
+        raise error
     name, *labels = host[len(prefix) :].split(".")
     _refuse_bad_name(host, prefix, name)
     try:
@@ -116,6 +121,21 @@ def is_label(text: str) -> bool:
     """Whether `text` is a node or a kind, which may follow a job's name and a dot."""
     kinds = {*KINDS, *SESSION_KINDS}
     return text in kinds or any(pattern.fullmatch(text) for pattern in (_NODE, _INSTANCE))
+
+
+def _with_prefix(host: str, prefix: str) -> str:
+    """The host name with our prefix that was probably meant: `sm-x` for `ms-x`, `SM-x` and `x`."""
+    head = _HEAD.match(host)
+    if host.lower().startswith(prefix.lower()):
+        meant = f"{prefix}{host[len(prefix) :]}"
+    elif head and sorted(head[1].lower()) == sorted(prefix.rstrip("-_.").lower()):
+        meant = f"{prefix}{host[head.end() :]}"
+    else:
+        meant = f"{prefix}{host}"
+    try:
+        return parse(meant, prefix).host
+    except SmProxyError:
+        return ""
 
 
 def _refuse_bad_name(host: str, prefix: str, name: str) -> None:

@@ -124,12 +124,14 @@ class _Search:
         """The jobs that the name may mean, the newest first."""
         if self.target.job == LATEST:
             return self._list(kind, live=self._wants_live)
-        found = self._meant(self._listed(kind, self.target.job))
+        holding = self._listed(kind, self.target.job)
+        found = self._meant(holding)
         if found or _every(kind) in self.unseen:
             return found
         # NameContains may be case-sensitive: look at the newest jobs of all names.
-        self.near = self._listed(kind)
-        return self._meant(self.near)
+        newest = self._listed(kind)
+        self.near = [*newest, *holding]
+        return self._meant(newest)
 
     def _listed(self, kind: Kind, contains: str = "") -> list[Summary]:
         """The newest page; if it is full, also live jobs that may be on later pages."""
@@ -190,7 +192,7 @@ class _Search:
         if self.target.job == LATEST:
             what = f"{self.phases[0]} {last}"
         unseen = f"; access to {' and '.join(self.unseen)} is denied" if self.unseen else ""
-        hint = name_matching.hint(self.target.job, self.near)
+        hint = name_matching.hint(self.target, self.near)
         return SmProxyError("job-not-found", f"there is no {what} in {where}{unseen}", hint)
 
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final, Protocol, TypeVar
+
+from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs import hostname
+from sm_proxy.jobs.hostname import Target
 
 NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9-]{0,62}")
 """Names from a List call go into file names and further calls, so we check them."""
 SHOWN: Final = 3
 """Names in a message."""
+_LEAST: Final = 3
+"""So many characters somewhere in a name are worth a suggestion."""
 
 
 class Named(Protocol):
@@ -30,12 +37,23 @@ def meant(typed: str, listed: Iterable[_Item]) -> list[_Item]:
     return same or [item for item in found if item.name.lower().startswith(typed)]
 
 
-def hint(typed: str, known: Sequence[Named]) -> str:
-    """What to do about a name that means nothing: names that are close to it, if there are any."""
-    import difflib  # noqa: PLC0415 - only for a name that is wrong
+def hint(target: Target, known: Iterable[Named]) -> str:
+    """What to do about a name that means nothing: host names that are close, if there are any.
 
-    names = {item.name.lower(): item.name for item in known}
-    close = difflib.get_close_matches(typed.lower(), names, SHOWN)
-    if close:
-        return f"Did you mean {' or '.join(names[name] for name in close)}?"
+    Args:
+        target: the host name.
+        known: what a list has shown to this caller, the newest first.
+    """
+    from sm_proxy.help import suggestion  # noqa: PLC0415 - only for a name that is wrong
+
+    typed = target.job.lower()
+    names = list(dict.fromkeys(item.name for item in known))
+    holding = [name for name in names if len(typed) >= _LEAST and typed in name.lower()]
+    node = target.node if target.names_node else None
+    hosts = []
+    for name in dict.fromkeys([*suggestion.close(typed, names), *holding]):
+        with contextlib.suppress(SmProxyError):  # no host name leads to it
+            hosts.append(hostname.compose(target.prefix, name, node, target.kind).host)
+    if hosts:
+        return f"Did you mean {' or '.join(hosts[:SHOWN])}?"
     return "Check the name, the region (--region) and the account (--profile)."

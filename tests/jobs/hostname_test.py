@@ -98,6 +98,29 @@ def test_the_hint_shows_the_prefix_in_use() -> None:
     assert "eu-<job>.algo-2" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        *(("ms-x", "sm-x"), ("SM-x", "sm-x"), ("sm_x", "sm-x"), ("sm.x.algo-2", "sm-x.algo-2")),
+        *(("my-job.processing", "sm-my-job.processing"), ("smart-job", "sm-smart-job")),
+    ],
+)
+def test_a_name_without_the_prefix_suggests_it_with_the_prefix(typed: str, meant: str) -> None:
+    with pytest.raises(SmProxyError) as caught:
+        parse(typed, "sm-")
+    assert (
+        caught.value.hint
+        == f"Did you mean {meant}? Write sm-<job>, sm-<job>.algo-2 or sm-<job>.<kind>."
+    )
+
+
+@pytest.mark.parametrize("typed", ["", "github.com", "me@sm-x", "x\x1b[2J", "-" * 100_000])
+def test_a_name_that_is_none_even_with_the_prefix_suggests_nothing(typed: str) -> None:
+    with pytest.raises(SmProxyError) as caught:
+        parse(typed, "sm-")
+    assert caught.value.hint.startswith("Write sm-<job>")
+
+
 def test_a_prefix_is_stripped_once() -> None:
     assert parse("eu-eu-x", "eu-") == Target("eu-eu-x", "eu-", "eu-x")
 

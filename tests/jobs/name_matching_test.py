@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pytest
 
-from sm_proxy.jobs import name_matching
+from sm_proxy.jobs import hostname, name_matching
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,10 @@ class Item:
 
 
 LISTED = [Item("Lab"), Item("lab"), Item("lab-2"), Item("my-lab")]
+
+
+def hint(host: str, known: Iterable[Item] = LISTED) -> str:
+    return name_matching.hint(hostname.parse(host, "sm-"), known)
 
 
 @pytest.mark.parametrize(
@@ -31,5 +36,16 @@ def test_another_case_wins_over_a_beginning(typed: str, names: list[str]) -> Non
 
 
 def test_a_wrong_name_suggests_near_ones_as_the_service_spells_them() -> None:
-    assert name_matching.hint("my-lob", LISTED) == "Did you mean my-lab?"
-    assert name_matching.hint("zzz", LISTED).startswith("Check the name")
+    assert hint("sm-my-lob") == "Did you mean sm-my-lab?"
+    assert hint("sm-my-lob.algo-2.processing") == "Did you mean sm-my-lab.algo-2.processing?"
+    assert hint("sm-zzz").startswith("Check the name")
+
+
+def test_a_name_that_holds_what_was_typed_is_suggested() -> None:
+    long = "team-a-bert-large-2026-11-30"
+    assert hint("sm-bert", [Item("gpt"), Item(long), Item(long)]) == f"Did you mean sm-{long}?"
+    assert hint("sm-be", [Item(long)]).startswith("Check the name")
+
+
+def test_a_name_that_no_host_name_can_have_is_not_suggested() -> None:
+    assert hint("sm-bert", [Item("bert-"), Item("bert\x1b[2J")]).startswith("Check the name")

@@ -68,7 +68,7 @@ class Choice:
             known: spaces whose names to suggest.
             unlisted: words, if there is no list to look for other spellings.
         """
-        hint = name_matching.hint(self._target.job, known)
+        hint = name_matching.hint(self._target, known)
         return SmProxyError(
             "job-not-found",
             f"there is no Studio space {self._target.job} {self._where}{unlisted}",
