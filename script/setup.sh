@@ -36,6 +36,8 @@ missing_packages() {
     if [ "$(id -u)" = 0 ]; then
         command -v pdsh >/dev/null 2>&1 || printf ' pdsh'
         command -v parallel-ssh >/dev/null 2>&1 || printf ' pssh'
+        command -v zsh >/dev/null 2>&1 || printf ' zsh'
+        command -v fish >/dev/null 2>&1 || printf ' fish'
         command -v busybox >/dev/null 2>&1 || printf ' busybox-static'
         [ -x /usr/sbin/dropbear ] || printf ' dropbear-bin'
         /usr/bin/python3 -c 'import asyncssh' 2>/dev/null || printf ' python3-asyncssh'

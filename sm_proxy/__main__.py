@@ -29,6 +29,8 @@ def main() -> int:
 
         if (status := hand_over(sys.argv[1:])) is not None:
             os._exit(status)  # there is nothing to clean up, and ssh waits
+        if sys.argv[1:3] == ["completion", "query"]:
+            return _complete(sys.argv[3:])
         from sm_proxy.cli import main as run  # noqa: PLC0415 - takes longer than all before
     except KeyboardInterrupt:  # from now on, the error handler catches it
         return 130
@@ -38,6 +40,19 @@ def main() -> int:
         import gc  # noqa: PLC0415 - built in, and not needed before
 
         gc.freeze()  # as it ends, Python would search all objects for garbage: 50 ms
+
+
+def _complete(words: list[str]) -> int:
+    """Answer a shell at TAB, without the commands' modules if their options are in the cache."""
+    from sm_proxy.completion import query, table  # noqa: PLC0415 - a shell has asked
+
+    def make_table() -> table.Record:
+        from sm_proxy.cli import full_parser  # noqa: PLC0415 - takes long
+        from sm_proxy.completion import parsers  # noqa: PLC0415 - as above
+
+        return parsers.make(full_parser())
+
+    return query.run(words, make_table)
 
 
 def _as_child(words: list[str]) -> int:

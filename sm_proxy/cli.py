@@ -58,6 +58,7 @@ SECTIONS: Final = {
         "sync": "list what runs in our ssh config, for editors and tab completion",
         "keys": "show, rotate or revoke the ssh key that jobs must accept",
         "daemon": "show or end the process that makes a second ssh faster",
+        "completion": "let TAB complete commands, options and host names in bash, zsh and fish",
     },
     "scripts and tests": {
         "nodes": "list host names of a job's or cluster's nodes, for pdsh, clush or Ansible",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -22,6 +23,8 @@ from sm_proxy.launch.prepare import Prepared
 from sm_proxy.local import output, screen
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings, contexts, durations
+from sm_proxy.state import host_names
+from sm_proxy.state.host_names import HostName
 
 _SHORT: Final = 40
 _SHOWN: Final = 600
@@ -148,6 +151,7 @@ def create(
         prepare.submit(aws, launch.prepared, output.status)
         state.words = f"{job} runs on: sm-proxy wait {host}, sm-proxy stop {host}"
         data = launch.data(submitted=True)
+        host_names.keep([HostName(host, created=time.time())])
         try:
             with trial.no_session_left_open():
                 found = trial.wait_until_answering(

@@ -12,7 +12,7 @@ from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.job_kinds import SESSION_KINDS, Kind
 from sm_proxy.commands import options
 from sm_proxy.errors import printable
-from sm_proxy.inventory import reachable, session_kinds
+from sm_proxy.inventory import reachable, remembered, session_kinds
 from sm_proxy.inventory.reachable import Reachability
 from sm_proxy.jobs import kinds, listing
 from sm_proxy.jobs.hostname import Target
@@ -63,6 +63,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
         else reachable.guess_all(jobs, targets, aws)
     )
     rows = list(zip(jobs, targets, found, strict=True))
+    remembered.keep(rows)
     return Result({"jobs": [_data(*row) for row in rows]}, partial(_text, rows, aws.now()))
 
 

@@ -22,6 +22,8 @@ from sm_proxy.jobs.nodes import Nodes
 from sm_proxy.local import output, threads
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
+from sm_proxy.state import host_names
+from sm_proxy.state.host_names import HostName
 
 _AT_ONCE: Final = 8
 """Concurrent look-ups of containers."""
@@ -68,6 +70,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     else:
         found = nodes.of_all_running(settings, aws, output.status)
     data = {"nodes": [line for each in found for line in _data(each)]}
+    host_names.keep(HostName(host, each.job.kind) for each in found for host in each.hosts)
     if args.format == "ansible":
         return Result(data, _inventory(found, settings, partial(_user, settings, aws)))
     if args.format == "pdsh":

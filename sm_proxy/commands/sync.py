@@ -23,6 +23,8 @@ from sm_proxy.local.threads import Background
 from sm_proxy.settings import Settings, contexts, durations, flags_of, load, sources
 from sm_proxy.settings.schema import IN_PROXY_COMMAND, option
 from sm_proxy.ssh_config import blocks
+from sm_proxy.state import host_names
+from sm_proxy.state.host_names import HostName
 
 _INTERVAL_S: Final = 60
 _LONGEST_PAUSE_S: Final = 600.0
@@ -226,6 +228,7 @@ def _round(
         return _Round(_planned(settings, known), errors)
     (change,) = config_writer.carry_out(lambda: [_planned(settings, known)])
     _pin_keys(settings, known)
+    host_names.keep(HostName(stub.host) for stubs in known.values() for stub in stubs)
     return _Round(change, errors)
 
 

@@ -22,7 +22,9 @@ from sm_proxy.local import debug_log, file_lock, output, paths, private_files
 VERSION: Final = 1
 _SIZE_LIMIT: Final = 1 << 20
 _LOCK_LIFE_S: Final = 24 * 3600.0
-_PURPOSES: Final = ("jobs", "bastions", "connect-endpoints", "places", "prices", "routes")
+_PURPOSES: Final = (
+    *("bastions", "completion", "connect-endpoints", "hosts", "jobs", "places", "prices", "routes"),
+)
 
 
 class Cache:

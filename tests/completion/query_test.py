@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sm_proxy.completion import query
+from sm_proxy.completion.table import Record
+from sm_proxy.local import paths
+from sm_proxy.state import host_names
+from sm_proxy.state.cache import Cache
+from sm_proxy.state.host_names import LIMIT, HostName
+
+Ask = Callable[..., list[str]]
+NEEDLESS = {"botocore", "boto3", "rich", "sm_proxy.cli"}
+IMPORTS = """
+import sys
+sys.argv = ["sm-proxy", "completion", "query", *sys.argv[1:]]
+from sm_proxy.__main__ import main
+status = main()
+sys.stderr.write(" ".join([str(status), *sys.modules]))
+"""
+
+
+@pytest.fixture
+def ask(record: Record, capsys: pytest.CaptureFixture[str]) -> Ask:
+    """The lines that a shell gets; nothing may be on stderr."""
+
+    def lines(*words: str, status: int = 0) -> list[str]:
+        assert query.run(words, lambda: record) == status
+        shown = capsys.readouterr()
+        assert shown.err == ""
+        return shown.out.splitlines()
+
+    return lines
+
+
+def cached() -> list[Path]:
+    return list((paths.cache_dir() / "completion").glob("*.json"))
+
+
+def test_zsh_and_fish_get_descriptions(ask: Ask) -> None:
+    for shell in ("zsh", "fish"):
+        assert ask(shell, "sm-proxy", "resol") == [
+            "",
+            "resolve\tshow what a host name stands for: job, node, address, host keys",
+        ]
+
+
+@pytest.mark.usefixtures("home")
+def test_each_shell_gets_the_part_of_the_word_that_it_replaces(ask: Ask) -> None:
+    assert ask("fish", "sm-proxy", "--profile=a")[1:] == ["--profile=a b\t"]
+    assert ask("zsh", "sm-proxy", "--profile=a")[1:] == ["a b\t"]
+    assert ask("bash", "sm-proxy --profile=a", "=")[1:] == ["a\\ b"]
+    assert ask("bash", "sm-proxy --profile=a", "")[1:] == ["--profile=a\\ b"]
+
+
+@pytest.mark.usefixtures("names")
+def test_marks_tell_what_else_may_follow(ask: Ask) -> None:
+    assert ask("zsh", "sm-proxy", "cp", "sm-n")[0] == "file nospace"
+    assert ask("zsh", "sm-proxy", "container", "init", "")[0] == "folder"
+    assert ask("bash", "sm-proxy launch -- ls -", " =:")[0] == "program=3"
+
+
+def test_without_a_cache_the_table_is_made_each_time(ask: Ask) -> None:
+    paths.cache_dir().mkdir(parents=True, exist_ok=True)
+    (paths.cache_dir() / "completion").write_text("in the way")
+    assert ask("zsh", "sm-proxy", "resol")[1].startswith("resolve\t")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"version": 1}', b"\xff" * 99, b"[" * 9999])
+def test_a_damaged_table_is_made_again(ask: Ask, content: bytes) -> None:
+    ask("zsh", "sm-proxy", "")
+    (path,) = cached()
+    path.write_bytes(content)
+    assert ask("zsh", "sm-proxy", "resol")[1].startswith("resolve\t")
+
+
+@pytest.mark.parametrize(
+    "table",
+    [{}, {"options": 1}, {"options": [], "operands": [{}], "below": {}}, {"below": {"a": 1}}],
+)
+def test_a_table_of_something_else_is_not_used(ask: Ask, table: Record) -> None:
+    ask("zsh", "sm-proxy", "")
+    (path,) = cached()
+    envelope = json.loads(path.read_text())
+    path.write_text(json.dumps({**envelope, "record": table}))
+    assert ask("zsh", "sm-proxy", "resol")[1].startswith("resolve\t")
+
+
+def test_another_version_has_its_own_table(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask("zsh", "sm-proxy", "")
+    monkeypatch.setattr(query, "__version__", "99")
+    ask("zsh", "sm-proxy", "")
+    assert len(cached()) == 2
+
+
+def test_a_damaged_list_of_hosts_is_empty(ask: Ask) -> None:
+    Cache("hosts").save("all", record={"names": "?"}, expires=time.time() + 9)
+    assert ask("zsh", "sm-proxy", "wait", "") != []
+    assert [line for line in ask("zsh", "sm-proxy", "wait", "") if line.startswith("sm-")] == []
+
+
+@pytest.mark.parametrize("words", [(), ("zsh",), ("bash", "x"), ("zsh", "sm-proxy", "a\udcff", "")])
+def test_a_question_that_makes_no_sense_has_no_answer(ask: Ask, words: tuple[str, ...]) -> None:
+    assert [line for line in ask(*words, status=int(len(words) < 3)) if line] == []
+
+
+def test_a_failure_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> Record:
+        raise RuntimeError("a bug")
+
+    assert query.run(["zsh", "sm-proxy", ""], fail) == 1
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("home")
+def test_thousands_of_hosts_are_fast_and_no_command_is_imported(ask: Ask) -> None:
+    ask("zsh", "sm-proxy", "")  # makes the table
+    host_names.keep(HostName(f"sm-job-{n}", "training", n) for n in range(LIMIT))
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", IMPORTS, "zsh", "sm-proxy", "logs", "sm-job-"],
+        capture_output=True, text=True, check=False, timeout=60, env={**os.environ},
+    )  # fmt: skip
+    status, *modules = done.stderr.split()
+    assert (status, len(done.stdout.splitlines())) == ("0", LIMIT + 1)
+    assert NEEDLESS.isdisjoint(modules)
+    assert not [name for name in modules if name.startswith("sm_proxy.commands")]
+    began = time.process_time()
+    ask("zsh", "sm-proxy", "logs", "sm-job-")
+    assert time.process_time() - began < 1  # it takes 30 ms

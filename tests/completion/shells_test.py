@@ -1,0 +1,90 @@
+"""TAB in the real shells, on a terminal.
+
+The program that they start for the finished line shows its words, so a test sees how the shell
+reads what was inserted, and that nothing in it was run.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from sm_proxy.completion import query, scripts
+from sm_proxy.completion.scripts import Shell
+from sm_proxy.completion.table import Record
+from tests.completion.conftest import needs
+from tests.waits import read_until
+
+pty = pytest.importorskip("pty", reason="Windows has no such terminals")
+
+ON_TERMINAL = """
+import fcntl, os, sys, termios
+os.setsid()
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+"""fish starts on a terminal of its own only."""
+COMMANDS = {
+    "bash": ["bash", "--norc", "--noprofile", "-i"],
+    "zsh": ["zsh", "-f", "-i"],
+    "fish": ["fish", "--no-config", "-i"],
+}
+READY = {
+    "bash": "bind 'set enable-bracketed-paste off'; source {script}; echo rea''dy",
+    "zsh": "autoload -Uz compinit; compinit -D -u; source {script}; echo rea''dy",
+    "fish": "function fish_prompt; end; source {script}; echo rea''dy",
+}
+TYPED = {
+    b"sm-proxy resol\t": b"[resolve]",
+    b"sm-proxy list --chec\t": b"[list][--check]",
+    b"sm-proxy logs sm-n\t-f": b"[logs][sm-new][-f]",
+    b"sm-proxy cp sm-l\tdata out": b"[cp][sm-lab.space:data][out]",
+    b"sm-proxy list --profile a\t": b"[list][--profile][a b]",
+    b"sm-proxy --profile=x\t": b"[--profile=x$(touch${IFS}ran)]",
+    b"sm-proxy list --profile y\t": b"[list][--profile][y`touch ran`]",
+}
+"""What is typed, and how the program sees it."""
+
+
+@contextmanager
+def terminal(shell: Shell, folder: Path, path: str) -> Iterator[int]:
+    """A shell on a terminal, with our script."""
+    script = folder / f"script.{shell}"
+    script.write_text(scripts.text(shell))
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "PATH": path, "TERM": "dumb", "LC_ALL": "C.UTF-8", "PS1": ""}
+    shell_process = subprocess.Popen(
+        [sys.executable, "-I", "-c", ON_TERMINAL, *COMMANDS[shell]],
+        cwd=folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    try:
+        os.write(ours, f"{READY[shell].format(script=script)}\r".encode())
+        read_until(ours, b"ready")
+        yield ours
+    finally:
+        shell_process.kill()
+        shell_process.wait()
+        os.close(ours)
+
+
+@pytest.mark.usefixtures("home", "names")
+@pytest.mark.parametrize("shell", [pytest.param(name, marks=needs(name)) for name in COMMANDS])
+def test_tab_completes_on_a_terminal(
+    shell: Shell, tmp_path: Path, program: str, record: Record, capsys: pytest.CaptureFixture[str]
+) -> None:
+    query.run([shell, "", ""], lambda: record)  # fills the cache: the shell's question is fast
+    capsys.readouterr()
+    folder = tmp_path / "here"
+    folder.mkdir()
+    with terminal(shell, folder, program) as shown:
+        for keys, expected in TYPED.items():
+            os.write(shown, keys + b"\r")
+            read_until(shown, expected)
+    assert not (folder / "ran").exists()
