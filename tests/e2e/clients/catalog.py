@@ -6,12 +6,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.e2e.clients import copying, editing, libraries, many, openssh
+from tests.e2e.clients import copying, editing, libraries, many, openssh, other_clients
 from tests.e2e.clients.client import Client
 
 ALL: tuple[Client, ...] = (
     *editing.CLIENTS,
     *openssh.CLIENTS,
+    *other_clients.CLIENTS,
     *copying.CLIENTS,
     *many.CLIENTS,
     *libraries.CLIENTS,

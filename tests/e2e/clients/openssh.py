@@ -23,6 +23,15 @@ def _scp(desk: Desk, *options: str) -> None:
     assert (desk.folder / "back").read_bytes() == sent
 
 
+def _scp_between(desk: Desk) -> None:
+    """From the first node to the second, through this machine."""
+    desk.inside("echo theirs >file")
+    other = f"{desk.host}.algo-2"
+    desk.run("scp", "-3", "-q", f"{desk.host}:{desk.there}/file", f"{other}:{desk.there}.2")
+    said = desk.lab.ok(other, f"cat {desk.there}.2; rm {desk.there}.2").decode()
+    assert said == "theirs\n"
+
+
 def _scp_old(desk: Desk) -> None:
     _scp(desk, "-O")
 
@@ -121,6 +130,7 @@ def digest(content: bytes) -> str:
 CLIENTS = (
     Client("scp", "a file to the container and back", _scp, _SSH),
     Client("scp -O", "the same by the old protocol", _scp_old, _SSH),
+    Client("scp -3", "from one node to another", _scp_between, _SSH),
     Client("sftp -b", "mkdir, put, ls and get in a batch", _sftp, _SSH),
     Client(
         "tar", "two files each way through a pipe; checksums compared", _tar, ("tar", "--version")
