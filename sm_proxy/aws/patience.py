@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import output
 
 T = TypeVar("T")
 
@@ -45,10 +46,12 @@ class Patience:
                 if not error.passing or time.monotonic() + pause - since > self._limit_s:
                     raise
                 self._tell(error)
+                why = f"trying again: {error.message}"
             else:
                 self._failing = False
                 return found
-            time.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+            with output.waiting(why):
+                time.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
             pause = min(2 * pause, _LONGEST_S)
 
     def _tell(self, error: SmProxyError) -> None:

@@ -166,7 +166,8 @@ def _start(place: _Place, identity: Identity, settings: Settings, aws: Aws) -> S
         output.status(f"a shell session is open in {job}/{node}: sending our SSH server")
         shell.enter()
         key = " ".join(identity.public_key.split()[:2])
-        started = server.start(shell, key, _fetch_wheels, output.status)
+        with output.waiting(f"starting our SSH server in {job}/{node}"):
+            started = server.start(shell, key, _fetch_wheels, output.status)
         shell.leave()
     finally:
         tunnel.close()

@@ -83,6 +83,8 @@ def run(args: argparse.Namespace, _settings: Settings) -> Result:
     ends = places.ends(args.sources, args.target)
     settings = load_for(flags_of(args), ends.remote.host)
     aws = Aws(settings.profile, settings.region)
+    if args.quiet:
+        output.hide_waits()
     say: Callable[[str], None] = (lambda _: None) if args.quiet else output.status
     with (
         Interruptible("stopped: run the same command again to go on where it was"),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from sm_proxy.errors import printable
-from sm_proxy.local import elapsed, output, sizes
+from sm_proxy.local import elapsed, output, sizes, status_line
 from sm_proxy.transfer.progress import Progress
 
 LINE_S: Final = 10.0
@@ -75,18 +75,21 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
     column = Column(no_wrap=True, overflow="ellipsis")
     text = bars.TextColumn("{task.description}", markup=False, table_column=column)
     columns = (bars.BarColumn(_BAR), text) if wide else (text,)
-    with bars.Progress(
+    bar = bars.Progress(
         *columns, console=console, auto_refresh=False, transient=True, redirect_stdout=False
-    ) as shown:
+    )
+    began = time.monotonic()
+    with output.terminal_lent(), bar as shown:
         task = shown.add_task("", total=None, visible=False)
 
         def show(progress: Progress) -> None:
+            waits = status_line.now_in_words(time.monotonic() - began)
             shown.update(
                 task,
                 total=progress.bytes_total,
                 completed=progress.bytes_done,
-                visible=progress.bytes_total > 0,
-                description=_in_line(progress, room),
+                visible=bool(progress.bytes_total or waits),
+                description=_in_line(progress, room) if progress.bytes_total else waits,
                 refresh=True,
             )
 

@@ -22,7 +22,7 @@ from sm_proxy.jobs.job import Job, training_target
 from sm_proxy.jobs.times import in_words
 from sm_proxy.launch import permissions, remote_debug, shapes
 from sm_proxy.local import output
-from sm_proxy.local.output import Result
+from sm_proxy.local.output import Result, Wait
 from sm_proxy.routes.remote_debug import ROLE_HINT, agent_connected
 from sm_proxy.settings import Settings
 
@@ -59,10 +59,11 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     node = typed.node if typed.names_node else None
     target = hostname.compose(settings.prefix, job.name, node)
     kinds.refuse_missing_node(job, target.node)
-    switch = _Switch(aws, job, target, time.monotonic() + args.timeout)
-    switch.turn_on()
-    JobCache(aws).forget_all(job)  # what is cached may say that it is off
-    failure = switch.wait_for_agent()
+    with output.waiting(f"asking about {job.name}", args.timeout) as wait:
+        switch = _Switch(aws, job, target, time.monotonic() + args.timeout, wait)
+        switch.turn_on()
+        JobCache(aws).forget_all(job)  # what is cached may say that it is off
+        failure = switch.wait_for_agent()
     data: dict[str, Any] = {
         "job": job.name,
         "host": target.host,
@@ -113,6 +114,7 @@ class _Switch:
         job: as described last.
         target: its host name, with the node whose agent we wait for.
         deadline: of all waiting, by `time.monotonic`.
+        wait: what the user sees that we wait for.
         changed: whether we have switched it on.
         connected: whether the agent is connected; None if that may not be asked for.
         has_waited: whether the container has just started.
@@ -122,6 +124,7 @@ class _Switch:
     job: Job
     target: Target
     deadline: float
+    wait: Wait
     changed: bool = False
     connected: bool | None = False
     has_waited: bool = False
@@ -186,12 +189,12 @@ class _Switch:
         left = self.deadline - time.monotonic()
         if left <= 0:
             return False
-        if not self.has_waited:
+        words = f"job {self.job.name} is {self.job.status}: waiting"
+        if self.has_waited:
+            self.wait.what = f"{words}, {why}"
+        else:
             self.has_waited = True
-            within = in_words(math.ceil(left))
-            output.status(
-                f"job {self.job.name} is {self.job.status}: waiting up to {within}, {why}"
-            )
+            self.wait.tell(f"{words} up to {in_words(math.ceil(left))}, {why}", output.status)
         time.sleep(min(left, random.uniform(*search.POLL_S)))  # noqa: S311 - jitter
         self._describe()
         return True

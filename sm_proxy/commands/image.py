@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import re
 import tempfile
 from pathlib import Path
@@ -178,9 +179,12 @@ def _built(args: argparse.Namespace, aws: Aws, wanted: Repository, source: Sourc
 
 def _sent(aws: Aws, project: Project, found: Context) -> tuple[str, bool]:
     """Pack the context and upload it; its key, and whether it was not there yet."""
-    with tempfile.TemporaryFile() as file:
-        made = archive.write(found, file, upload.progress("reading", found.size, output.status))
-        uploaded = upload.ensure(aws, project, made, file, output.status)
+    waiting = output.waiting("reading the build context", covers=True)
+    with tempfile.TemporaryFile() as file, waiting as wait:
+        tell = functools.partial(wait.tell, on_status=output.status)
+        made = archive.write(found, file, upload.progress("reading", found.size, tell))
+        wait.what = "uploading the build context"
+        uploaded = upload.ensure(aws, project, made, file, tell)
     if not uploaded:
         output.status("this build context has been uploaded before")
     return upload.key_of(made), uploaded

@@ -105,6 +105,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     """Do one round, or with `--watch` one after another."""
     flags = flags_of(args)
     if args.watch:
+        output.hide_waits()  # it goes on for days
         return _watched(flags, settings, float(args.interval))
     running = _running_hosts(flags, settings, {})
     done = _round(settings, running, dry_run=args.dry_run)

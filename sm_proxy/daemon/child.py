@@ -13,12 +13,13 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final
 
-from sm_proxy.daemon import kept, wire
+from sm_proxy.daemon import kept, peers, wire
 from sm_proxy.daemon.workers import Job
 from sm_proxy.errors import EXIT_EXPECTED, EXIT_OK
-from sm_proxy.local import debug_log, fd_passing, poll, prompt, signals
+from sm_proxy.local import debug_log, fd_passing, output, poll, prompt, signals
 from sm_proxy.routes import ssm_session
 
 Run = Callable[[list[str]], int]
@@ -29,6 +30,9 @@ _REQUEST_S: Final = 5.0
 _STOP_S: Final = 5.0
 _STOP_TICK_S: Final = 0.01
 _HOST_LIMIT: Final = 255
+_GROUP: Final = 2
+_FOREGROUND: Final = 5
+"""The fields pgrp and tpgid, after the name of the program."""
 
 
 class Launcher(fd_passing.Parent):
@@ -112,6 +116,7 @@ def _connect(job: Job, request: wire.Request, descriptors: Sequence[int], run: R
     fd_passing.adopt(launcher)
     launcher.watch()
     prompt.have_no_terminal(launcher.take_back)
+    output.set_foreground_test(lambda _: _in_foreground(connection))
     ssm_session.kept_source = kept.source(job.inbox.tell)
     words = [os.fsdecode(word) for word in request.words]
     sys.argv = ["sm-proxy", *words]
@@ -122,6 +127,19 @@ def _connect(job: Job, request: wire.Request, descriptors: Sequence[int], run: R
     with contextlib.suppress(OSError):  # it may have ended, with ssh
         wire.end(connection, status)
     return status
+
+
+def _in_foreground(launcher: socket.socket) -> bool:
+    """Whether the launcher's process group has its terminal, which is not ours to ask.
+
+    Raises:
+        OSError: the launcher has ended.
+    """
+    if sys.platform != "linux":
+        return False
+    stat = Path(f"/proc/{peers.refuse_foreign_user(launcher)}/stat").read_text(encoding="utf-8")
+    fields = stat.rpartition(")")[2].split()  # proc_pid_stat(5): state, ppid, pgrp, ...
+    return fields[_GROUP] == fields[_FOREGROUND]
 
 
 def _status(run: Run, words: list[str]) -> int:

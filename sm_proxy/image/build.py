@@ -17,6 +17,8 @@ from sm_proxy.image import buildspec
 from sm_proxy.image.build_log import BuildLog
 from sm_proxy.image.buildspec import Order
 from sm_proxy.image.project import Project
+from sm_proxy.local import output
+from sm_proxy.local.output import Wait
 from sm_proxy.local.signals import Deadline, Hangup
 from sm_proxy.local.threads import Background
 
@@ -98,7 +100,8 @@ def run(
         starting.begin()
         name = starting.result()
         on_status(f"the build is {name}; ^C stops it")
-        return _Follower(aws, name, log, on_status).run(request.timeout_s)
+        with output.waiting("building", request.timeout_s) as wait:
+            return _Follower(aws, name, log, on_status, wait).run(request.timeout_s)
     except (Hangup, KeyboardInterrupt):
         with Deadline(_STOPPING_S) as deadline:
             if started := _settled(starting, deadline):
@@ -173,8 +176,14 @@ class _Follower:
     """Follows one build."""
 
     def __init__(
-        self, aws: Aws, name: str, log: BuildLog, on_status: Callable[[str], None]
+        self,
+        aws: Aws,
+        name: str,
+        log: BuildLog,
+        on_status: Callable[[str], None],
+        wait: Wait,
     ) -> None:
+        self._wait = wait
         self._aws, self._name, self._log, self._on_status = aws, name, log, on_status
         self._began = time.monotonic()
         self._phase = ""
@@ -230,6 +239,7 @@ class _Follower:
         if phase == self._phase:
             return
         self._phase = phase
+        self._wait.what = f"the build {self._name} is in its phase {phase}"
         if phase in _WORDS:
             self._on_status(_WORDS[phase])
 

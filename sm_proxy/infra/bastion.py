@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,12 +11,12 @@ from typing import Any, Final, NamedTuple
 from sm_proxy.aws import asking
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError, printable
+from sm_proxy.local import output
+from sm_proxy.local.output import Wait
 from sm_proxy.routes import bastion_lookup
 from sm_proxy.settings.deadline import Deadline
 
 _POLL_S: Final = (2.0, 4.0)
-_HEARTBEAT: Final = 10
-"""Looks between two lines while nothing changes."""
 _SURE: Final = 3
 """Looks after which we believe that a group is to have no instance."""
 _ALIVE: Final = ("Pending", "InService")
@@ -121,7 +122,18 @@ def wait_until_online(
     Raises:
         SmProxyError: `bastion-offline`, after the deadline, or if none will be launched; as `look`.
     """
-    shown, looks = "", 0
+    with output.waiting("waiting until the bastion is online in SSM", deadline.left) as wait:
+        return _online(aws, group, deadline, functools.partial(_tell, wait, say), again)
+
+
+def _tell(wait: Wait, say: Callable[[str], None], words: str) -> None:
+    wait.tell(f"waiting until the bastion is online in SSM; {words}", say)
+
+
+def _online(
+    aws: Aws, group: str, deadline: Deadline, tell: Callable[[str], None], again: str
+) -> Bastion:
+    looks = 0
     while True:
         try:
             found = look(aws, group)
@@ -138,9 +150,7 @@ def wait_until_online(
             if deadline.left <= 0:
                 raise _offline(found, group, trouble, deadline, again)
             words = f"{found.words}{trouble}"
-        if words != shown or looks % _HEARTBEAT == 0:
-            shown = words
-            say(f"waiting until the bastion is online in SSM; {words}")
+        tell(words)
         looks += 1
         deadline.sleep(_POLL_S)
 

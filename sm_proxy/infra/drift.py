@@ -9,10 +9,10 @@ from typing import Any, Final
 from sm_proxy.aws import asking
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError, printable
+from sm_proxy.local import output
 from sm_proxy.settings.deadline import Deadline
 
 _POLL_S: Final = (1.0, 2.0)
-_HEARTBEAT: Final = 15
 _DRIFTED: Final = ("MODIFIED", "DELETED")
 _SHOWN: Final = 200
 
@@ -59,14 +59,15 @@ def detect(
         SmProxyError: `wait-timeout`; `aws-error`; as `Aws.call`.
     """
     started = asking.ask(aws, "cloudformation", "DetectStackDrift", StackName=stack)
-    _await(aws, stack, str(started["StackDriftDetectionId"]), deadline, say)
+    with output.waiting(f"CloudFormation compares {stack} with its template", deadline.left):
+        _await(aws, stack, str(started["StackDriftDetectionId"]), deadline, say)
     return tuple(_drifted(aws, stack))
 
 
 def _await(
     aws: Aws, stack: str, detection: str, deadline: Deadline, say: Callable[[str], None]
 ) -> None:
-    looks = 0
+    told = False
     while True:
         found = _state(aws, detection)
         status = found.get("DetectionStatus")
@@ -77,9 +78,9 @@ def _await(
             reason = printable(str(found.get("DetectionStatusReason") or "no reason given"))
             say(f"CloudFormation could not compare every resource: {reason}")
             return
-        if looks % _HEARTBEAT == 0:
+        if not told:
+            told = True
             say(f"CloudFormation compares the resources of {stack} with its template")
-        looks += 1
         if deadline.left <= 0:
             raise deadline.passed(
                 f"CloudFormation is still comparing the resources of {stack}",

@@ -18,6 +18,8 @@ from sm_proxy.infra import stack as stacks
 from sm_proxy.infra.events import Event
 from sm_proxy.infra.stack import Stack
 from sm_proxy.jobs import times
+from sm_proxy.local import output
+from sm_proxy.local.output import Wait
 from sm_proxy.settings.deadline import Deadline
 
 _POLL_S: Final = (1.0, 2.0)
@@ -25,7 +27,6 @@ _POLL_S: Final = (1.0, 2.0)
 _QUIET_POLL_S: Final = (3.0, 5.0)
 """As above, after `_QUIET_S` seconds without an event."""
 _QUIET_S: Final = 20.0
-_HEARTBEAT_S: Final = 30.0
 _LAG: Final = 5
 """Looks after which we no longer expect an event that the stack's status says is there."""
 _SHOWN: Final = 4
@@ -73,6 +74,10 @@ class Watch:
         Raises:
             SmProxyError: `wait-timeout`; as `Aws.call`, but for errors that pass.
         """
+        with output.waiting(self._words(), deadline.left) as wait:
+            return self._until_settled(deadline, again, wait)
+
+    def _until_settled(self, deadline: Deadline, again: str, wait: Wait) -> Stack:
         late = 0
         while True:
             if self._look() and not self._stack.busy:
@@ -85,7 +90,7 @@ class Watch:
                     f"{self._pending_words()}",
                     f"CloudFormation goes on; to watch it again: `{again}`.",
                 )
-            self._heartbeat()
+            wait.what = self._words()
             deadline.sleep(_QUIET_POLL_S if self._silent_s > _QUIET_S else _POLL_S)
 
     @property
@@ -123,10 +128,8 @@ class Watch:
             self._say(line(event), dim=repeats)
             self._shown_at = time.monotonic()
 
-    def _heartbeat(self) -> None:
-        if self._silent_s >= _HEARTBEAT_S and self._stack.busy:
-            self._say(f"{self._stack.name} is {self._stack.status}{self._pending_words()}")
-            self._shown_at = time.monotonic()
+    def _words(self) -> str:
+        return f"{self._stack.name} is {self._stack.status}{self._pending_words()}"
 
     def _pending_words(self) -> str:
         """What is being waited for: `; waiting for NatGateway (2 min), ...`."""

@@ -15,7 +15,7 @@ from sm_proxy.inventory import session_kinds, trial
 from sm_proxy.jobs import hostname, kinds, logs
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job, Summary
-from sm_proxy.local import threads
+from sm_proxy.local import output, threads
 from sm_proxy.settings import Settings
 
 _AT_ONCE: Final = 8
@@ -106,7 +106,8 @@ def check_all(
             return _try_session(job, target, settings, aws)
         return _try(job, settings, aws)
 
-    with trial.no_session_left_open():
+    words = f"trying {len(alive)} of them, as ssh would"
+    with output.waiting(words, covers=True), trial.no_session_left_open():
         answers = threads.map_concurrently(attempt, alive, _AT_ONCE)
     for number, answer in zip(alive, answers, strict=True):
         found[number] = answer

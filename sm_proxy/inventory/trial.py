@@ -20,7 +20,8 @@ from sm_proxy.host_keys import trust_on_first_use
 from sm_proxy.jobs import search
 from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.hostname import Target
-from sm_proxy.local import signals
+from sm_proxy.local import output, signals
+from sm_proxy.local.output import Wait
 from sm_proxy.routes import sessions
 from sm_proxy.routes import table as routes
 from sm_proxy.settings import Settings
@@ -58,23 +59,26 @@ def wait_until_answering(
         SmProxyError: the error that `connect` would end with.
     """
     deadline, left = time.monotonic() + wait, wait
-    shown = ""
-    while True:
-        # The cache may name a container that is gone.
-        found = resolver.resolve(target, settings, aws, wait=left, on_status=on_status, fresh=True)
-        try:
-            refuse_unless_answering(found, settings, aws)
-        except SmProxyError as error:
-            left = deadline - time.monotonic()
-            if error.code not in _STILL_STARTING or left <= 0:
-                raise
-            if error.message != shown:
-                shown = error.message
-                on_status(f"{shown}; waiting, it may still be starting")
-        else:
-            return found
-        time.sleep(min(left, random.uniform(*search.POLL_S)))  # noqa: S311 - jitter
-        left = max(0.0, deadline - time.monotonic())
+    waiting: Wait | None = None
+    with contextlib.ExitStack() as held:
+        while True:
+            # The cache may name a container that is gone.
+            found = resolver.resolve(
+                target, settings, aws, wait=left, on_status=on_status, fresh=True
+            )
+            try:
+                refuse_unless_answering(found, settings, aws)
+            except SmProxyError as error:
+                left = deadline - time.monotonic()
+                if error.code not in _STILL_STARTING or left <= 0:
+                    raise
+                if waiting is None:
+                    waiting = held.enter_context(output.waiting("", left, covers=True))
+                waiting.tell(f"{error.message}; waiting, it may still be starting", on_status)
+            else:
+                return found
+            time.sleep(min(left, random.uniform(*search.POLL_S)))  # noqa: S311 - jitter
+            left = max(0.0, deadline - time.monotonic())
 
 
 def refuse_unless_answering(container: Container, settings: Settings, aws: Aws) -> None:

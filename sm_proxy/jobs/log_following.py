@@ -18,7 +18,8 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import kinds, log_streams
 from sm_proxy.jobs.job import Job
 from sm_proxy.jobs.log_events import PAGE, Event, LogEvents
-from sm_proxy.local import threads
+from sm_proxy.local import output, threads
+from sm_proxy.local.output import Wait
 
 _AT_ONCE: Final = 8
 """Concurrent calls: GetLogEvents has a quota of 10 a second in an account, or 25."""
@@ -89,7 +90,7 @@ class JobLog:
         self._logs: dict[str, LogEvents] = {}
         self._former: list[tuple[float, str, LogEvents]] = []
         self._opened: dict[str, LogEvents] = {}
-        self._shown = ""
+        self._wait = Wait("")
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -151,6 +152,12 @@ class JobLog:
         Raises:
             SmProxyError: a call failed, and would fail again.
         """
+        with output.waiting("", covers=True) as wait:
+            self._wait = wait
+            self._read_to_the_end(show)
+        return self.job
+
+    def _read_to_the_end(self, show: Callable[[Iterable[Entry]], int]) -> None:
         pause, looked = self._least_s, time.monotonic()
         self._tell_what_it_waits_for()
         while not self._has_ended():
@@ -160,7 +167,6 @@ class JobLog:
                 self._look_again()
                 looked = time.monotonic()
         self._read_the_rest(show)
-        return self.job
 
     def _read_the_rest(self, show: Callable[[Iterable[Entry]], int]) -> None:
         """Read until nothing comes any more: a log lags behind its job."""
@@ -199,11 +205,10 @@ class JobLog:
     def _tell_what_it_waits_for(self) -> None:
         """While there is no log yet: the job's progress, when it changes."""
         if self._logs or self._has_ended():
+            self._wait.what = ""  # a job may write nothing for hours
             return
-        shown = f"{self.job.name} has no log yet: {self.job.progress or self.job.status}"
-        if shown != self._shown:
-            self._shown = shown
-            self._on_status(shown)
+        progress = self.job.progress or self.job.status
+        self._wait.tell(f"{self.job.name} has no log yet: {progress}", self._on_status)
 
     def _newest(self) -> dict[str, str]:
         kind = kinds.of(self.job.kind)

@@ -18,7 +18,8 @@ from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
 from sm_proxy.launch.caller import Caller
 from sm_proxy.launch.changes import Draft, Path
-from sm_proxy.local import sizes, threads
+from sm_proxy.local import output, sizes, threads
+from sm_proxy.local.output import Wait
 
 Mode = Literal["copy", "same", "none"]
 MODES: Final[tuple[Mode, ...]] = ("copy", "same", "none")
@@ -122,7 +123,8 @@ def copy(aws: Caller, plan: Copy, on_status: Callable[[str], None]) -> None:
             _copy_object(aws, plan.bucket, item, target)
         progress.add(item.size)
 
-    threads.map_concurrently(one, plan.objects, _AT_ONCE)
+    with output.waiting("copying checkpoints", covers=True) as progress.wait:
+        threads.map_concurrently(one, plan.objects, _AT_ONCE)
 
 
 def _parsed(uri: str) -> tuple[str, str]:
@@ -223,6 +225,7 @@ class _Progress:
         self._on_status = on_status
         self._lock = threading.Lock()
         self._pace = _Pace()
+        self.wait = Wait("")
 
     def add(self, size: int) -> None:
         """One more object of this size is there."""
@@ -232,4 +235,4 @@ class _Progress:
             if self._pace.is_due():
                 done = f"{self._count} of {self._total} files"
                 of = f"{sizes.in_words(self._size)} of {self._whole}"
-                self._on_status(f"copying checkpoints: {done}, {of}")
+                self.wait.tell(f"copying checkpoints: {done}, {of}", self._on_status)

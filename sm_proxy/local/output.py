@@ -219,6 +219,7 @@ class _Display:
         self.hidden = 0
         self.waits: list[Wait] = []
         self.is_foreground: Callable[[int], bool] = _is_foreground
+        self.echoes: Callable[[int], bool] = _echoes
         self.clock: Callable[[], float] = time.monotonic
 
 
@@ -279,22 +280,36 @@ def terminal_lent() -> Iterator[None]:
     try:
         yield
     finally:
-        _DISPLAY.hidden -= 1
+        with _line_erased():  # which also ends the silence
+            _DISPLAY.hidden -= 1
 
 
 def is_lent() -> bool:
-    """Whether a question or another program has the terminal."""
-    return _DISPLAY.hidden > 0
+    """Whether a question, or another program, has the terminal."""
+    if _DISPLAY.hidden:
+        return True
+    terminal = _terminal()
+    return terminal is not None and not _DISPLAY.echoes(terminal)
 
 
 def rewrites() -> bool:
     """Whether we may rewrite a line on stderr now: on a terminal, and not in the background."""
-    if not _DISPLAY.enabled or _DISPLAY.hidden or os.environ.get("TERM") in _WITHOUT_CURSOR:
+    if not _DISPLAY.enabled or is_lent() or (terminal := _terminal()) is None:
         return False
     try:
-        return sys.stderr.isatty() and _DISPLAY.is_foreground(sys.stderr.fileno())
-    except (AttributeError, OSError, ValueError):  # closed, or not a file
+        return _DISPLAY.is_foreground(terminal)
+    except OSError:  # it is the terminal of another session
         return False
+
+
+def _terminal() -> int | None:
+    """Stderr's descriptor, if it is a terminal on which a line can be rewritten."""
+    if os.environ.get("TERM") in _WITHOUT_CURSOR:
+        return None
+    try:
+        return sys.stderr.fileno() if sys.stderr.isatty() else None
+    except (AttributeError, OSError, ValueError):  # closed, or not a file
+        return None
 
 
 def set_foreground_test(test: Callable[[int], bool]) -> None:
@@ -307,6 +322,18 @@ def set_foreground_test(test: Callable[[int], bool]) -> None:
 
 def _is_foreground(terminal: int) -> bool:
     return sys.platform == "win32" or os.tcgetpgrp(terminal) == os.getpgrp()
+
+
+def _echoes(terminal: int) -> bool:
+    """False while another program, such as ssh, asks for a passphrase there."""
+    if sys.platform == "win32":
+        return True
+    import termios  # noqa: PLC0415 - ssh seldom waits
+
+    try:
+        return bool(termios.tcgetattr(terminal)[3] & termios.ECHO)
+    except termios.error:
+        return False
 
 
 _DISPLAY: Final = _Display()

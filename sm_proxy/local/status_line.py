@@ -126,7 +126,8 @@ class StatusLine:
         if not (wait is last or (wait.is_call and last.is_call)) or waited < self._said_s:
             self._said_s = 0.0
         later = self._said_s + _REMINDER_EVERY_S
-        if waited < next((each for each in _REMINDERS_S if each > self._said_s), later):
+        due = next((each for each in _REMINDERS_S if each > self._said_s), later)
+        if waited < due or self._clock() - self._silent_since < _REMINDERS_S[0]:
             return
         self._said_s = waited
         silent_since = self._silent_since
@@ -165,6 +166,18 @@ def shown(waits: list[Wait]) -> Wait | None:
     steps = [wait for wait in waits if not wait.is_call]
     covering = (wait for wait in steps if wait.covers)
     return next(covering, None) or next(reversed(steps or waits), None)
+
+
+def now_in_words(silent_s: float) -> str:
+    """What is waited for, for a command that shows it itself; empty for nothing, or not yet.
+
+    Args:
+        silent_s: how long nothing has been shown, in seconds.
+    """
+    wait = shown(output.waits())
+    if wait is None or not wait.what or silent_s < SILENCE_S:
+        return ""
+    return in_words(wait, silent_s if wait.is_call else time.monotonic() - wait.began)
 
 
 def in_words(wait: Wait, waited: float) -> str:

@@ -18,6 +18,7 @@ from sm_proxy import error_handler
 from sm_proxy.errors import SmProxyError
 from sm_proxy.identity import identities
 from sm_proxy.jobs.container import Container
+from sm_proxy.local import output
 from sm_proxy.settings import Settings
 from sm_proxy.ssh_config.ssh_command import SSH_FAILED, Complaints, failure, ssh_command
 
@@ -72,8 +73,9 @@ def run_script(
         timer = threading.Timer(timeout, process.kill)
         timer.start()
         try:
-            output = _exchanged(process, script)
-            status = process.wait()
+            with output.waiting(f"waiting for an answer from {container.host}", timeout):
+                answer = _exchanged(process, script)
+                status = process.wait()
         finally:
             in_time = timer.is_alive()
             timer.cancel()
@@ -84,9 +86,9 @@ def run_script(
     if not in_time:
         late = f"{container.host} did not answer within {timeout:.0f} s"
         raise SmProxyError("session-lost", late, f"Try: ssh {container.host}")
-    if status == SSH_FAILED and not _has_line(output, last_word):
+    if status == SSH_FAILED and not _has_line(answer, last_word):
         raise ours or failure(container, complaint)
-    return Answer(status, output)
+    return Answer(status, answer)
 
 
 def _has_line(output: str, first_word: str) -> bool:

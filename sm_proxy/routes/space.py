@@ -61,7 +61,8 @@ def connect(container: Container, settings: Settings, aws: Aws) -> Stream:
                 f"the space {container.job} is not registered with Session Manager yet: trying "
                 f"again for {sum(_PAUSES_S):.0f} s"
             )
-        threads.run(time.sleep, pause)
+        with output.waiting(f"waiting until the space {container.job} is registered"):
+            threads.run(time.sleep, pause)
     return _open(container, aws)
 
 

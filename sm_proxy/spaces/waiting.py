@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.jobs import times
+from sm_proxy.local import output
+from sm_proxy.local.output import Wait
 from sm_proxy.settings.deadline import Deadline
 
 _POLL_S: Final = (1.0, 2.0)
@@ -16,7 +17,6 @@ _POLL_S: Final = (1.0, 2.0)
 _SLOW_POLL_S: Final = (3.0, 5.0)
 """As above, after `_QUICK_S` seconds: an app takes minutes to start."""
 _QUICK_S: Final = 20.0
-_HEARTBEAT_S: Final = 30.0
 _SHOWN: Final = 300
 
 
@@ -44,14 +44,14 @@ class Waiter:
         Raises:
             SmProxyError: `wait-timeout`; what `look` raises, but for errors that pass.
         """
-        began = said_at = time.monotonic()
-        shown = ""
+        with output.waiting(f"{what}: asking SageMaker", self.deadline.left) as wait:
+            self._until(what, look, wait)
+
+    def _until(self, what: str, look: Callable[[], str], wait: Wait) -> None:
+        began = time.monotonic()
         while status := self._status(look):
             now = time.monotonic()
-            if status != shown or now - said_at >= _HEARTBEAT_S:
-                elapsed = f" ({times.in_words(now - began)})" if shown else ""
-                self.say(f"{what} is {printable(status, _SHOWN)}{elapsed}")
-                shown, said_at = status, now
+            wait.tell(f"{what} is {printable(status, _SHOWN)}", self.say)
             if self.deadline.left <= 0:
                 raise self.deadline.passed(
                     f"{what} is still {status}",

@@ -54,6 +54,7 @@ class Shown:
         now: its clock.
         columns: of the terminal.
         foreground: whether our process group may write on it.
+        echo: whether it shows what is typed.
     """
 
     screen: Screen
@@ -61,6 +62,7 @@ class Shown:
     now: float = 1000.0
     columns: int = 80
     foreground: bool = True
+    echo: bool = True
 
     def __post_init__(self) -> None:
         self.line = StatusLine(clock=lambda: self.now, columns=lambda: self.columns)
@@ -86,6 +88,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
     display = output._Display()
     display.line, display.enabled = found.line, True
     display.is_foreground = lambda _: found.foreground
+    display.echoes = lambda _: found.echo
     display.clock = lambda: found.now
     monkeypatch.setattr(output, "_DISPLAY", display)
     return found
@@ -193,6 +196,18 @@ def test_a_line_that_is_another_programs_by_now_is_not_erased(shown: Shown) -> N
         line = shown.after(2)
     shown.foreground = False
     assert shown.after(1) == line
+
+
+def test_a_passphrase_that_another_program_asks_for_is_left_alone(shown: Shown) -> None:
+    with output.waiting("waiting"):
+        line = shown.after(2)
+        shown.screen.write("\nPassphrase: ")
+        shown.echo = False
+        assert shown.after(15) == "Passphrase: "
+        shown.screen.write("\n")
+        shown.echo = True
+        assert shown.after(1) == "sm-proxy: waiting (18s)"
+    assert shown.screen.lines == [line, "Passphrase: "]
 
 
 def test_a_question_has_the_terminal_to_itself(

@@ -224,7 +224,7 @@ def test_an_app_that_is_deleted_meanwhile_is_no_endless_wait() -> None:
     assert Run(studio).failure().code == "job-ended"
 
 
-def test_every_wait_is_bounded_and_says_how_long_it_takes(clock: Clock) -> None:
+def test_every_wait_is_bounded_and_said_once(clock: Clock) -> None:
     studio = FakeStudio()
     studio.starts = ["Pending"]
     run = Run(studio, seconds=120)
@@ -233,8 +233,7 @@ def test_every_wait_is_bounded_and_says_how_long_it_takes(clock: Clock) -> None:
     assert AGAIN in failure.hint
     assert clock.now == 1000 + 120
     assert run.said[0] == "Lab: its app is Pending"
-    assert any("(1 min)" in line for line in run.said[1:])
-    assert len(run.said) <= 5
+    assert run.said[1:] == []  # the status line tells how long it takes
 
 
 def test_a_moment_without_network_ends_no_wait() -> None:
