@@ -10,10 +10,12 @@ from typing import Any, Final
 from sm_proxy import config_writer
 from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import options
+from sm_proxy.completion import install, scripts
+from sm_proxy.errors import SmProxyError
 from sm_proxy.identity import identities, key_files, passphrases
 from sm_proxy.identity.identities import Identity
 from sm_proxy.identity.key_files import Pair
-from sm_proxy.local import paths, private_files
+from sm_proxy.local import paths, private_files, prompt
 from sm_proxy.local.output import Result
 from sm_proxy.routes import inside_vpc
 from sm_proxy.settings import Settings, contexts, flags_of, load, load_for
@@ -63,6 +65,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
         Step("key", "passed", _key_message(key, args.passphrase)),
         _written(flags, ssh_config or paths.user_ssh_config()),
     ]
+    taken += _completion(may_ask=ask is not None)
     settings = load_for(flags)  # now with the context that was just written
     taken.append(steps.run_step("ssh", lambda: steps.ssh(settings, ssh_config)))
     taken += _outside(settings)
@@ -110,6 +113,32 @@ def _written(flags: Mapping[str, Any], ssh_config: Path) -> Step:
     )
     done = [str(change.path) for change in changes if change.needed]
     return Step("config", "passed", f"wrote {', '.join(done)}" if done else "up to date")
+
+
+def _completion(*, may_ask: bool) -> list[Step]:
+    """Offer completion at TAB, and bring an earlier script up to date; without an answer, nothing.
+
+    `--yes` does not install it: no file of a shell is changed for a user who has not read of it.
+    """
+    try:
+        shell = scripts.login_shell()
+        if shell is None or install.is_current(shell):
+            return []
+        if install.is_there(shell):
+            install.install(shell)
+            return [Step("completion", "passed", f"brought the script for {shell} up to date")]
+        if not may_ask:
+            return []
+        place = scripts.place(shell)
+        line = f", and a line in {place.startup}" if place.startup else ""
+        if not prompt.confirm(
+            f"Complete sm-proxy at TAB in {shell}? This writes {place.script}{line}."
+        ):
+            return [Step("completion", "skipped", "later: sm-proxy completion install")]
+        install.install(shell)
+    except SmProxyError as error:  # ssh works without it
+        return [Step("completion", "warning", error.message, error.hint)]
+    return [Step("completion", "passed", f"new {shell} shells complete sm-proxy at TAB")]
 
 
 def _outside(settings: Settings) -> list[Step]:

@@ -27,12 +27,18 @@ def is_current(shell: Shell) -> bool:
     Raises:
         SmProxyError: `config-read-only`, a file cannot be read; `bad-setting`, as `scripts.place`.
     """
-    place = scripts.place(shell)
-    with _explained(place.script):
-        content = atomic_write.read(place.script)
-        startup = place.startup and atomic_write.read(place.startup)
-    read = place.startup is None or _MARK in (startup or b"")
+    content, read = _found(shell)
     return read and content == scripts.text(shell).encode()
+
+
+def is_there(shell: Shell) -> bool:
+    """Whether a script of ours, of any version, is in its place, and the shell reads it.
+
+    Raises:
+        SmProxyError: as `is_current`.
+    """
+    content, read = _found(shell)
+    return read and content is not None and scripts.is_ours(content)
 
 
 def install(shell: Shell) -> list[Path]:
@@ -80,6 +86,15 @@ def uninstall(shell: Shell) -> list[Path]:
                 with contextlib.suppress(OSError):  # others' completions are there
                     place.script.parent.rmdir()
     return changed
+
+
+def _found(shell: Shell) -> tuple[bytes | None, bool]:
+    """What is in the place of the script, None if nothing; and whether the shell reads it."""
+    place = scripts.place(shell)
+    with _explained(place.script):
+        content = atomic_write.read(place.script)
+        startup = place.startup and atomic_write.read(place.startup)
+    return content, place.startup is None or _MARK in (startup or b"")
 
 
 def _add_line(place: Place, startup: Path) -> bool:

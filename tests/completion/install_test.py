@@ -120,6 +120,7 @@ def test_a_linked_startup_file_stays_a_link(home: Path) -> None:
 def test_the_script_of_an_older_version_is_replaced(home: Path) -> None:
     (path,) = install.install("fish")
     path.write_text("# The completion of sm-proxy for fish, some other version\n")
+    assert install.is_there("fish")
     assert not install.is_current("fish")
     assert install.install("fish") == [path]
 
@@ -132,6 +133,7 @@ def test_a_script_of_somebody_else_stays(home: Path) -> None:
         install.install("fish")
     assert caught.value.code == "config-read-only"
     assert install.uninstall("fish") == []
+    assert not install.is_there("fish")
 
 
 def test_a_file_that_cannot_be_written_is_an_error(home: Path) -> None:

@@ -118,7 +118,9 @@ def test_the_config_is_written_without_credentials(lab: Lab, tmp_path: Path) -> 
     assert "Include" in config.read_text()
 
 
-def test_setup_asks_for_profile_and_region_at_a_terminal(lab: Lab, tmp_path: Path) -> None:
+def test_setup_asks_for_profile_region_and_completion_at_a_terminal(
+    lab: Lab, tmp_path: Path
+) -> None:
     files = tmp_path / "aws"
     files.write_text("[profile research]\n[profile prod]\nregion = us-east-1\n")
     config = tmp_path / "config"
@@ -127,6 +129,8 @@ def test_setup_asks_for_profile_and_region_at_a_terminal(lab: Lab, tmp_path: Pat
         "AWS_REGION": "",
         "AWS_DEFAULT_REGION": "",
         "AWS_EC2_METADATA_DISABLED": "true",
+        "SHELL": "/usr/bin/fish",
+        "XDG_CONFIG_HOME": str(tmp_path / "xdg"),
     }
     ours, theirs = pty.openpty()
     process = lab.popen(
@@ -141,8 +145,11 @@ def test_setup_asks_for_profile_and_region_at_a_terminal(lab: Lab, tmp_path: Pat
     os.write(ours, b"prod\n")
     shown += read_until(ours, b"Which AWS region")  # botocore reads an empty variable as a region
     os.write(ours, b"us-east-1\n")
+    shown += read_until(ours, b"Complete sm-proxy at TAB in fish?")
+    os.write(ours, b"y\n")
     out, _ = process.communicate(timeout=60)
     os.close(ours)
     assert b"credentials" in out, shown
+    assert (tmp_path / "xdg/fish/completions/sm-proxy.fish").exists()
     recorded = (tmp_path / "sm-proxy" / "config").read_text()
     assert '"profile": "prod", "region": "us-east-1"' in recorded
