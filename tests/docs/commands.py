@@ -64,4 +64,4 @@ def ours(text: str) -> list[list[str]]:
     """The words of each `sm-proxy` in a command line, without the program's name."""
     begin = r"(?:^|[(|;&] *|(?<= ))sm-proxy "
     parts = re.findall(begin + r"((?:'[^']*'|\"[^\"]*\"|[^)|;&<>])*)", text)
-    return [shlex.split(part) for part in parts]
+    return [shlex.split(part.replace("%port", "22")) for part in parts]  # PuTTY's word

@@ -24,10 +24,11 @@ def test_the_example_has_the_lines() -> None:
     assert ours(EXAMPLE.read_text(encoding="utf-8").splitlines()) == LINES
 
 
-def test_the_page_about_images_has_the_lines() -> None:
-    blocks = pages.blocks(pages.ROOT / "docs" / "images.md")
+@pytest.mark.parametrize("name", ["images", "getting-started"])
+def test_a_page_shows_all_lines(name: str) -> None:
+    blocks = pages.blocks(pages.ROOT / "docs" / f"{name}.md")
     (shown,) = [block.text for block in blocks if block.language == "dockerfile"]
-    assert shown.splitlines() == LINES
+    assert ours(shown.splitlines()) == LINES
 
 
 @pytest.mark.parametrize("page", pages.all_pages(), ids=pages.name)

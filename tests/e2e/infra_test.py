@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.docs import commands, pages
 from tests.e2e import accounts
 from tests.e2e.labs import SM_PROXY, Job, Lab, code_of, last_line, running
 from tests.lab.conftest import needs_debian
@@ -214,3 +216,35 @@ def interfaces(lab: Lab) -> list[str]:
         " if 'SageMaker' in i['Description']]"
     )
     return found
+
+
+@only_in_soak
+def test_the_page_for_beginners_works_as_written(account: Lab, tmp_path: Path) -> None:
+    page = pages.ROOT / "docs" / "getting-started.md"
+    program, dockerfile, asked = (block.text for block in pages.blocks(page) if block.language)
+    shown = [item.text for item in commands.of_page(page)]
+    deploy, setup, build, launch, enter, copy, logs, stop, delete = map(shlex.split, shown)
+    assert setup == ["sm-proxy", "setup"]  # the lab has its own ssh config
+    here: dict[str, Any] = {"cwd": tmp_path}
+
+    ours(account, *deploy[1:], "--yes")
+    (tmp_path / "train.py").write_text(program)
+    (tmp_path / "Dockerfile").write_text(dockerfile)
+    image = ours(account, *build[1:], **here).splitlines()[-1]
+    stack = accounts.outputs(account)
+    for word, value in {
+        "IMAGE": image,
+        "ROLE": stack["JobRole"],
+        "BUCKET": stack["Bucket"],
+    }.items():
+        asked = asked.replace(word, value)
+    (tmp_path / "job.json").write_text(asked)
+    assert ours(account, *launch[1:], **here).splitlines()[-1] == shlex.join(enter)
+    assert account.ok(enter[1], "cat /opt/program/train.py").decode() == program
+    copied = account.run(copy[0], "-F", account.config, *copy[1:], **here)
+    assert copied.returncode == 0, copied.stderr
+    assert (tmp_path / "copy.py").read_text() == program
+    assert "epoch 1" in ours(account, *logs[1:])
+    ours(account, *stop[1:], "--yes")
+    await_true(lambda: not interfaces(account), 60)
+    ours(account, *delete[1:], "--yes")
