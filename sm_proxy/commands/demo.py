@@ -9,10 +9,10 @@ from sm_proxy.commands.lab import require_extra
 from sm_proxy.settings import Settings, sources
 
 DESCRIPTION: Final = (
-    "Starts a job on an AWS that is simulated on this machine, and connects to it with ssh, "
-    "scp and rsync. It needs no AWS account."
+    "Starts a job on an AWS that is simulated on this machine, and connects to it with ssh, scp and"
+    " rsync. It needs no AWS account, but the packages of sm-proxy[lab]."
 )
-EXAMPLES: Final = (("sm-proxy demo", "about a minute"),)
+EXAMPLES: Final = (("sm-proxy demo", "shows each command and what it prints"),)
 USES: Final = ()
 
 

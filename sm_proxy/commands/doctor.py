@@ -36,7 +36,7 @@ EXAMPLES: Final = (
     ("sm-proxy doctor", "this machine and the account"),
     ("sm-proxy doctor sm-myjob", "one job, to its SSH server"),
     ("sm-proxy doctor sm-myjob -v", "every check, also those that passed"),
-    ("sm-proxy doctor sm-myjob --bundle report.zip", "a report to send, without secrets"),
+    ("sm-proxy doctor sm-myjob --bundle report.txt", "to send: it has no secrets"),
 )
 USES: Final = (*options.USES_SSH, "daemon_idle")
 

@@ -17,7 +17,8 @@ from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
 
 DESCRIPTION: Final = (
-    "Ends the bastion, and keeps everything else. It is not billed until `infra resume`."
+    "Ends the bastion, and keeps everything else. The bastion is not billed until `infra resume`;"
+    " a NAT gateway is."
 )
 EXAMPLES: Final = (("sm-proxy infra pause", "overnight, for instance"),)
 USES: Final = options.USES_AWS

@@ -11,7 +11,7 @@ from sm_proxy.settings import Settings, sources
 
 DESCRIPTION: Final = (
     "Simulates AWS with running containers on this machine, to try sm-proxy or to test "
-    "scripts. It needs no AWS account."
+    "scripts. It needs no AWS account, but the packages of sm-proxy[lab]."
 )
 EXAMPLES: Final = (
     ("sm-proxy lab run -- bash", "a shell inside it"),

@@ -25,7 +25,7 @@ _COMPLETED: Final = "Completed"
 
 DESCRIPTION: Final = "Prints what a job has written to CloudWatch Logs, also if the job is over."
 EXAMPLES: Final = (
-    ("sm-proxy logs sm-myjob", "the first node, from the start"),
+    ("sm-proxy logs sm-myjob", "what the first node has written"),
     ("sm-proxy logs -f sm-myjob", "follow it until the job ends"),
     ("sm-proxy logs --all-nodes --since 10m sm-myjob", "all nodes, the last minutes"),
 )

@@ -1,7 +1,7 @@
 """A parser of argparse, as plain records: for help, the manual page and the reference.
 
 argparse has no public way to its arguments, so only this module reads its private lists. They are
-the same in Python 3.10 to 3.14, and so is the text that is made of them.
+the same in Python 3.10 to 3.13, and so is the text that is made of them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ _OUTPUT: Final = ("json", "color", "help", "version")
 """Options that decide what is printed: `dest` of argparse, in the order of help."""
 _CHOICES_WIDTH: Final = 28
 """More columns of `{a,b}` move into the text, where they can be wrapped."""
+_DURATION: Final = "A DURATION is a number with a unit: 90s, 10m, 2h or 1d; without one, seconds."
 _FIRST: Final = ("arguments", "options")
 _LAST: Final = ("settings", "output")
 """Titles. The groups of a command stand between them, in its own order."""
@@ -80,10 +81,11 @@ def describe(parser: argparse.ArgumentParser) -> Command:
 
 
 def _more(parser: argparse.ArgumentParser) -> str:
-    if not subcommands(parser):
-        return ""
-    name = parser.prog.partition(" ")[2]
-    return f"`sm-proxy help {name} ACTION` tells more about one, with examples."
+    if subcommands(parser):
+        name = parser.prog.partition(" ")[2]
+        return f"`sm-proxy help {name} ACTION` tells more about one, with examples."
+    shown = [item for item in parser._actions if not _is_hidden(item)]  # noqa: SLF001
+    return _DURATION if any(item.metavar == "DURATION" for item in shown) else ""
 
 
 def usage(parser: argparse.ArgumentParser) -> tuple[str, ...]:
@@ -208,5 +210,7 @@ def _many(item: argparse.Action) -> str:
 def _text(parser: argparse.ArgumentParser, item: argparse.Action) -> str:
     text = (item.help or "") % {**vars(item), "prog": parser.prog}
     if item.metavar is None and item.choices and len(_braces(item)) > _CHOICES_WIDTH:
+        if all(str(choice) in text for choice in item.choices):  # each is explained
+            return text
         return f"{text}; one of {', '.join(map(str, item.choices))}"
     return text

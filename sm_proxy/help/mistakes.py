@@ -10,6 +10,27 @@ from sm_proxy.errors import printable
 from sm_proxy.help import described, suggestion
 
 _SHOWN: Final = 60
+_PLAIN: Final = {
+    "ssh": "sm-myjob",
+    "scp": "sm-myjob:FILE .",
+    "sftp": "sm-myjob",
+    "rsync": "-a sm-myjob:FOLDER .",
+}
+"""Programs that need no command of ours, which is the point; and their arguments."""
+_SYNONYMS: Final = {
+    **dict.fromkeys(("ls", "ps", "jobs", "status"), "list"),
+    **dict.fromkeys(("copy", "download", "upload"), "cp"),
+    **dict.fromkeys(("code", "open", "cursor"), "vscode"),
+    **dict.fromkeys(("init", "install", "configure"), "setup"),
+    **dict.fromkeys(("forward", "port-forward", "port"), "tunnel"),
+    **dict.fromkeys(("kill", "delete", "terminate"), "stop"),
+    **dict.fromkeys(("run", "train", "submit"), "launch"),
+    **dict.fromkeys(("check", "diagnose", "debug"), "doctor"),
+    **dict.fromkeys(("key", "keygen"), "keys"),
+    **dict.fromkeys(("top", "gpu", "nvidia-smi"), "inspect"),
+    **dict.fromkeys(("tail", "log"), "logs"),
+}
+"""What other programs call our commands."""
 
 
 def unknown_command(parser: argparse.ArgumentParser, typed: str, names: Sequence[str]) -> str:
@@ -20,9 +41,14 @@ def unknown_command(parser: argparse.ArgumentParser, typed: str, names: Sequence
         typed: by the user.
         names: its commands or actions.
     """
-    noun = "action" if " " in parser.prog else "command"
-    found = suggestion.sentence(typed, names, f"{parser.prog} ")
-    return _joined(f"unknown {noun} {printable(typed, _SHOWN)!r}", found)
+    is_program = " " not in parser.prog
+    what = f"unknown {'command' if is_program else 'action'} {printable(typed, _SHOWN)!r}"
+    if is_program and typed in _PLAIN:
+        return f"{what}: type it without sm-proxy, as in `{typed} {_PLAIN[typed]}`"
+    if is_program and typed in _SYNONYMS:
+        typed = _SYNONYMS[typed]
+        names = [typed]
+    return _joined(what, suggestion.sentence(typed, names, f"{parser.prog} "))
 
 
 def wrong_choice(typed: Any, choices: Sequence[Any]) -> str:

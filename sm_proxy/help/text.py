@@ -14,6 +14,8 @@ _WIDEST: Final = 100
 """Longer lines are hard to read."""
 _MOST_NAMES: Final = 24
 """Columns of names. A longer name has its text on the next line."""
+_LEAST_PURPOSE: Final = 26
+"""Columns beside an example for what it is for; with fewer, that stands below."""
 _SETTINGS_NOTE: Final = "settings (also in config.toml, or as SM_PROXY_<NAME>)"
 
 
@@ -68,13 +70,15 @@ def rows(shown: Sequence[Row], width: int) -> Iterator[str]:
 def _examples(examples: Sequence[tuple[str, str]], width: int) -> Iterator[str]:
     """Each on a line of its own, to be copied; what it is for stands beside it or below."""
     column = 4 + max(len(line) for line, _ in examples)
-    beside = all(column + len(purpose) <= width for _, purpose in examples)
+    beside = width - column >= _LEAST_PURPOSE
     for line, purpose in examples:
+        first, *more = _wrapped(purpose, width - (column if beside else 6)).splitlines()
         if beside:
-            yield f"{f'  {line}':<{column}}{purpose}"
+            yield f"{f'  {line}':<{column}}{first}"
         else:
             yield f"  {line}"
-            yield textwrap.indent(_wrapped(purpose, width - 6), " " * 6)
+            yield f"{'':6}{first}"
+        yield from (f"{'':{column if beside else 6}}{each}" for each in more)
 
 
 def _wrapped(text: str, width: int) -> str:

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import pytest
+
+from sm_proxy import cli
+from sm_proxy.help import mistakes
+
+NAMES = list(cli.COMMANDS)
+
+
+@pytest.fixture
+def parser() -> cli.Parser:
+    made = cli.Parser(prog="sm-proxy")
+    made.add_argument("--wait", help="wait")
+    return made
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("lst", "list"), ("ls", "list"), ("copy", "cp"), ("kill", "stop")]
+)
+def test_what_other_programs_call_it_is_known(typed: str, meant: str, parser: cli.Parser) -> None:
+    assert mistakes.unknown_command(parser, typed, NAMES) == (
+        f"unknown command {typed!r}. Did you mean `sm-proxy {meant}`?"
+    )
+
+
+def test_each_synonym_leads_to_a_command() -> None:
+    assert set(mistakes._SYNONYMS.values()) <= set(NAMES)
+    assert not {*mistakes._SYNONYMS, *mistakes._PLAIN} & set(NAMES)
+
+
+def test_ssh_needs_no_command(parser: cli.Parser) -> None:
+    assert mistakes.unknown_command(parser, "ssh", NAMES) == (
+        "unknown command 'ssh': type it without sm-proxy, as in `ssh sm-myjob`"
+    )
+
+
+def test_an_action_is_an_action() -> None:
+    parser = cli.Parser(prog="sm-proxy config")
+    found = mistakes.unknown_command(parser, "shwo", ["write", "show"])
+    assert found == "unknown action 'shwo'. Did you mean `sm-proxy config show`?"
+    assert mistakes.unknown_command(parser, "ls", ["write"]) == "unknown action 'ls'"
+
+
+def test_a_hostile_word_is_shown_printable_and_short(parser: cli.Parser) -> None:
+    for typed in ("\x1b[2J" + "x" * 1000, "\u202e", ""):
+        for shown in (
+            mistakes.unknown_command(parser, typed, NAMES),
+            mistakes.wrong_choice(typed, ["a"]),
+            mistakes.unknown_arguments(parser, [typed]),
+        ):
+            assert shown.isprintable()
+            assert len(shown) < 200
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["x", "--wiat=secret", "--no"], "unknown option --wiat. Did you mean `--wait`?"),
+        (["more", "--"], "unexpected argument 'more'"),
+        (["--bastoin=x"], "unknown option --bastoin. Did you mean `--bastion`?"),
+    ],
+)
+def test_the_first_unknown_option_is_named_without_its_value(
+    words: list[str], told: str, parser: cli.Parser
+) -> None:
+    assert mistakes.unknown_arguments(parser, words) == told
