@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from sm_proxy.local import layout
 from sm_proxy.local.screen import Screen
 from tests.screens import drawings
 from tests.screens.drawings import SCREENS, WIDTHS
+
+UNCOLOURED = {"config-check", "daemon-status", "infra-status", "keys-list", "keys-revoke"}
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -26,7 +30,8 @@ def test_every_file_belongs_to_a_screen() -> None:
 def test_only_what_cannot_be_broken_is_longer_than_a_line(name: str) -> None:
     for width in WIDTHS:
         for line in drawings.drawn(name, width).splitlines():
-            assert layout.cells(line) <= width or " " not in line.strip()
+            words = re.sub(r"ssh-\S+ AAAA\S*|ecdsa-\S+ AAAA\S*", "key", line).split()
+            assert layout.cells(line) <= width or len(words) == 1, line
 
 
 @pytest.mark.parametrize("name", SCREENS)
@@ -44,7 +49,7 @@ def test_ascii_and_colours_move_no_column(name: str) -> None:
     plain = draw(Screen(80, charset="ascii"))
     assert plain.isascii()
     coloured = draw(Screen(80, colours=True, charset="ascii"))
-    assert coloured != plain
+    assert ("\033" in coloured) is (name not in UNCOLOURED)
     for sgr in ("31", "32", "35", "1", "2", "0"):
         coloured = coloured.replace(f"\033[{sgr}m", "")
     assert coloured == plain

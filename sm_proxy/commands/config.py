@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from sm_proxy import config_writer
 from sm_proxy.commands import options
 from sm_proxy.config_writer import Change, Problem
 from sm_proxy.errors import SmProxyError
-from sm_proxy.local import atomic_write, paths
+from sm_proxy.local import atomic_write, layout, paths
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings, contexts, flags_of, sources
 from sm_proxy.ssh_config import our_file, requested
@@ -154,9 +155,17 @@ def _message(change: Change) -> str:
 
 def _checked(changes: list[Change], ssh_config: Path) -> Result:
     found = config_writer.problems(changes, ssh_config)
-    text = "\n".join(f"{item.what}. {item.fix}" for item in found) or "up to date"
     data = {**_data(changes), "findings": [{"what": item.what, "fix": item.fix} for item in found]}
-    return Result(data, text, exit_status=1 if found else 0, failure=_failure(found))
+    return Result(
+        data,
+        partial(layout.text, _lines(found)),
+        exit_status=1 if found else 0,
+        failure=_failure(found),
+    )
+
+
+def _lines(found: Sequence[Problem]) -> list[str]:
+    return [f"{item.what}. {item.fix}" for item in found] or ["up to date"]
 
 
 def _failure(found: Sequence[Problem]) -> SmProxyError | None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any, Final
 
 from sm_proxy.commands import options
 from sm_proxy.errors import EXIT_OK, printable
+from sm_proxy.local import layout
 from sm_proxy.local.output import Result
+from sm_proxy.local.screen import Screen
 from sm_proxy.settings import Settings, durations
 
 _ISO: Final = "%Y-%m-%dT%H:%M:%SZ"
@@ -78,8 +81,12 @@ def _status(settings: Settings) -> Result:
     if not found:
         control.refuse_stranger()
     data = [{"socket": each.socket, **_with_dates(asdict(each.status))} for each in found]
-    text = "\n".join(line for each in data for line in _lines(each))
-    return Result({"daemons": data}, text or _why_none(settings))
+    rows = [row for each in data for row in _rows(each)]
+    return Result({"daemons": data}, partial(_text, rows) if rows else _why_none(settings))
+
+
+def _text(rows: Sequence[tuple[str, str]], screen: Screen) -> str:
+    return "\n".join(layout.pairs(rows, screen))
 
 
 def _stop(_: Settings) -> Result:
@@ -142,21 +149,18 @@ def _with_dates(found: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _lines(daemon: dict[str, Any]) -> list[str]:
+def _rows(daemon: dict[str, Any]) -> list[tuple[str, str]]:
     """A daemon for people."""
     ends = _ending(daemon["ends_in"])
-    lines = [
-        f"daemon {daemon['pid']}, sm-proxy {daemon['version']}, since {daemon['since']}{ends}",
-        f"  socket {daemon['socket']}",
-    ]
-    lines += [
-        f"  connection {printable(each['host'])}, since {each['since']}, process {each['pid']}"
-        for each in daemon["connections"]
-    ]
+    about = f"{daemon['pid']}, sm-proxy {daemon['version']}, since {daemon['since']}{ends}"
+    rows = [("daemon", about), ("  socket", daemon["socket"])]
+    for each in daemon["connections"]:
+        what = f"{printable(each['host'])}, since {each['since']}, process {each['pid']}"
+        rows.append(("  connection", what))
     for each in daemon["sessions"]:
         shown = f"{printable(each['target'])}, since {each['since']}"
-        lines.append(f"  session {each['session']}: {shown}{_use(each)}")
-    return lines
+        rows.append(("  session", f"{each['session']}: {shown}{_use(each)}"))
+    return rows
 
 
 def _use(session: dict[str, Any]) -> str:

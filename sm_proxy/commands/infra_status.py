@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import infra_options, options
-from sm_proxy.errors import SmProxyError
+from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.infra import bastion, costs, deploy, drift, events, in_use
 from sm_proxy.infra import stack as stacks
 from sm_proxy.infra.bastion import Bastion
@@ -15,8 +17,9 @@ from sm_proxy.infra.drift import Drift
 from sm_proxy.infra.plan import Plan
 from sm_proxy.infra.stack import Stack
 from sm_proxy.jobs.job import Job
-from sm_proxy.local import output
+from sm_proxy.local import layout, output
 from sm_proxy.local.output import Result
+from sm_proxy.local.screen import Screen
 from sm_proxy.settings import Settings, durations
 from sm_proxy.settings.deadline import Deadline
 
@@ -96,8 +99,12 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     rows += [("job", _of_job(job)) for job in jobs] or [("jobs", "none in its network")]
     rows += _of_drift(drifted)
     rows += [("output", f"{name} = {value}") for name, value in stack.outputs.items()]
-    text = "\n".join(f"{name:<8} {value}" for name, value in rows)
+    text = partial(_text, rows)
     return Result(data, text, exit_status=0 if usable else 1)
+
+
+def _text(rows: Sequence[tuple[str, str]], screen: Screen) -> str:
+    return "\n".join(layout.pairs(((name, printable(value)) for name, value in rows), screen))
 
 
 def _why(aws: Aws, stack: Stack) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import Final
 
 from sm_proxy import resolver
@@ -56,4 +57,6 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     data = report.of(found)
     if container.kind in SESSION_KINDS:  # our entrypoint is not there
         data = {name: value for name, value in data.items() if name not in report.OF_ENTRYPOINT}
-    return Result({"job": container.job, "node": container.node, **data}, text.render(data))
+    return Result(
+        {"job": container.job, "node": container.node, **data}, partial(text.render, data)
+    )

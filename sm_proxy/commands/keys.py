@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from sm_proxy import config_writer
@@ -13,7 +14,10 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.identity import identities, key_files, passphrases
 from sm_proxy.identity.identities import Identity
 from sm_proxy.identity.key_files import Pair
+from sm_proxy.local import layout
+from sm_proxy.local.layout import Row
 from sm_proxy.local.output import Result
+from sm_proxy.local.screen import Screen
 from sm_proxy.settings import Settings, durations
 
 DESCRIPTION: Final = (
@@ -138,10 +142,15 @@ def _show(args: argparse.Namespace, settings: Settings) -> Result:
 
 def _list(_: argparse.Namespace, settings: Settings) -> Result:
     keys = identities.offered(settings)
-    lines = [
-        f"{'current' if key is keys[0] else 'old':8} {key.fingerprint}  {key.path}" for key in keys
+    rows = [
+        Row(("current" if key is keys[0] else "old", key.fingerprint), str(key.path))
+        for key in keys
     ]
-    return Result({"keys": _data(keys)}, "\n".join(lines))
+    return Result({"keys": _data(keys)}, partial(_table, rows))
+
+
+def _table(rows: Sequence[Row], screen: Screen) -> str:
+    return "\n".join(layout.table((), rows, screen, notes=""))
 
 
 def _rotate(args: argparse.Namespace, settings: Settings) -> Result:
@@ -161,7 +170,9 @@ def _rotate(args: argparse.Namespace, settings: Settings) -> Result:
         f"    {_assignments(identities.environment([new]))}",
         f"When no job needs the old key, run: sm-proxy keys revoke {old.fingerprint}",
     ]
-    return Result({"keys": _data(keys), "environment": variables, "s3": pushed}, "\n".join(lines))
+    return Result(
+        {"keys": _data(keys), "environment": variables, "s3": pushed}, partial(layout.text, lines)
+    )
 
 
 def _revoke(args: argparse.Namespace, settings: Settings) -> Result:
@@ -181,7 +192,7 @@ def _revoke(args: argparse.Namespace, settings: Settings) -> Result:
             try:
                 ssh_agent.forget(key, settings.identity_agent)
             except SmProxyError as error:  # noqa: PERF203 - one or two
-                still_in_agent.append(_left_in_agent(key, error))
+                still_in_agent.extend(_left_in_agent(key, error))
         encrypted.extend(key for key in gone if _is_encrypted(key))
 
     gone, left = rotation.revoke(
@@ -202,21 +213,20 @@ def _revoke(args: argparse.Namespace, settings: Settings) -> Result:
         "s3": removed,
         "agent": not still_in_agent,
     }
-    return Result(data, "\n".join(lines))
+    return Result(data, partial(layout.text, lines))
 
 
-def _left_in_agent(key: Identity, error: SmProxyError) -> str:
+def _left_in_agent(key: Identity, error: SmProxyError) -> tuple[str, str]:
     return (
-        f"  - {error.message}: if an agent holds the key, remove it on the agent's machine with:\n"
-        f"    echo {shlex.quote(key.public_key)} | ssh-add -d -"
+        f"  - {error.message}: if an agent holds the key, remove it on the agent's machine with:",
+        f"    echo {shlex.quote(key.public_key)} | ssh-add -d -",
     )
 
 
 def _left_to_do(removed: list[str]) -> list[str]:
     lines = [
         "  - remove the key from the Environment (SM_PROXY_AUTHORIZED_KEY, _2, ...) of new jobs",
-        "  - running jobs accept it until they end, because their Environment cannot change:",
-        "    stop them if the key may have been stolen",
+        "  - running jobs accept it until they end: stop them if the key may have been stolen",
     ]
     if removed:
         return [

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 from sm_proxy.aws.clients import Aws
@@ -20,7 +20,7 @@ from sm_proxy.launch import channel as channels
 from sm_proxy.launch import diff, prepare, price, run_time, shapes, sizes
 from sm_proxy.launch.changes import Change, value_at
 from sm_proxy.launch.prepare import Prepared
-from sm_proxy.local import output, screen
+from sm_proxy.local import output
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings, contexts, durations
 from sm_proxy.state import host_names
@@ -89,8 +89,9 @@ def show(launch: Launch, aws: Aws) -> Result:
             f"--dry-run uploads nothing, so {channel.uri} lacks files that the job needs:"
             " create the job with sm-proxy, which uploads them"
         )
-    text = diff.render(launch.changes, coloured=screen.colours(sys.stdout))
-    return Result(launch.data(submitted=False), text or "nothing changes: the job has ssh already")
+    nothing = "nothing changes: the job has ssh already"
+    text = partial(diff.render, launch.changes) if launch.changes else nothing
+    return Result(launch.data(submitted=False), text)
 
 
 def summarize(changes: Sequence[Change]) -> str:

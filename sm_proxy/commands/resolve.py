@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import Final
 
 from sm_proxy import resolver
 from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import options
 from sm_proxy.jobs.container import Container
-from sm_proxy.local import output
+from sm_proxy.local import layout, output
+from sm_proxy.local.layout import Cell
 from sm_proxy.local.output import Result
+from sm_proxy.local.screen import Screen
 from sm_proxy.routes import table as routes
 from sm_proxy.routes.table import Choice
 from sm_proxy.settings import Settings
@@ -47,21 +50,23 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
         target, settings, aws, wait=args.wait or 0, on_status=output.status
     )
     choice = routes.judge(container, settings, aws)
-    text = _text(container, choice, settings.route)
+    text = partial(_text, container, choice, settings.route)
     return Result({**container.as_data(), **choice.as_data()}, text)
 
 
-def _text(container: Container, choice: Choice, asked: str) -> str:
-    """One line for each member of the data, and one for each route."""
+def _text(container: Container, choice: Choice, asked: str, screen: Screen) -> str:
+    """One row for each member of the data, and one for each route."""
     none = "none can serve" if asked == AUTO else f"none: you ask for {asked}, which cannot serve"
     found = {
         **container.as_data(),
-        "host_keys": ", ".join(container.host_keys) or "none",
+        "host_keys": "\n".join(container.host_keys) or "none",
         "route": choice.route or none,
     }
-    lines = [f"{name:10} {'none' if value is None else value}" for name, value in found.items()]
-    width = max(map(len, choice.verdicts))
+    rows: list[tuple[Cell | str, str]] = [
+        (name, "none" if value is None else str(value)) for name, value in found.items()
+    ]
     for item in choice.as_data()["routes"]:
         can = "can serve" if item["usable"] else "cannot serve"
-        lines.append(f"{'':10} {item['name']:{width}}  {can}: {item['reason']}")
-    return "\n".join(lines)
+        label = Cell(f"  {item['name']}", "good" if item["usable"] else None)
+        rows.append((label, f"{can}: {item['reason']}"))
+    return "\n".join(layout.pairs(rows, screen))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,8 +16,9 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.identity import identities, key_files, passphrases
 from sm_proxy.identity.identities import Identity
 from sm_proxy.identity.key_files import Pair
-from sm_proxy.local import paths, private_files, prompt
+from sm_proxy.local import layout, paths, private_files, prompt
 from sm_proxy.local.output import Result
+from sm_proxy.local.screen import Screen
 from sm_proxy.routes import inside_vpc
 from sm_proxy.settings import Settings, contexts, flags_of, load, load_for
 from sm_proxy.settings.sources import from_flags
@@ -76,7 +78,9 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
         "environment": key.environment(),
         "next": after,
     }
-    return Result(data, _text(taken, data), exit_status=1 if failure else 0, failure=failure)
+    return Result(
+        data, partial(_text, taken, data), exit_status=1 if failure else 0, failure=failure
+    )
 
 
 def _fitting_compression(settings: Settings, flags: Mapping[str, Any]) -> dict[str, bool]:
@@ -150,11 +154,12 @@ def _outside(settings: Settings) -> list[Step]:
     return [first, steps.run_step("bastion", lambda: steps.bastion(aws, settings))]
 
 
-def _text(taken: list[Step], data: dict[str, Any]) -> str:
-    lines = [step.line for step in taken]
+def _text(taken: list[Step], data: dict[str, Any], screen: Screen) -> str:
+    lines = layout.pairs([step.row for step in taken], screen)
     lines += ["", "Add to the Environment of your jobs:"]
     lines += [f"    {name}={value}" for name, value in data["environment"].items()]
     lines += ["", f"Next: sm-proxy list, then {data['next']}"]
     if any(step.failure for step in taken):
         lines[-1] = f"Next: fix the failed checks, then run again: {data['next']}"
+    lines[-1:] = layout.paragraph(lines[-1], screen)
     return "\n".join(lines)

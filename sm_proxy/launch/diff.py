@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from sm_proxy.errors import printable
 from sm_proxy.launch.changes import Change
+from sm_proxy.local import layout
+from sm_proxy.local.screen import Screen, Style
 
-_COLOURS: Final = {"+": 32, "-": 31, "~": 33}
+_STYLES: Final[dict[str, Style]] = {"+": "good", "-": "bad", "~": "doubtful"}
+_INDENT: Final = "    "
 
 
-def render(changes: Iterable[Change], *, coloured: bool = False) -> str:
+def render(changes: Iterable[Change], screen: Screen) -> str:
     """Two lines for each change: path and values, then the reason.
 
     A line begins with `+` for a new value, `-` for a removed one and `~` for a changed one. Other
     people may have written parts of a request, so it is shown without control characters.
     """
-    return "\n".join(line for change in changes for line in _lines(change, coloured=coloured))
+    return "\n".join(line for change in changes for line in _lines(change, screen))
 
 
-def _lines(change: Change, *, coloured: bool) -> tuple[str, str]:
+def _lines(change: Change, screen: Screen) -> Iterator[str]:
     sign = "+" if change.before is None else "-" if change.after is None else "~"
     values = [_shown(value) for value in (change.before, change.after) if value is not None]
-    line = f"{sign} {printable(change.path)}: {' -> '.join(values)}"
-    if coloured:
-        line = f"\033[{_COLOURS[sign]}m{line}\033[0m"
-    return line, f"    {printable(change.why)}"
+    line = f"{printable(change.path)}: {' -> '.join(values)}"
+    for part in layout.paragraph(line, screen, f"{sign} ", "  "):
+        yield screen.styled(part, _STYLES[sign])
+    yield from layout.paragraph(printable(change.why), screen, _INDENT)
 
 
 def _shown(value: Any) -> str:

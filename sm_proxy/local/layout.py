@@ -26,6 +26,7 @@ _WHOLE: Final = re.compile(
 )
 """What a user may copy, a command: in backticks, or after a colon up to the next punctuation."""
 
+_PUBLIC_KEY: Final = re.compile(r"\S*(?:ssh|ecdsa|sk)-\S+ AAAA\S*")
 _NO_BREAK: Final = "\0"
 """A space within a word; no text has this character."""
 
@@ -67,10 +68,39 @@ def wrapped(text: str, columns: int | None) -> list[str]:
     return lines
 
 
-def paragraph(text: str, screen: Screen, indent: str = "") -> list[str]:
-    """The wrapped lines of a text, each indented."""
+def paragraph(text: str, screen: Screen, indent: str = "", further: str | None = None) -> list[str]:
+    """The wrapped lines of a text.
+
+    Args:
+        text: one line.
+        screen: where it is shown.
+        indent: before each line.
+        further: before each line but the first, if not `indent`; as long as it.
+    """
     room = None if screen.columns is None else screen.columns - len(indent)
-    return [indent + line for line in wrapped(screen.shown(text), room)]
+    first, *others = wrapped(screen.shown(text), room)
+    return [indent + first, *((indent if further is None else further) + line for line in others)]
+
+
+def prose(lines: Iterable[str], screen: Screen) -> list[str]:
+    """Sentences, wrapped behind a `- ` that they begin with.
+
+    A line that is indented like a block of code is there to be copied, and stays as it is.
+    """
+    shown: list[str] = []
+    for line in lines:
+        if line.startswith(_INDENT):
+            shown.append(screen.shown(line))
+            continue
+        sentence = line.lstrip(" -")
+        lead = line[: len(line) - len(sentence)]
+        shown += paragraph(sentence, screen, lead, " " * len(lead))
+    return shown
+
+
+def text(lines: Iterable[str], screen: Screen) -> str:
+    """The result of a command that is nothing but `prose`."""
+    return "\n".join(prose(lines, screen))
 
 
 def pairs(rows: Iterable[tuple[Cell | str, str]], screen: Screen) -> list[str]:
@@ -114,23 +144,34 @@ class Row:
 
     Attributes:
         cells: one for each column.
-        note: what follows the last cell, after a colon, or stands below.
+        note: what follows the last cell, or stands below if the screen is too narrow.
     """
 
     cells: Sequence[Cell | str]
     note: str = ""
 
 
-def table(headings: Sequence[str], rows: Sequence[Row], screen: Screen) -> list[str]:
+def table(
+    headings: Sequence[str], rows: Sequence[Row], screen: Screen, notes: str | None = None
+) -> list[str]:
     """Columns below headings.
 
-    If a row is longer than the screen, its note goes below it; then long names, which are the first
-    column, get lines of their own.
+    If a row is longer than the screen, its note goes below it. Names, which are the first column,
+    get lines of their own if not even the rest is short enough.
+
+    Args:
+        headings: of the cells; none for a table without headings.
+        rows: what stands below.
+        screen: where it is shown.
+        notes: the heading of the notes, which are a last column then; without it, a note follows
+            the last cell after a colon.
     """
-    head = Row([Cell(word, "heading") for word in headings])
-    taken = [[_cell(cell) for cell in row.cells] for row in (head, *rows)]
+    head = Row([Cell(word, "heading") for word in headings], notes or "")
+    drawn = [head, *rows] if headings else list(rows)
+    taken = [[_cell(cell) for cell in row.cells] for row in drawn]
     widths = [
-        max(cells(screen.shown(row[at].text)) for row in taken) for at in range(len(head.cells))
+        max(cells(screen.shown(cell.text)) for cell in column)
+        for column in zip(*taken, strict=True)
     ]
     if screen.columns is not None:
         rest = sum(widths[1:]) + len(_GAP) * (len(widths) - 1)
@@ -138,29 +179,34 @@ def table(headings: Sequence[str], rows: Sequence[Row], screen: Screen) -> list[
         names = (cells(screen.shown(row[0].text)) for row in taken)
         widths[0] = max((name for name in names if name <= most), default=0)
     lines: list[str] = []
-    for row, note in zip(taken, ("", *(row.note for row in rows)), strict=True):
-        lines += _row(row, widths, screen.shown(note), screen)
+    for row, whole in zip(taken, drawn, strict=True):
+        is_head = whole is head
+        style: Style | None = "heading" if is_head else None
+        lines += _row(row, widths, Cell(whole.note, style), screen, in_column=notes is not None)
     return lines
 
 
-def _row(row: Sequence[Cell], widths: Sequence[int], note: str, screen: Screen) -> Iterator[str]:
-    name, *others, last = row
+def _row(
+    row: Sequence[Cell], widths: Sequence[int], note: Cell, screen: Screen, *, in_column: bool
+) -> Iterator[str]:
+    name, *others = row
     if cells(screen.shown(name.text)) > widths[0]:
-        yield screen.styled(screen.shown(name.text), name.style)
+        yield _padded(name, 0, screen)
         name = Cell("")
-    padded = (
-        _padded(cell, width, screen) + _GAP
-        for cell, width in zip((name, *others), widths[:-1], strict=True)
+    last = cells(screen.shown(row[-1].text))
+    ends = [*widths[:-1], widths[-1] if in_column and note.text else last]
+    line = _GAP.join(
+        _padded(cell, width, screen) for cell, width in zip((name, *others), ends, strict=True)
     )
-    line = "".join(padded) + _padded(last, 0, screen)
-    used = sum(widths[:-1]) + len(_GAP) * len(others) + len(_GAP) + cells(screen.shown(last.text))
-    if not note:
+    between = _GAP if in_column else ": "
+    used = sum(ends) + len(_GAP) * len(others) + len(between)
+    if not note.text:
         yield line.rstrip()
-    elif screen.columns is None or used + len(": ") + cells(note) <= screen.columns:
-        yield f"{line}: {note}"
+    elif screen.columns is None or used + cells(screen.shown(note.text)) <= screen.columns:
+        yield line + between + _padded(note, 0, screen)
     else:
-        yield line
-        yield from paragraph(note, screen, _INDENT)
+        yield line.rstrip()
+        yield from paragraph(note.text, screen, _INDENT)
 
 
 def _cell(value: Cell | str) -> Cell:
@@ -173,10 +219,11 @@ def _padded(cell: Cell, width: int, screen: Screen) -> str:
 
 
 def _words(text: str, columns: int) -> Iterator[str]:
-    """The words of a text; a command that fits in a line is one of them."""
+    """The words of a text: also a public key, and a command that fits in a line."""
 
     def kept(found: re.Match[str]) -> str:
-        return found[0].replace(" ", _NO_BREAK) if cells(found[0]) <= columns else found[0]
+        whole = cells(found[0]) <= columns or found.re is _PUBLIC_KEY
+        return found[0].replace(" ", _NO_BREAK) if whole else found[0]
 
-    for word in _WHOLE.sub(kept, text).split():
+    for word in _PUBLIC_KEY.sub(kept, _WHOLE.sub(kept, text)).split():
         yield word.replace(_NO_BREAK, " ")

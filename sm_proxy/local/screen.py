@@ -10,7 +10,7 @@ from __future__ import annotations
 import codecs
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TextIO
 
 from sm_proxy.errors import SmProxyError
@@ -63,6 +63,10 @@ class Screen:
     columns: int | None = None
     colours: bool = False
     charset: str = _UTF8
+
+    def narrower(self, columns: int) -> Screen:
+        """This screen without so many columns, for what is indented."""
+        return self if self.columns is None else replace(self, columns=self.columns - columns)
 
     def styled(self, text: str, style: Style | None) -> str:
         """The text in a colour, if there are colours."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from sm_proxy.aws import caller
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
-from sm_proxy.errors import SmProxyError
+from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.local import paths
+from sm_proxy.local.layout import Cell
+from sm_proxy.local.screen import Style
 from sm_proxy.routes import bastion_lookup, inside_vpc
 from sm_proxy.settings import Settings
 from sm_proxy.ssh_config import judgement
@@ -19,11 +21,11 @@ from sm_proxy.ssh_config.judgement import Rewrite
 
 Outcome = Literal["passed", "failed", "warning", "skipped"]
 _PROBE = "setup-check"
-_MARKS: dict[Outcome, str] = {
-    "passed": "ok     ",
-    "failed": "FAILED ",
-    "warning": "warning",
-    "skipped": "skipped",
+_MARKS: Final[dict[Outcome, tuple[str, Style]]] = {
+    "passed": ("ok", "good"),
+    "failed": ("FAILED", "bad"),
+    "warning": ("warning", "doubtful"),
+    "skipped": ("skipped", "faint"),
 }
 
 
@@ -46,10 +48,13 @@ class Step:
     failure: SmProxyError | None = None
 
     @property
-    def line(self) -> str:
-        """The step as people read it; a second line has the fix."""
-        return f"{_MARKS[self.result]}  {self.id:<13}{self.reason}" + (
-            f"\n{'':22}{self.fix}" if self.fix else ""
+    def row(self) -> tuple[Cell, str]:
+        """The step as people read it: how it went, and what was found, with the fix."""
+        word, style = _MARKS[self.result]
+        shown = printable(self.reason)
+        return (
+            Cell(f"{word:7}  {self.id}", style),
+            f"{shown}\n{printable(self.fix)}" if self.fix else shown,
         )
 
     def data(self) -> dict[str, Any]:

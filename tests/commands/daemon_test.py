@@ -142,12 +142,12 @@ def test_status_shows_connections_and_kept_sessions(
     assert status == 0
     assert "\x1b" not in out
     assert out.splitlines() == [
-        "daemon 0, sm-proxy 1.0, since 2023-11-14T22:13:20Z",
-        f"  socket {daemon.path}",
-        "  connection sm-\N{REPLACEMENT CHARACTER}[31mred, since 2023-11-14T22:13:21Z, process 0",
-        "  session me-0abc: i-0abc to 10.0.0.5:22, since 2023-11-14T22:13:22Z, ends in 90s",
-        "  session me-0def: i-0abc to 10.0.0.6:22, since 2023-11-14T22:13:22Z, 2 connection(s)",
-        "  session me-0fed: i-0abc to 10.0.0.6:22, since 2023-11-14T22:13:23Z, opened ahead",
+        "daemon        0, sm-proxy 1.0, since 2023-11-14T22:13:20Z",
+        f"  socket      {daemon.path}",
+        "  connection  sm-\N{REPLACEMENT CHARACTER}[31mred, since 2023-11-14T22:13:21Z, process 0",
+        "  session     me-0abc: i-0abc to 10.0.0.5:22, since 2023-11-14T22:13:22Z, ends in 90s",
+        "  session     me-0def: i-0abc to 10.0.0.6:22, since 2023-11-14T22:13:22Z, 2 connection(s)",
+        "  session     me-0fed: i-0abc to 10.0.0.6:22, since 2023-11-14T22:13:23Z, opened ahead",
     ]
 
 

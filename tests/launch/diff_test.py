@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from sm_proxy.launch.changes import Change
 from sm_proxy.launch.diff import render
+from sm_proxy.local.screen import Screen
 
 CHANGES = (
     Change("Environment.A", None, "x y", "it is new"),
@@ -11,7 +12,7 @@ CHANGES = (
 
 
 def test_each_change_shows_its_path_values_and_reason() -> None:
-    assert render(CHANGES).splitlines() == [
+    assert render(CHANGES, Screen()).splitlines() == [
         '+ Environment.A: "x y"',
         "    it is new",
         "~ StoppingCondition.MaxRuntimeInSeconds: 3600 -> 5400",
@@ -22,12 +23,12 @@ def test_each_change_shows_its_path_values_and_reason() -> None:
 
 
 def test_colours_stand_around_the_first_line_only() -> None:
-    first, second, *_ = render(CHANGES, coloured=True).splitlines()
+    first, second, *_ = render(CHANGES, Screen(colours=True)).splitlines()
     assert first == '\033[32m+ Environment.A: "x y"\033[0m'
     assert second == "    it is new"
 
 
 def test_a_value_cannot_reach_the_terminal_as_an_escape_sequence() -> None:
-    shown = render([Change("Environment.A", None, "\x1b[2J\nnext", "\x07why")])
+    shown = render([Change("Environment.A", None, "\x1b[2J\nnext", "\x07why")], Screen())
     assert all(line.isprintable() for line in shown.splitlines())
     assert len(shown.splitlines()) == 2

@@ -19,6 +19,7 @@ from sm_proxy.inventory.reachable import Reachability
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Phase, Summary
 from sm_proxy.local.screen import Screen
+from tests.screens import states
 
 FOLDER: Final = Path(__file__).parent
 WIDTHS: Final = (60, 80, 200)
@@ -92,6 +93,7 @@ def _doctor(screen: Screen, *, verbose: bool = False) -> str:
 
 
 SCREENS: Final[dict[str, Callable[[Screen], str]]] = {
+    **states.SCREENS,
     "list": _list,
     "doctor": _doctor,
     "doctor-v": lambda screen: _doctor(screen, verbose=True),

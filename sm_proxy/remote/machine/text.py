@@ -5,26 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-_WIDE: Final = 80
+from sm_proxy.local import layout
+from sm_proxy.local.layout import Row
+from sm_proxy.local.screen import Screen
+
+_INDENT: Final = "  "
+_LONGEST: Final = 80
+"""Characters of a command line."""
 _UNITS: Final = ("B", "K", "M", "G", "T", "P")
 
 
-def render(report: dict[str, Any]) -> str:
+def render(report: dict[str, Any], screen: Screen) -> str:
     """Headings and tables, with the likeliest problems first."""
-    parts = [
-        _system(report),
-        _section("GPUs", _gpus(report)),
-        _section("Memory", _memory(report["memory"])),
-        _section("File systems", _table(_file_systems(report["file_systems"]))),
-        _section("Block devices", _table(_block_devices(report["block_devices"]))),
-        _section("Network", _table(_interfaces(report["interfaces"]))),
-        _section("Listening", _table(_listening(report["listening"]))),
-        _section("Busiest processes", _table(_processes(report["processes"]["by_cpu"]))),
-        _section("Largest processes", _table(_processes(report["processes"]["by_memory"]))),
-        _section("Environment (names)", [", ".join(report["environment"]) or "none"]),
+    inner = screen.narrower(len(_INDENT))
+    processes = report["processes"]
+    names = ", ".join(report["environment"]) or "none"
+    sections: list[tuple[str, list[str]]] = [
+        ("GPUs", _gpus(report, inner)),
+        ("Memory", _memory(report["memory"])),
+        ("File systems", _file_systems(report["file_systems"], inner)),
+        ("Block devices", _block_devices(report["block_devices"], inner)),
+        ("Network", _interfaces(report["interfaces"], inner)),
+        ("Listening", _listening(report["listening"], inner)),
+        ("Busiest processes", _processes(processes["by_cpu"], inner)),
+        ("Largest processes", _processes(processes["by_memory"], inner)),
+        ("Environment (names)", layout.paragraph(names, inner)),
     ]
     if "features" in report:
-        parts.append(_section("sm-proxy", _ours(report)))
+        sections.append(("sm-proxy", _ours(report, inner)))
+    parts = ["\n".join(_system(report, screen))]
+    parts += [_section(title, lines, screen) for title, lines in sections]
     if not report["complete"]:
         parts.append("The report is incomplete: the script's output was cut off.")
     return "\n\n".join(parts)
@@ -41,7 +51,7 @@ def size(number: int | None) -> str:
     return f"{value:.0f}{_UNITS[unit]}" if value >= 10 or not unit else f"{value:.1f}{_UNITS[unit]}"
 
 
-def _system(report: dict[str, Any]) -> str:
+def _system(report: dict[str, Any], screen: Screen) -> list[str]:
     system = report["system"]
     days, rest = divmod(system["uptime_s"], 86400)
     up = f"{days} d " * bool(days) + f"{rest // 3600}:{rest // 60 % 60:02}"
@@ -50,18 +60,18 @@ def _system(report: dict[str, Any]) -> str:
         f" ({system['cpu_model']})" * bool(system["cpu_model"])
     )
     what = ", ".join(filter(None, (system["os"], system["kernel"])))
-    return f"{system['hostname'] or '?'}: {what}\n{cpus}, up {up}, load {load}"
+    lines = (f"{system['hostname'] or '?'}: {what}", f"{cpus}, up {up}, load {load}")
+    return layout.prose(lines, screen)
 
 
-def _section(title: str, lines: Iterable[str]) -> str:
-    return "\n".join([title, *(f"  {line}" for line in lines)])
+def _section(title: str, lines: Iterable[str], screen: Screen) -> str:
+    return "\n".join([screen.styled(title, "heading"), *(_INDENT + line for line in lines)])
 
 
-def _gpus(report: dict[str, Any]) -> list[str]:
+def _gpus(report: dict[str, Any], screen: Screen) -> list[str]:
     if not report["gpus"]:
-        return [report["gpu_problem"] or "none"]
-    rows: list[tuple[str, ...]] = [("", "NAME", "BUSY", "MEMORY", "TEMP", "POWER")]
-    lines = []
+        return layout.paragraph(report["gpu_problem"] or "none", screen)
+    rows, lines = list[Row](), list[str]()
     for gpu in report["gpus"]:
         memory = f"{size(gpu['memory_used_bytes'])} of {size(gpu['memory_total_bytes'])}"
         busy, heat, power = (
@@ -72,12 +82,13 @@ def _gpus(report: dict[str, Any]) -> list[str]:
                 ("power_w", " W"),
             )
         )
-        rows.append((str(gpu["index"]), gpu["name"], busy, memory, heat, power))
+        rows.append(Row((str(gpu["index"]), gpu["name"], busy, memory, heat), power))
         lines += [
             f"GPU {gpu['index']}: pid {item['pid']} {size(item['memory_bytes'])} {item['command']}"
             for item in gpu["processes"]
         ]
-    return [*_table(rows), *lines]
+    headings = ("", "NAME", "BUSY", "MEMORY", "TEMP", "POWER")
+    return [*_table(headings, rows, screen), *layout.prose(lines, screen)]
 
 
 def _memory(memory: dict[str, Any]) -> list[str]:
@@ -91,105 +102,85 @@ def _memory(memory: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _file_systems(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
-    return [
-        ("FREE", "SIZE", "TYPE", "MOUNTED ON", "DEVICE"),
-        *(
+def _file_systems(found: list[dict[str, Any]], screen: Screen) -> list[str]:
+    rows = [
+        Row(
             (
                 size(row["available_bytes"]),
                 size(row["bytes"]),
                 row["type"] or "-",
                 row["mounted_on"],
-                row["device"],
-            )
-            for row in rows
-        ),
+            ),
+            row["device"],
+        )
+        for row in found
     ]
+    return _table(("FREE", "SIZE", "TYPE", "MOUNTED ON", "DEVICE"), rows, screen)
 
 
-def _block_devices(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
-    return [
-        ("NAME", "SIZE", "MODEL", "MOUNTED ON"),
-        *(
-            (
-                row["name"],
-                size(row["bytes"]),
-                row["model"] or "-",
-                _short(" ".join(row["mounted_on"]) or "-"),
-            )
-            for row in rows
-        ),
+def _block_devices(found: list[dict[str, Any]], screen: Screen) -> list[str]:
+    rows = [
+        Row(
+            (row["name"], size(row["bytes"]), row["model"] or "-"),
+            _short(" ".join(row["mounted_on"]) or "-", screen),
+        )
+        for row in found
     ]
+    return _table(("NAME", "SIZE", "MODEL", "MOUNTED ON"), rows, screen)
 
 
-def _interfaces(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
-    return [
-        ("NAME", "RECEIVED", "SENT", "ADDRESSES"),
-        *(
-            (
-                row["name"],
-                size(row["received_bytes"]),
-                size(row["sent_bytes"]),
-                " ".join(row["addresses"]) or "-",
-            )
-            for row in rows
-        ),
+def _interfaces(found: list[dict[str, Any]], screen: Screen) -> list[str]:
+    rows = [
+        Row(
+            (row["name"], size(row["received_bytes"]), size(row["sent_bytes"])),
+            " ".join(row["addresses"]) or "-",
+        )
+        for row in found
     ]
+    return _table(("NAME", "RECEIVED", "SENT", "ADDRESSES"), rows, screen)
 
 
-def _listening(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
-    return [
-        ("PORT", "ADDRESS", "PID", "COMMAND"),
-        *(
-            (
-                f"{row['port']}/{row['protocol']}",
-                row["address"],
-                str(row["pid"] or "-"),
-                _short(row["command"] or "-"),
-            )
-            for row in rows
-        ),
+def _listening(found: list[dict[str, Any]], screen: Screen) -> list[str]:
+    rows = [
+        Row(
+            (f"{row['port']}/{row['protocol']}", row["address"], str(row["pid"] or "-")),
+            _short(row["command"] or "-", screen),
+        )
+        for row in found
     ]
+    return _table(("PORT", "ADDRESS", "PID", "COMMAND"), rows, screen)
 
 
-def _processes(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
-    return [
-        ("PID", "CPU", "MEMORY", "COMMAND"),
-        *(
-            (
-                str(row["pid"]),
-                f"{row['cpu_percent']:g}%",
-                size(row["rss_bytes"]),
-                _short(row["command"]),
-            )
-            for row in rows
-        ),
+def _processes(found: list[dict[str, Any]], screen: Screen) -> list[str]:
+    rows = [
+        Row(
+            (str(row["pid"]), f"{row['cpu_percent']:g}%", size(row["rss_bytes"])),
+            _short(row["command"], screen),
+        )
+        for row in found
     ]
+    return _table(("PID", "CPU", "MEMORY", "COMMAND"), rows, screen)
 
 
-def _ours(report: dict[str, Any]) -> list[str]:
+def _table(headings: tuple[str, ...], rows: list[Row], screen: Screen) -> list[str]:
+    if not rows:
+        return ["none"]
+    return layout.table(headings[:-1], rows, screen, notes=headings[-1])
+
+
+def _ours(report: dict[str, Any], screen: Screen) -> list[str]:
     lines = [f"features: {', '.join(report['features']) or 'unknown'}"]
     lines += [f"problem: {problem}" for problem in report["problems"]]
     if report["window"] == "shell":
         lines.append("the program waits for `sm-proxy go`; its command: $SM_PROXY_RUN_DIR/command")
     elif report["window"] not in {None, "none"}:
         lines.append(f"window: {report['window']}")
-    return lines
+    return layout.prose(lines, screen)
 
 
-def _short(words: str) -> str:
-    return words if len(words) <= _WIDE else words[: _WIDE - 1] + "\N{HORIZONTAL ELLIPSIS}"
+def _short(words: str, screen: Screen) -> str:
+    return words if len(words) <= _LONGEST else words[: _LONGEST - 1] + screen.ellipsis
 
 
 def _with(value: float | None, unit: str) -> str:
     return "-" if value is None else f"{value:g}{unit}"
-
-
-def _table(rows: list[tuple[str, ...]]) -> list[str]:
-    if len(rows) < 2:
-        return ["none"]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]

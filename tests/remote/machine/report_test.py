@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from sm_proxy.local.screen import Screen
 from sm_proxy.remote.machine import text
 from tests.remote.machine.p4d import P4D, read
 
@@ -69,7 +70,7 @@ def test_the_report_of_a_large_machine() -> None:
 def test_a_driver_without_a_gpu_is_a_gpu_problem() -> None:
     result = read("M gpus\nNo devices were found\nM end\n")
     assert (result["gpus"], result["gpu_problem"]) == ([], "No devices were found")
-    assert "No devices were found" in text.render(result)
+    assert "No devices were found" in text.render(result, Screen())
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -84,7 +85,7 @@ def test_no_output_of_a_machine_raises(seed: int) -> None:
         if not lines[where].startswith("M "):
             lines[where] = " ".join(words)
     result = read("\n".join(lines))
-    shown = text.render(result) + json.dumps(result, allow_nan=False)
+    shown = text.render(result, Screen()) + json.dumps(result, allow_nan=False)
     assert "\x1b" not in shown
-    assert "\u202e" not in text.render(result)
+    assert "\u202e" not in text.render(result, Screen())
     assert len(shown) < 20_000
