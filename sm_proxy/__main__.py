@@ -16,11 +16,14 @@ def main() -> int:
     """Run the command line; returns the exit status."""
     if not __package__:
         _find_own_folder()
-    from sm_proxy.local.python_environment import misleading  # noqa: PLC0415 - the folder is known only now
+    from sm_proxy.local.python_environment import (  # noqa: PLC0415 - the folder is known only now
+        archive,
+        misleading,
+    )
 
     # A console script puts no folder before the standard library's; `python -m` and a path do.
     if not sys.flags.isolated and (__name__ == "__main__" or misleading()):
-        words = [sys.executable, "-I", os.path.abspath(__file__), *sys.argv[1:]]
+        words = [sys.executable, "-I", archive() or os.path.abspath(__file__), *sys.argv[1:]]
         if os.name == "nt":
             return _as_child(words)
         os.execv(sys.executable, words)  # noqa: S606 - this program

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Final
 
-from sm_proxy.local import paths
+from sm_proxy.local import paths, python_environment
 from sm_proxy.settings import sources
 
 _OURS: Final = "sm_proxy"
@@ -36,6 +36,8 @@ def _files() -> set[str]:
         path = getattr(module, "__file__", None)
         if path and package not in sys.stdlib_module_names and (package == _OURS or not rest):
             found.add(path)
+    if archive := python_environment.archive():
+        found.add(archive)  # the next version unpacks its files elsewhere
     return found
 
 

@@ -16,7 +16,7 @@ from typing import Final
 
 import sm_proxy
 from sm_proxy.daemon import hardening, launcher, listening, place
-from sm_proxy.local import debug_log
+from sm_proxy.local import debug_log, python_environment
 from sm_proxy.settings import Settings
 
 _PRIVATE: Final = 0o077
@@ -77,8 +77,10 @@ def is_unlimited() -> bool:
 
 
 def program() -> list[str]:
-    """This program, as it was started: by its module's name, or by its path."""
+    """This program, as it was started: by its module's name, its path, or an archive's path."""
     words = [sys.executable, "-I"]
+    if archive := python_environment.archive():
+        return [*words, archive]
     if "-m" in sys.orig_argv[1:3]:
         return [*words, "-m", "sm_proxy"]
     return [*words, str(Path(sm_proxy.__file__).with_name("__main__.py"))]

@@ -1,24 +1,23 @@
 """How this program was installed, and the commands that change that installation.
 
 pipx leaves `pipx_metadata.json` in the environment that it makes, `uv tool` leaves
-`uv-receipt.toml` (both measured, pipx 1.18 and uv 0.13). PEX names its file in the variable PEX.
+`uv-receipt.toml` (both measured, pipx 1.18 and uv 0.13).
 """
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
-import zipfile
 from pathlib import Path
 from typing import Final, Literal
+
+from sm_proxy.local import python_environment
 
 Kind = Literal["pipx", "uv-tool", "archive", "folder", "uv", "no-pip", "pip"]
 """`archive` is a PEX file or a zipapp, `folder` a clone that is not installed, `uv` an environment
 of `uv venv` or `uv sync`, which has no pip, `no-pip` another one that has none."""
 
 _NAME: Final = "sm-proxy"
-_PEX: Final = "PEX"
 
 
 def kind(python: str | None = None) -> Kind:
@@ -67,17 +66,9 @@ def _is_made_by_uv(prefix: Path) -> bool:
 
 
 def archive() -> Path | None:
-    """The PEX file or zipapp that this process was started from; None if it was not.
-
-    Such a file unpacks itself into a cache, so that `__file__` and sometimes `sys.executable` lead
-    to files that the next version, or whoever clears the cache, removes.
-    """
-    for word in (os.environ.get(_PEX, ""), *sys.orig_argv[1:]):
-        if word.startswith("-") or not word:
-            continue
-        path = Path(word).absolute()
-        return path if path.is_file() and zipfile.is_zipfile(path) else None
-    return None
+    """The PEX file or zipapp that this program was started from; None if it was not."""
+    found = python_environment.archive()
+    return Path(found) if found else None
 
 
 def reinstall(python: str | None = None) -> str:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import sm_proxy
+from sm_proxy.local import python_environment
 from sm_proxy.settings import Settings, contexts
 from sm_proxy.settings.schema import RECORDED
 from sm_proxy.ssh_config import quoting
@@ -24,8 +25,11 @@ def own_program() -> list[str]:
 
     `-I` ignores the variables and folders of other Pythons. It also ignores a user's own
     site-packages (`pip install --user`): there, and in a folder that is not installed, the command
-    names the package by its path.
+    names the package by its path. A PEX file or zipapp is named itself.
     """
+    if archive := python_environment.archive():
+        # The Python of a PEX may be one that it has made in its cache.
+        return [getattr(sys, "_base_executable", sys.executable), "-I", archive]
     return list(_own_program(sys.executable))
 
 

@@ -92,19 +92,10 @@ def test_a_zipapp_is_known_by_the_file_that_python_was_given(tmp_path: Path) -> 
         made.writestr(
             "__main__.py",
             f"import sys; sys.path.insert(0, {os.fspath(Path(__file__).parents[2])!r})\n"
+            "import sm_proxy.__main__\n"
             "from sm_proxy.local import installation\n"
             "print(installation.archive(), installation.remove(), sep='\\n')\n",
         )
     words = [sys.executable, "-I", "app.pyz", "list"]
     done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout.splitlines() == [str(app), f"rm {app}"]
-
-
-def test_a_pex_file_names_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert installation.archive() is None
-    app = tmp_path / "sm-proxy"
-    with zipfile.ZipFile(app, "w"):
-        pass
-    monkeypatch.setenv("PEX", str(app))
-    assert installation.archive() == app
-    assert installation.kind() == "archive"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import sm_proxy
+from sm_proxy.local import python_environment
 from sm_proxy.settings import load as load_settings
 from sm_proxy.ssh_config import our_file
 from tests.ssh_config.helpers import own_text
@@ -24,6 +25,14 @@ def test_the_command_names_the_absolute_python(
     """However it was started: a console script may be deleted, or use another Python."""
     monkeypatch.setattr(sys, "argv", [str(tmp_path / "sm-proxy")])
     assert our_file.own_program() == [sys.executable, "-I", "-m", "sm_proxy"]
+
+
+def test_an_archive_is_named_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it has unpacked may be removed, and belongs to this version."""
+    monkeypatch.setattr(python_environment, "archive", lambda: "/opt/sm-proxy.pyz")
+    monkeypatch.setattr(sys, "executable", "/cache/of/pex/python")
+    monkeypatch.setattr(sys, "_base_executable", "/usr/bin/python3")
+    assert our_file.own_program() == ["/usr/bin/python3", "-I", "/opt/sm-proxy.pyz"]
 
 
 def test_a_package_that_isolated_python_does_not_find_is_named_by_path(
