@@ -78,6 +78,65 @@ def with_value(text: str, keys: Sequence[str], value: Any) -> str:
     return text[: node.start] + _dumped(value) + text[node.end :]
 
 
+def value_at(text: str, keys: Sequence[str]) -> Any:
+    """The value under `keys`; None if there is none.
+
+    Raises:
+        JsoncError: the text is invalid.
+    """
+    value = parse(text)
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def without(text: str, keys: Sequence[str]) -> str:
+    """`text` without the member under `keys`, and without the objects that are empty then.
+
+    Comments stay.
+
+    Raises:
+        JsoncError: the text is invalid.
+    """
+    node = _document(text)
+    path: list[tuple[_Node, str]] = []
+    for key in keys:
+        if node is None or node.last(key) is None:
+            return text
+        path.append((node, key))
+        node = node.last(key)
+    while len(path) > 1 and len(path[-1][0].members) == 1:
+        path.pop()
+    owner, key = path[-1]
+    number = max(i for i, (name, _, _) in enumerate(owner.members) if name == key)
+    return _cut(text, owner, number)
+
+
+def _cut(text: str, owner: _Node, number: int) -> str:
+    """`text` without one member of an object, and without one of the commas beside it."""
+    _, start, value = owner.members[number]
+    is_last = number == len(owner.members) - 1
+    if not is_last or owner.comma is not None:
+        after = _expected(text, _skipped(text, value.end), ",")
+        kept = text[value.end : after - 1]  # comments before the comma
+        end, begin = after, start
+    elif number:
+        before = owner.members[number - 1][2].end
+        comma = _expected(text, _skipped(text, before), ",")
+        text = text[: comma - 1] + text[comma:]
+        begin, end, kept = start - 1, value.end - 1, ""
+    else:
+        begin, end, kept = start, value.end, ""
+    indent = begin - len(text[:begin].rstrip(" \t"))
+    begins_line = text[: begin - indent].endswith(("\n", "\r"))
+    line_break = _LINE_BREAK.match(text, end)
+    if not kept and begins_line and line_break:  # there is nothing else on its line
+        return text[: begin - indent] + text[line_break.end() :]
+    if not kept and is_last and not begins_line:
+        return text[: begin - indent] + text[end:]
+    return text[:begin] + kept + text[end:]
+
+
 def _nested(keys: Sequence[str], value: Any) -> Any:
     return {keys[0]: _nested(keys[1:], value)} if keys else value
 

@@ -11,8 +11,10 @@ from typing import Any, Final
 from sm_proxy.editors import jsonc
 from sm_proxy.editors.jsonc import JsoncError
 from sm_proxy.errors import SmProxyError
-from sm_proxy.local import atomic_write, file_lock
+from sm_proxy.local import atomic_write, file_lock, footprint
 
+NOTED: Final = "editor"
+"""What this module notes in the `footprint`."""
 _TRIES: Final = 20
 _BOM: Final = b"\xef\xbb\xbf"
 
@@ -62,13 +64,72 @@ def _set_with_retries(target: Path, values: Sequence[tuple[Sequence[str], Any]])
 def _set(target: Path, values: Sequence[tuple[Sequence[str], Any]]) -> Outcome:
     before = atomic_write.read(target)
     content = before or b""
+    after = _with_values(content, values)
+    text = after.removeprefix(_BOM).decode()
+    config_file = str(jsonc.parse(text).get("remote.SSH.configFile") or "")
+    if after == content:
+        return Outcome(target, config_file=config_file)
+    for keys, value in values:
+        was_there = before is not None
+        footprint.note(NOTED, path=str(target), keys=list(keys), value=value, was_there=was_there)
+    atomic_write.exchange_users(target, before, after)
+    return Outcome(target, changed=True, config_file=config_file)
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A file that we have changed.
+
+    Attributes:
+        path: of the file.
+        was_there: whether there was one before.
+        values: what we have set, with the keys; oldest first.
+    """
+
+    path: Path
+    was_there: bool
+    values: Sequence[tuple[Sequence[str], Any]]
+
+
+def noted() -> list[Changed]:
+    """The files that we have changed."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for note in footprint.noted(NOTED):
+        found.setdefault(note["path"], []).append(note)
+    return [
+        Changed(Path(path), notes[0]["was_there"], [(x["keys"], x["value"]) for x in notes])
+        for path, notes in found.items()
+    ]
+
+
+def restored(file: Changed, now: bytes) -> bytes | None:
+    """The content of a file without what we have set; None if there was no file before.
+
+    If nobody else has changed the file since, it is what it was before, to the byte.
+
+    Args:
+        file: one of `noted`.
+        now: its content.
+
+    Raises:
+        JsoncError: the file is invalid now.
+        UnicodeDecodeError: it is not UTF-8.
+        SmProxyError: `config-read-only`, its backup cannot be read.
+    """
+    backup = atomic_write.backup_path(file.path, "original")
+    original = (atomic_write.read(backup) or b"") if file.was_there else b""
+    if now == _with_values(original, file.values):
+        return original if file.was_there else None
+    text = now.removeprefix(_BOM).decode()
+    for keys, value in file.values:
+        if jsonc.value_at(text, keys) == value:  # else the user has changed it
+            text = jsonc.without(text, keys)
+    return (_BOM if now.startswith(_BOM) else b"") + text.encode()
+
+
+def _with_values(content: bytes, values: Sequence[tuple[Sequence[str], Any]]) -> bytes:
     bom = _BOM if content.startswith(_BOM) else b""
     text = content[len(bom) :].decode()
     for keys, value in values:
         text = jsonc.with_value(text, keys, value)
-    after = bom + text.encode()
-    config_file = str(jsonc.parse(text).get("remote.SSH.configFile") or "")
-    if after == content:
-        return Outcome(target, config_file=config_file)
-    atomic_write.exchange_users(target, before, after)
-    return Outcome(target, changed=True, config_file=config_file)
+    return bom + text.encode()

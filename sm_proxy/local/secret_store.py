@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.local import debug_log, output, paths, private_files
+from sm_proxy.local import debug_log, footprint, output, paths, private_files
 from sm_proxy.local.threads import Background
 
 T = TypeVar("T")
@@ -62,6 +62,7 @@ class SecretStore:
 
     def save(self, name: str, value: str) -> bool:
         """Keep `value` and return whether that worked."""
+        footprint.note("keyring", name=name)
         return _patiently(lambda: self._save(name, value)) or False
 
     def forget(self, name: str) -> None:

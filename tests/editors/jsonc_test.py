@@ -162,3 +162,26 @@ def test_all_other_text_is_kept(case: tuple[str, Any]) -> None:
         rest = iter(edited(text))
         assert all(character in rest for character in text)
         assert jsonc.with_value(text, ["new"], 1).count("\n") <= text.count("\n") + 2
+
+
+@pytest.mark.parametrize(
+    ("text", "keys", "expected"),
+    [
+        ('{"a": 1}', "b", '{"a": 1}'),
+        ('{"a": 1}', "a", "{}"),
+        ('{"a": 1, "b": 2}', "b", '{"a": 1}'),
+        ('{"a": 1, "b": 2}', "a", '{ "b": 2}'),
+        ('{"a": 1, "b": 2,}', "b", '{"a": 1,}'),
+        ('{\n  "a": 1,\n  "b": 2\n}\n', "b", '{\n  "a": 1\n}\n'),
+        ('{\r\n  "a": 1,\r\n  "b": 2\r\n}', "a", '{\r\n  "b": 2\r\n}'),
+        ('{\n  "a": 1, // one\n  "b": 2 // two\n}', "b", '{\n  "a": 1 // one\n   // two\n}'),
+        ('{\n  "a": 1 /* x */, // one\n  "b": 2\n}', "a", '{\n   /* x */ // one\n  "b": 2\n}'),
+        ('{\n  "a": {\n    "b": 1\n  },\n  "c": 2\n}', "a.b", '{\n  "c": 2\n}'),
+        ('{"a": {"b": 1, "c": 2}}', "a.b", '{"a": { "c": 2}}'),
+        ('{"a": [1]}', "a.b", '{"a": [1]}'),
+        ("", "a", ""),
+    ],
+)
+def test_a_member_is_removed_and_comments_stay(text: str, keys: str, expected: str) -> None:
+    assert jsonc.without(text, keys.split(".")) == expected
+    assert jsonc.value_at(expected, keys.split(".")) is None

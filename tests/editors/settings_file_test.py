@@ -140,3 +140,27 @@ def test_settings_locked_by_another_process_are_left_alone(
         outcome = settings_file.set_values(path, LINUX)
     assert (outcome.changed, path.read_text()) == (False, "{}")
     assert f"process {os.getpid()} (since " in outcome.problem
+
+
+MORE = [(["remote.SSH.remotePlatform", "sm-y"], "linux"), (["remote.SSH.connectTimeout"], 960)]
+
+
+@pytest.mark.parametrize("first", [None, b"{}", b'\xef\xbb\xbf{\r\n\t"a": 1, // \xc3\xa4\r\n}\r\n'])
+def test_without_what_we_have_set_a_file_is_as_before(tmp_path: Path, first: bytes | None) -> None:
+    path = tmp_path / "settings.json"
+    if first is not None:
+        path.write_bytes(first)
+    for values in ([*LINUX, MORE[1]], LINUX, [MORE[0]]):
+        settings_file.set_values(path, values)
+    (file,) = settings_file.noted()
+    assert (file.path, file.values) == (path, [*LINUX, MORE[1], MORE[0]])
+    assert settings_file.restored(file, path.read_bytes()) == first
+
+
+def test_what_the_user_has_changed_since_stays(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text('{"a": 1}')
+    settings_file.set_values(path, [*LINUX, *MORE])
+    text = path.read_text().replace("960", "5").replace('"a": 1', '"a": 2')
+    found = settings_file.restored(settings_file.noted()[0], text.encode())
+    assert jsonc.parse((found or b"").decode()) == {"a": 2, "remote.SSH.connectTimeout": 5}
