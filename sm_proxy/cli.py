@@ -59,6 +59,7 @@ SECTIONS: Final = {
         "keys": "show, rotate or revoke the ssh key that jobs must accept",
         "daemon": "show or end the process that makes a second ssh faster",
         "completion": "let TAB complete commands, options and host names in bash, zsh and fish",
+        "uninstall": "take away what sm-proxy has put on this machine",
     },
     "scripts and tests": {
         "nodes": "list host names of a job's or cluster's nodes, for pdsh, clush or Ansible",
@@ -247,7 +248,7 @@ def _run(name: str, words: list[str], *, as_json: bool) -> int:
     if isinstance(result, int):
         return result
     output.render(name, result, as_json=as_json)
-    if "sm_proxy.aws.clients" in sys.modules:
+    if "sm_proxy.aws.clients" in sys.modules and not hasattr(command, "LEAVES_NOTHING"):
         from sm_proxy import housekeeping  # noqa: PLC0415 - only after calls to AWS
 
         housekeeping.after_command(settings)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.local import atomic_write, file_lock, permissions, private_files
+from sm_proxy.local import atomic_write, file_lock, footprint, permissions, private_files
 from sm_proxy.settings import Settings, contexts
 from sm_proxy.settings.contexts import Contexts
 from sm_proxy.ssh_config import blocks, host_patterns, judgement, our_file, requested, user_file
@@ -304,6 +304,8 @@ def carry_out(plan_changes: Callable[[], list[Change]]) -> list[Change]:
             changes = plan_changes()
             for change in changes:
                 first.setdefault(change.path, change.before)
+            if changes:
+                _note(changes)
             try:
                 apply(changes)
             except SmProxyError as error:
@@ -328,6 +330,13 @@ def _with_include(target: Path, before: bytes | None, own: Path) -> bytes:
     if bare == content and user_file.find_include(content, own) == (True, True):
         return content  # the user has added the Include by hand
     return user_file.with_include(target, before, our_file.include_line(own))
+
+
+def _note(changes: Sequence[Change]) -> None:
+    """Note which ssh config includes which file of ours, for `uninstall`."""
+    own, users = changes[0], changes[-1]
+    if users.keep and users.needed and users.after:  # not a removal
+        footprint.note("ssh-config", path=str(users.path), own=str(own.path))
 
 
 def _created_by_us(target: Path) -> bool:

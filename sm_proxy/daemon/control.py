@@ -139,6 +139,20 @@ def tidy() -> None:
         listening.sweep(Path(path).parent)
 
 
+def folders() -> list[Path]:
+    """The folders that exist in which a daemon may listen."""
+    found = dict.fromkeys(Path(path).parent for path in place.sockets(place.identity()))
+    return [folder for folder in found if folder.is_dir()]
+
+
+def forget() -> None:
+    """Remove the files of daemons that have ended, and the folders that are empty then."""
+    for folder in folders():
+        listening.sweep(folder)
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
 def _await_start() -> None:
     """Wait for a daemon that has begun and does not listen yet: `stop` must end it, too."""
     whose, until = place.identity(), time.monotonic() + _START_S

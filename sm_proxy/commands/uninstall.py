@@ -1,0 +1,177 @@
+"""`sm-proxy uninstall`: takes away what sm-proxy has put on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from sm_proxy.commands import options
+from sm_proxy.errors import SmProxyError, printable
+from sm_proxy.local import installation, output, paths, prompt
+from sm_proxy.local.output import Result
+from sm_proxy.settings import Settings, flags_of, sources
+from sm_proxy.uninstall import elsewhere, folders, ssh_files
+from sm_proxy.uninstall.part import Part
+from sm_proxy.uninstall.ssh_files import Place
+
+DESCRIPTION: Final = (
+    "Takes away what sm-proxy has put on this machine: lines in your ssh config, keys, settings, "
+    "cache and logs. It lists them first, and says how to remove the program itself."
+)
+EXAMPLES: Final = (
+    ("sm-proxy uninstall --dry-run", "show what would go"),
+    ("sm-proxy uninstall", "show it, ask, then remove it"),
+    ("sm-proxy uninstall --keep-keys --yes", "all but the ssh keys, without a question"),
+)
+USES: Final = ("ssh_dir",)
+LEAVES_NOTHING: Final = True
+"""No housekeeping follows: it would write to the folders that are gone."""
+_STAYS: Final = (
+    "your stack in AWS, which costs money: sm-proxy infra delete",
+    "logins that the AWS CLI shares: ~/.aws",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`uninstall [--dry-run] [--yes] [--keep-keys] [--ssh-config PATH] [--json]`."""
+    parser.add_argument("--dry-run", action="store_true", help="show what would go, and stop")
+    parser.add_argument("--yes", action="store_true", help="ask nothing, remove the keys, too")
+    parser.add_argument(
+        "--keep-keys", action="store_true", help="keep our ssh keys: running jobs accept no others"
+    )
+    options.add_ssh_config(parser)
+    options.add_json(parser)
+
+
+def load_settings(args: argparse.Namespace) -> Settings:
+    """The settings; where they cannot be read, the folder of our ssh files alone."""
+    try:
+        return sources.load_without_contexts(args)
+    except SmProxyError:
+        folder = flags_of(args).get("ssh_dir") or sources.ssh_dir_of_variables()
+        return Settings(ssh_dir=folder)
+
+
+def run(args: argparse.Namespace, settings: Settings) -> Result:
+    """List what is there, ask, and remove it.
+
+    Data: `{"removed": [{"what", "path"}], "stays": [...], "package": command, "dry_run"}`.
+
+    Raises:
+        SmProxyError: `usage`, nobody can be asked; `config-malformed`, our lines in an ssh config
+            are damaged; `busy`, a daemon does not answer.
+    """
+    ssh_config = Path(args.ssh_config) if args.ssh_config else paths.user_ssh_config()
+    places = ssh_files.places(ssh_config, replace(settings, identity_file=None))
+    parts = _parts(places, keep_keys=args.keep_keys)
+    if args.dry_run or not parts:
+        return _result(parts, dry_run=args.dry_run)
+    if not args.yes:
+        _refuse_without_terminal()
+        for line in ("This will be removed:", *_listing(parts)):
+            output.write_to_stderr(line)
+        if not prompt.confirm("Remove all this?"):
+            return Result({"removed": []}, "nothing was removed", exit_status=1)
+        if not args.keep_keys and any(map(ssh_files.keys, places)):
+            keep = not prompt.confirm("Remove the ssh keys, too?")
+            parts = _parts(places, keep_keys=True) if keep else parts
+    return _removed(parts)
+
+
+def _parts(places: Sequence[Place], *, keep_keys: bool) -> list[Part]:
+    """Everything that is there, in the order in which it goes.
+
+    The state folder is last: it knows what the other parts have to remove.
+    """
+    by_place = (ssh_files.shared_connections, ssh_files.lines, ssh_files.own_files)
+    return [
+        *_daemons(),
+        *(part for find in by_place for place in places for part in find(place)),
+        *elsewhere.editors(),
+        *(part for place in places if not keep_keys for part in ssh_files.keys(place)),
+        *elsewhere.keyring(with_passphrases=not keep_keys),
+        *folders.settings(),
+        *folders.cache(),
+        *folders.state(),
+    ]
+
+
+def _daemons() -> list[Part]:
+    """The daemons, and the folders in which they listen.
+
+    Raises:
+        SmProxyError: `busy`, one does not answer.
+    """
+    if sys.platform == "win32":
+        return []
+    from sm_proxy.daemon import control  # noqa: PLC0415 - not on Windows
+
+    found = list(control.running(resume=True))
+    there = control.folders()
+    if not (found or there):
+        return []
+
+    def remove() -> None:
+        for daemon in control.running(resume=True):
+            control.stop(daemon)
+        control.forget()
+
+    connections = sum(len(daemon.status.connections) for daemon in found)
+    running = f"the daemon, with its {connections} connection(s)" if found else "the daemon's files"
+    where = f" in {', '.join(map(str, there))}" if there else ""
+    return [Part(running + where, there[0] if there else None, remove)]
+
+
+def _refuse_without_terminal() -> None:
+    if not prompt.at_terminal():
+        raise SmProxyError(
+            "usage",
+            "uninstall asks before it begins, and there is no terminal to ask on",
+            "Look at `sm-proxy uninstall --dry-run`; if you mean it, add --yes.",
+        )
+
+
+def _removed(parts: Sequence[Part]) -> Result:
+    """Remove each part. If one fails, the others go, but not the state: the next run needs it."""
+    gone: list[Part] = []
+    failures: list[SmProxyError] = []
+    for part in parts:
+        if failures and part.path == paths.state_dir():
+            continue
+        try:
+            part.remove()
+            gone.append(part)
+            if part.path:
+                folders.remove_empty_parents(part.path)
+        except SmProxyError as error:
+            failures.append(error)
+            output.status(error.text)
+    result = _result(gone, dry_run=False)
+    if not failures:
+        return result
+    return replace(result, failure=failures[0], exit_status=1)
+
+
+def _result(parts: Sequence[Part], *, dry_run: bool) -> Result:
+    package = installation.remove()
+    data: dict[str, Any] = {
+        "removed": [{"what": part.what, "path": part.path and str(part.path)} for part in parts],
+        "stays": list(_STAYS),
+        "package": package,
+        "dry_run": dry_run,
+    }
+    if not parts:
+        first = ["there is nothing to remove"]
+    else:
+        first = ["would remove:" if dry_run else "removed:", *_listing(parts)]
+    stays = ["what stays:", *(f"  {line}" for line in _STAYS)]
+    last = f"Then remove the program: {package}"
+    return Result(data, "\n".join([*first, *stays, last]))
+
+
+def _listing(parts: Sequence[Part]) -> list[str]:
+    return [f"  {printable(part.what)}" for part in parts]

@@ -1,0 +1,1 @@
+"""What sm-proxy has put on this machine, and how to take it away again."""

@@ -1,0 +1,83 @@
+"""What we have put into the keyring and into editors' settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sm_proxy.editors import settings_file
+from sm_proxy.editors.jsonc import JsoncError
+from sm_proxy.editors.settings_file import Changed
+from sm_proxy.errors import SmProxyError
+from sm_proxy.local import atomic_write, footprint, secret_store
+from sm_proxy.uninstall import folders
+from sm_proxy.uninstall.part import Part
+
+
+def keyring(*, with_passphrases: bool) -> list[Part]:
+    """Our items in the keyring.
+
+    Args:
+        with_passphrases: whether those of our keys go, too.
+    """
+    names = [note["name"] for note in footprint.noted("keyring")]
+    if not with_passphrases:
+        names = [name for name in names if not name.startswith("passphrase of ")]
+    if not names:
+        return []
+    what = f"our entries in this system's keyring ({len(names)} at most)"
+    return [Part(what, None, lambda: _forget(names))]
+
+
+def _forget(names: list[str]) -> None:
+    store = secret_store.find()
+    if store is not None:
+        for name in names:
+            store.forget(name)
+    if store is None or secret_store.trouble():
+        raise SmProxyError(
+            "no-keyring",
+            f"our entries stay in the keyring: {secret_store.trouble() or 'there is none'}",
+            f"{secret_store.remedy()}, then run `sm-proxy uninstall` again.",
+        )
+
+
+def editors() -> list[Part]:
+    """What `vscode` has set in the editors' settings."""
+    return [
+        Part(f"what `vscode` has set in {file.path}", file.path, lambda file=file: _restore(file))  # type: ignore[misc]
+        for file in settings_file.noted()
+        if _is_changed(file)
+    ]
+
+
+def _is_changed(file: Changed) -> bool:
+    try:
+        now = atomic_write.read(file.path)
+        return now is not None and settings_file.restored(file, now) != now
+    except (SmProxyError, JsoncError, UnicodeDecodeError):
+        return True  # `_restore` says what is wrong
+
+
+def _restore(file: Changed) -> None:
+    try:
+        now = atomic_write.read(file.path)
+        if now is None:
+            return
+        after = settings_file.restored(file, now)
+        if after is None:
+            atomic_write.remove(file.path, now)
+        elif after != now:
+            atomic_write.refuse_read_only(file.path)
+            atomic_write.exchange(file.path, now, after)
+    except (JsoncError, UnicodeDecodeError) as error:
+        raise _by_hand(file.path, str(error)) from None
+    except OSError as error:
+        raise folders.unremovable(file.path, error) from None
+
+
+def _by_hand(path: Path, why: str) -> SmProxyError:
+    return SmProxyError(
+        "file-edited",
+        f"{path} cannot be changed: {why}",
+        "Repair it, or take `remote.SSH.remotePlatform` of our hosts out by hand.",
+    )

@@ -1,0 +1,131 @@
+"""Our folders for settings, cache and state.
+
+Only what we know goes: a variable may have put one of these folders where the user has other files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import shutil
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from sm_proxy.errors import SmProxyError
+from sm_proxy.local import paths
+from sm_proxy.uninstall.part import Part
+
+_MADE_BY_US: Final = 0o700
+SETTINGS: Final = ("config.toml", "prices.json")
+CACHE: Final = (
+    *("jobs", "bastions", "connect-endpoints", "places", "prices", "routes"),
+    *("models", "small-messages", "no-resume", "uploads", "wheels", "lab-tools", "swept", "*.lock"),
+)
+STATE: Final = (
+    *("errors.jsonl", "last-error.json", "reports", "debug.log*", "connections", "open-sessions"),
+    *("first-use", "app-keys", "bastion-keys", "session-markers", "backups", "daemon"),
+    *("no-keyring-said", "transfer-hint-*", "footprint.jsonl", "*.lock"),
+)
+"""The names, or patterns of names, that we give to files and folders there."""
+
+
+def settings() -> list[Part]:
+    """The settings folder."""
+    return part("the settings", paths.config_dir(), SETTINGS)
+
+
+def cache() -> list[Part]:
+    """The cache folder."""
+    return part("the cache", paths.cache_dir(), CACHE)
+
+
+def state() -> list[Part]:
+    """The state folder: logs, backups, and what other parts know about what we have written."""
+    return part("logs, backups and other state", paths.state_dir(), STATE)
+
+
+def part(what: str, folder: Path, names: Sequence[str]) -> list[Part]:
+    """What is ours in a folder, and the folder if nothing else is in it; none if there is nothing.
+
+    Args:
+        what: for people.
+        folder: it need not exist.
+        names: patterns of our names.
+    """
+    if not folder.is_dir():
+        return []
+    others = sorted(path.name for path in _entries(folder) if not is_ours(path.name, names))
+    if others and not any(is_ours(path.name, names) for path in _entries(folder)):
+        return []
+    stays = f" (not {', '.join(others[:3])}{', ...' * bool(others[3:])})" if others else ""
+    return [Part(f"{what} in {folder}{stays}", folder, lambda: clear(folder, names))]
+
+
+def clear(folder: Path, names: Sequence[str]) -> None:
+    """Remove what is ours in a folder, and the folder if it is empty then.
+
+    Raises:
+        SmProxyError: `config-read-only`.
+    """
+    try:
+        for path in _entries(folder):
+            if is_ours(path.name, names):
+                remove(path)
+    except OSError as error:
+        raise unremovable(folder, error) from None
+    with contextlib.suppress(OSError):  # the user has put something into it, or links to it
+        folder.rmdir()
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it; a symlink itself.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def remove_empty_parents(path: Path) -> None:
+    """Remove the folders above a path, up to the home folder, that we have made: empty, mode 0700.
+
+    Such as `~/.local/state` on a new machine.
+    """
+    homes = [home.resolve() for home in (paths.ssh_home(), Path.home())]
+    for folder in path.resolve().parents:
+        if folder in homes or not any(map(folder.is_relative_to, homes)):
+            return
+        try:
+            if stat.S_IMODE(folder.stat().st_mode) != _MADE_BY_US:
+                return
+            folder.rmdir()
+        except OSError:  # it is not empty
+            return
+
+
+def is_ours(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a name is one of ours, or of a temporary file that a killed process has left."""
+    return any(
+        fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, f".{pattern}.*")
+        for pattern in patterns
+    )
+
+
+def unremovable(path: Path, error: OSError) -> SmProxyError:
+    """The error for something that cannot be removed."""
+    where = error.filename or path
+    return SmProxyError(
+        "config-read-only",
+        f"{where} cannot be removed: {error.strerror or error}",
+        "Make its folder writable, then run `sm-proxy uninstall` again.",
+    )
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    with contextlib.suppress(OSError):
+        yield from sorted(folder.iterdir())

@@ -1,0 +1,140 @@
+"""What ssh reads of ours: lines in the user's ssh config, and our folder beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from sm_proxy import config_writer
+from sm_proxy.errors import SmProxyError
+from sm_proxy.identity import identities, key_files, passphrases, ssh_agent
+from sm_proxy.identity.identities import Identity
+from sm_proxy.local import atomic_write, footprint
+from sm_proxy.settings import Settings
+from sm_proxy.uninstall import folders
+from sm_proxy.uninstall.part import Part
+
+_KEYS: Final = (identities.FILE_NAME, f"{identities.FILE_NAME}.*")
+_OURS: Final = ("config", "known_hosts.d", "cm")
+_EXIT_S: Final = 10.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """An ssh config that we have written to.
+
+    Attributes:
+        config: the user's.
+        settings: whose `ssh_folder` is ours beside it.
+    """
+
+    config: Path
+    settings: Settings
+
+    @property
+    def folder(self) -> Path:
+        """Our own folder."""
+        return self.settings.ssh_folder
+
+
+def places(ssh_config: Path, settings: Settings) -> list[Place]:
+    """This ssh config, and the others that `config write` and `setup` have noted."""
+    found = {atomic_write.follow_symlinks(ssh_config): Place(ssh_config, settings)}
+    for note in footprint.noted("ssh-config"):
+        path, own = Path(note["path"]), Path(note["own"])
+        found.setdefault(path, Place(path, replace(Settings(), ssh_dir=str(own.parent))))
+    return list(found.values())
+
+
+def shared_connections(place: Place) -> list[Part]:
+    """The ssh processes that keep a connection for later ones (ControlMaster)."""
+    sockets = list(_sockets(place.folder))
+    if not sockets:
+        return []
+    what = f"{len(sockets)} shared ssh connection(s) of {place.folder}"
+
+    def end() -> None:
+        _exit(sockets)
+        folders.clear(place.folder, ())  # if nothing else is in it
+
+    return [Part(what, None, end)]
+
+
+def lines(place: Place) -> list[Part]:
+    """Our lines in the user's ssh config.
+
+    Raises:
+        SmProxyError: `config-malformed`, one of our marks is missing or repeated.
+    """
+    users, _ = config_writer.plan_removal(place.config, place.settings)
+    if not users.needed:
+        return []
+    what = f"our lines in {place.config}" if users.after else f"the file {place.config}, only ours"
+    return [Part(what, users.path, lambda: _take_out(place))]
+
+
+def own_files(place: Place) -> list[Part]:
+    """Our own config and the host keys."""
+    found = [name for name in _OURS if os.path.lexists(place.folder / name)]
+    if not found:
+        return []
+    what = f"our ssh config and host keys in {place.folder}"
+    return [Part(what, place.folder, lambda: folders.clear(place.folder, _OURS))]
+
+
+def keys(place: Place) -> list[Part]:
+    """Our keys, in files, the ssh-agent and the keyring."""
+    if not any(folders.is_ours(path.name, _KEYS) for path in _entries(place.folder)):
+        return []
+    what = f"our ssh keys in {place.folder}: jobs that are running accept no others from here"
+    return [Part(what, place.folder, lambda: _remove_keys(place))]
+
+
+def _take_out(place: Place) -> None:
+    config_writer.carry_out(lambda: config_writer.plan_removal(place.config, place.settings)[:1])
+
+
+def _remove_keys(place: Place) -> None:
+    with contextlib.suppress(SmProxyError):  # a damaged key is only a file
+        for path in identities.offered_paths(replace(place.settings, identity_file=None)):
+            _forget(identities.read_identity(path))
+    folders.clear(place.folder, _KEYS)
+
+
+def _forget(key: Identity) -> None:
+    with contextlib.suppress(SmProxyError):  # there is no agent
+        ssh_agent.forget(key)
+    if key_files.is_encrypted(key_files.read(key.path).private):
+        passphrases.forget(key)
+
+
+def _sockets(folder: Path) -> Iterator[Path]:
+    for path in (*_entries(folder), *_entries(folder / "cm")):
+        with contextlib.suppress(OSError):
+            if stat.S_ISSOCK(path.lstat().st_mode):
+                yield path
+
+
+def _exit(sockets: Sequence[Path]) -> None:
+    """End the ssh that listens at each, and remove what a killed one has left."""
+    for socket in sockets:
+        words = ["ssh", "-F", "none", "-O", "exit", "-S", str(socket), "any"]
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(
+                words, check=False, capture_output=True, stdin=subprocess.DEVNULL, timeout=_EXIT_S
+            )
+        with contextlib.suppress(OSError):
+            socket.unlink(missing_ok=True)
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []

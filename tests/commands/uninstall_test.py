@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import re
+import socket
+import stat
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sm_proxy import cli
+from sm_proxy.daemon import place
+from sm_proxy.editors import settings_file
+from sm_proxy.local import installation, paths, prompt, secret_store
+from sm_proxy.local.secret_store import SecretStore
+from sm_proxy.ssh_config import our_file
+from sm_proxy.state.cache import Cache
+from tests.commands.helpers import answer
+
+LINUX = [(["remote.SSH.remotePlatform", "sm-x"], "linux")]
+USERS_FILES = {
+    ".ssh/config": (b"Host build\r\n\tUser me\r\n", 0o640),
+    ".ssh/id_rsa": (b"a key of the user's", 0o600),
+    ".config/Code/User/settings.json": (b'{\n\t"a": 1, // one\n}\n', 0o644),
+    ".aws/config": (b"[default]\nregion = eu-west-1\n", 0o600),
+    "work/ssh_config": (b"Host other\n", 0o644),
+}
+
+
+class Ring:
+    """A keyring in memory."""
+
+    def __init__(self) -> None:
+        self.items: dict[str, str] = {}
+
+    def get_password(self, _: str, name: str) -> str | None:
+        return self.items.get(name)
+
+    def set_password(self, _: str, name: str, value: str) -> None:
+        self.items[name] = value
+
+    def delete_password(self, _: str, name: str) -> None:
+        del self.items[name]
+
+
+@pytest.fixture
+def ring(monkeypatch: pytest.MonkeyPatch) -> Ring:
+    ring = Ring()
+    monkeypatch.setattr(secret_store, "find", lambda: SecretStore(ring))
+    return ring
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder with the user's own files, and none of ours."""
+    home = tmp_path / "home"
+    for name, (content, mode) in USERS_FILES.items():
+        path = home / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        path.chmod(mode)
+    monkeypatch.setattr(paths, "ssh_home", lambda: home)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(home / "run"))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    folders = {"config": ".config", "cache": ".cache", "state": ".local/state"}
+    for kind, folder in folders.items():
+        monkeypatch.setenv(f"SM_PROXY_{kind.upper()}_DIR", str(home / folder / "sm-proxy"))
+    # Nothing outside of this home: there may be a daemon of the user who runs the tests.
+    monkeypatch.setattr(place, "_folders", lambda: [str(home / "run" / "sm-proxy")])
+    monkeypatch.setattr(our_file, "own_program", lambda: ["/usr/bin/sm-proxy"])
+    return home
+
+
+def snapshot(home: Path) -> dict[str, Any]:
+    """Every file and folder with its mode and content."""
+    return {
+        str(path.relative_to(home)): (
+            stat.S_IMODE(path.lstat().st_mode),
+            path.read_bytes() if path.is_file() else None,
+        )
+        for path in home.rglob("*")
+    }
+
+
+def use(home: Path, ring: Ring) -> None:
+    """Do everything that leaves something behind."""
+    ours = home / ".ssh" / "config"
+    for words in (
+        ["config", "write"],
+        ["config", "write", "--prefix", "eu-", "--region", "eu-west-1"],
+        ["config", "write", "--ssh-config", str(home / "work" / "ssh_config")],
+        ["keys", "show"],
+        ["keys", "rotate", "--passphrase", "random"],
+        ["keys", "show", "--ssh-config", str(home / "work" / "ssh_config")],
+    ):
+        assert cli.main(words) == 0, words
+    assert b"Include" in ours.read_bytes()
+    settings_file.set_values(home / ".config" / "Code" / "User" / "settings.json", LINUX)
+    settings_file.set_values(home / ".config" / "Cursor" / "User" / "settings.json", LINUX)
+    SecretStore(ring).save("profile 0a", "a session")
+    assert len(ring.items) == 2
+    Cache("jobs").save("x", record={}, expires=time.time() + 60)
+    paths.config_dir().mkdir(parents=True)
+    (paths.config_dir() / "config.toml").write_text('region = "eu-west-1"\n')
+    assert cli.main(["resolve", "no-name-of-ours"]) == 1  # the error is kept
+    known = home / ".ssh" / "sm-proxy" / "known_hosts.d"
+    known.mkdir()
+    (known / "sm-x").write_text("sm-x ssh-ed25519 AAAA\n")
+
+
+def test_the_home_folder_is_as_it_was(
+    home: Path, ring: Ring, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = snapshot(home)
+    use(home, ring)
+    used = snapshot(home)
+    capsys.readouterr()
+    assert cli.main(["uninstall", "--dry-run"]) == 0
+    assert snapshot(home) == used
+    told = capsys.readouterr().out
+    for words in ("our lines in", "ssh keys", "keyring", "Cursor", "settings", "cache", "state"):
+        assert words in told
+    assert str(home / "work" / "ssh_config") in told
+    assert cli.main(["uninstall", "--yes", "--json"]) == 0
+    found = answer(capsys)["data"]
+    assert found["package"] == installation.remove()
+    cursor = {str(path.relative_to(home)) for path in (home / ".config" / "Cursor").rglob("*")}
+    after = snapshot(home)
+    assert {name: after[name] for name in after.keys() - cursor - {".config/Cursor"}} == before
+    assert not any((home / name).is_file() for name in cursor)
+    assert ring.items == {}
+    assert cli.main(["uninstall", "--yes"]) == 0
+    assert "there is nothing to remove" in capsys.readouterr().out
+    assert snapshot(home) == after
+
+
+def test_keys_can_stay(home: Path, ring: Ring) -> None:
+    use(home, ring)
+    folder = home / ".ssh" / "sm-proxy"
+    kept = {path.name: path.read_bytes() for path in folder.glob("id_ed25519*")}
+    assert cli.main(["uninstall", "--yes", "--keep-keys"]) == 0
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == kept
+    assert list(ring.items) == [name for name in ring.items if name.startswith("passphrase of ")]
+    assert ring.items
+
+
+def test_files_that_are_not_ours_stay(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SM_PROXY_CACHE_DIR may name a folder that the user has for other things, too."""
+    monkeypatch.setenv("SM_PROXY_CACHE_DIR", str(home / "work"))
+    Cache("jobs").save("x", record={}, expires=time.time() + 60)
+    (home / "work" / "jobs.txt").write_text("the user's")
+    (home / "linked").mkdir()
+    (home / "linked" / "file").write_text("the user's")
+    (home / "work" / "routes").symlink_to(home / "linked")
+    assert cli.main(["uninstall", "--yes"]) == 0
+    assert "(not jobs.txt, ssh_config)" in capsys.readouterr().out
+    assert sorted(path.name for path in (home / "work").iterdir()) == ["jobs.txt", "ssh_config"]
+    assert (home / "linked" / "file").exists()
+
+
+def test_what_fails_is_told_and_the_next_run_goes_on(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = snapshot(home)
+    assert cli.main(["config", "write"]) == 0
+    config = home / ".ssh" / "config"
+    config.chmod(0o440)
+    assert cli.main(["uninstall", "--yes"]) == 1
+    assert "config-read-only" in capsys.readouterr().err
+    assert not (home / ".ssh" / "sm-proxy").exists()
+    assert paths.state_dir().exists()
+    config.chmod(0o640)
+    assert cli.main(["uninstall", "--yes"]) == 0
+    assert snapshot(home) == before
+
+
+def test_a_broken_settings_file_is_no_obstacle(home: Path) -> None:
+    paths.config_dir().mkdir()
+    (paths.config_dir() / "config.toml").write_text("regoin = [")
+    assert cli.main(["uninstall", "--yes"]) == 0
+    assert not paths.config_dir().exists()
+
+
+def test_without_a_terminal_it_asks_for_yes(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["config", "write"]) == 0
+    monkeypatch.setattr(prompt, "at_terminal", lambda: False)
+    assert cli.main(["uninstall"]) == 2
+    assert "add --yes" in capsys.readouterr().err
+    assert (home / ".ssh" / "sm-proxy").exists()
+
+
+@pytest.mark.parametrize(
+    ("answers", "config_stays", "keys_stay"),
+    [([False], True, True), ([True, False], False, True), ([True, True], False, False)],
+)
+def test_it_asks_before_it_removes_and_again_for_the_keys(
+    answers: list[bool],
+    config_stays: bool,
+    keys_stay: bool,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert cli.main(["keys", "show"]) == 0
+    assert cli.main(["config", "write"]) == 0
+    monkeypatch.setattr(prompt, "at_terminal", lambda: True)
+    monkeypatch.setattr(prompt, "confirm", lambda _: answers.pop(0))
+    assert cli.main(["uninstall"]) == (1 if config_stays else 0)
+    assert not answers
+    folder = home / ".ssh" / "sm-proxy"
+    assert [(folder / name).exists() for name in ("config", "id_ed25519")] == [
+        config_stays,
+        keys_stay,
+    ]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no ControlMaster")
+def test_sockets_of_shared_connections_go(home: Path) -> None:
+    folder = home / ".ssh" / "sm-proxy"
+    folder.mkdir()
+    with socket.socket(socket.AF_UNIX) as gone:  # of an ssh that was killed
+        gone.bind(str(folder / "root@sm-x:22"))
+    assert cli.main(["uninstall", "--yes"]) == 0
+    assert not folder.exists()
+
+
+def test_every_name_in_our_folders_is_known() -> None:
+    from sm_proxy.uninstall import folders
+
+    known = {"config": folders.SETTINGS, "cache": folders.CACHE, "state": folders.STATE}
+    package = Path(cli.__file__).parent
+    found = [
+        (kind, name)
+        for path in package.rglob("*.py")
+        for kind, name in re.findall(
+            r'(config|cache|state)_dir\(\) / f?"([\w.-]+)[{"]', path.read_text()
+        )
+    ]
+    assert len(found) >= 8
+    assert [x for x in found if not folders.is_ours(x[1], known[x[0]])] == []
