@@ -92,6 +92,7 @@ def _parts(places: Sequence[Place], *, keep_keys: bool) -> list[Part]:
         *_daemons(),
         *(part for find in by_place for place in places for part in find(place)),
         *elsewhere.editors(),
+        *elsewhere.completion(),
         *(part for place in places if not keep_keys for part in ssh_files.keys(place)),
         *elsewhere.keyring(with_passphrases=not keep_keys),
         *folders.settings(),

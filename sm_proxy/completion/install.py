@@ -67,6 +67,22 @@ def install(shell: Shell) -> list[Path]:
     return written
 
 
+def installed(shell: Shell) -> list[Path]:
+    """The files that `uninstall` would remove or change.
+
+    Raises:
+        SmProxyError: as `uninstall`.
+    """
+    found = []
+    for place in scripts.places(shell):
+        if place.startup and _MARK in (atomic_write.read(place.startup) or b""):
+            found.append(place.startup)
+        content = atomic_write.read(place.script)
+        if content is not None and scripts.is_ours(content):
+            found.append(place.script)
+    return found
+
+
 def uninstall(shell: Shell) -> list[Path]:
     """Remove what `install` wrote, wherever it was; returns what was changed.
 

@@ -1,9 +1,12 @@
-"""What we have put into the keyring and into editors' settings."""
+"""What we have put into the keyring, editors' settings and shells."""
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
+from sm_proxy.completion import install
+from sm_proxy.completion.scripts import SHELLS
 from sm_proxy.editors import settings_file
 from sm_proxy.editors.jsonc import JsoncError
 from sm_proxy.editors.settings_file import Changed
@@ -41,10 +44,27 @@ def _forget(names: list[str]) -> None:
         )
 
 
+def completion() -> list[Part]:
+    """What `completion install` has written for the shells."""
+    return [
+        Part(
+            f"completion for {shell} in {' and '.join(map(str, found))}",
+            found[-1],
+            functools.partial(install.uninstall, shell),
+        )
+        for shell in SHELLS
+        if (found := install.installed(shell))
+    ]
+
+
 def editors() -> list[Part]:
     """What `vscode` has set in the editors' settings."""
     return [
-        Part(f"what `vscode` has set in {file.path}", file.path, lambda file=file: _restore(file))  # type: ignore[misc]
+        Part(
+            f"what `vscode` has set in {file.path}",
+            file.path,
+            functools.partial(_restore, file),
+        )
         for file in settings_file.noted()
         if _is_changed(file)
     ]

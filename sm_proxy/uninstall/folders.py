@@ -18,7 +18,7 @@ from sm_proxy.local import paths
 from sm_proxy.uninstall.part import Part
 
 _MADE_BY_US: Final = 0o700
-SETTINGS: Final = ("config.toml", "prices.json")
+SETTINGS: Final = ("config.toml", "prices.json", "completion.*")
 CACHE: Final = (
     *("jobs", "bastions", "connect-endpoints", "places", "prices", "routes"),
     *("models", "small-messages", "no-resume", "uploads", "wheels", "lab-tools", "swept", "*.lock"),
@@ -104,6 +104,8 @@ def remove_empty_parents(path: Path) -> None:
             if stat.S_IMODE(folder.stat().st_mode) != _MADE_BY_US:
                 return
             folder.rmdir()
+        except FileNotFoundError:  # removed with what was in it
+            continue
         except OSError:  # it is not empty
             return
 

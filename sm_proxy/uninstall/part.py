@@ -20,4 +20,4 @@ class Part:
 
     what: str
     path: Path | None
-    remove: Callable[[], None]
+    remove: Callable[[], object]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sm_proxy import cli
+from sm_proxy.completion.scripts import SHELLS
 from sm_proxy.daemon import place
 from sm_proxy.editors import settings_file
 from sm_proxy.local import installation, paths, prompt, secret_store
@@ -24,6 +25,7 @@ USERS_FILES = {
     ".ssh/config": (b"Host build\r\n\tUser me\r\n", 0o640),
     ".ssh/id_rsa": (b"a key of the user's", 0o600),
     ".config/Code/User/settings.json": (b'{\n\t"a": 1, // one\n}\n', 0o644),
+    ".bashrc": (b"alias ll='ls -l'", 0o600),
     ".aws/config": (b"[default]\nregion = eu-west-1\n", 0o600),
     "work/ssh_config": (b"Host other\n", 0o644),
 }
@@ -64,7 +66,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(paths, "ssh_home", lambda: home)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(home / "run"))
-    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    shells = ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "ZDOTDIR", "ZSH", "ZSH_CUSTOM", "FPATH")
+    for name in ("SSH_AUTH_SOCK", "BASH_COMPLETION_USER_DIR", *shells):
+        monkeypatch.delenv(name, raising=False)
     folders = {"config": ".config", "cache": ".cache", "state": ".local/state"}
     for kind, folder in folders.items():
         monkeypatch.setenv(f"SM_PROXY_{kind.upper()}_DIR", str(home / folder / "sm-proxy"))
@@ -92,6 +96,7 @@ def use(home: Path, ring: Ring) -> None:
         ["config", "write"],
         ["config", "write", "--prefix", "eu-", "--region", "eu-west-1"],
         ["config", "write", "--ssh-config", str(home / "work" / "ssh_config")],
+        *(["completion", "install", shell] for shell in SHELLS),
         ["keys", "show"],
         ["keys", "rotate", "--passphrase", "random"],
         ["keys", "show", "--ssh-config", str(home / "work" / "ssh_config")],
@@ -103,7 +108,7 @@ def use(home: Path, ring: Ring) -> None:
     SecretStore(ring).save("profile 0a", "a session")
     assert len(ring.items) == 2
     Cache("jobs").save("x", record={}, expires=time.time() + 60)
-    paths.config_dir().mkdir(parents=True)
+    paths.config_dir().mkdir(parents=True, exist_ok=True)
     (paths.config_dir() / "config.toml").write_text('region = "eu-west-1"\n')
     assert cli.main(["resolve", "no-name-of-ours"]) == 1  # the error is kept
     known = home / ".ssh" / "sm-proxy" / "known_hosts.d"
@@ -121,7 +126,16 @@ def test_the_home_folder_is_as_it_was(
     assert cli.main(["uninstall", "--dry-run"]) == 0
     assert snapshot(home) == used
     told = capsys.readouterr().out
-    for words in ("our lines in", "ssh keys", "keyring", "Cursor", "settings", "cache", "state"):
+    for words in (
+        "our lines in",
+        "for fish",
+        "ssh keys",
+        "keyring",
+        "Cursor",
+        "settings",
+        "cache",
+        "state",
+    ):
         assert words in told
     assert str(home / "work" / "ssh_config") in told
     assert cli.main(["uninstall", "--yes", "--json"]) == 0
