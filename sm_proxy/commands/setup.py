@@ -64,7 +64,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     ssh_config = Path(args.ssh_config) if args.ssh_config else None
     key = identities.ensure(settings, lambda: _new_pair(args.passphrase))
     taken = [
-        Step("key", "passed", _key_message(key, args.passphrase)),
+        _key_step(key, args.passphrase),
         _written(flags, ssh_config or paths.user_ssh_config()),
     ]
     taken += _completion(may_ask=ask is not None)
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     after = f"ssh {settings.prefix}<job>" if failure is None else "sm-proxy setup"
     data = {
         "checks": [step.data() for step in taken],
-        "environment": key.environment(),
+        "environment": key.environment() if key.fits_environment else {},
         "next": after,
     }
     return Result(
@@ -94,6 +94,18 @@ def _fitting_compression(settings: Settings, flags: Mapping[str, Any]) -> dict[s
 
 def _new_pair(mode: passphrases.Mode | None) -> Pair:
     return passphrases.make_pair(mode or "none")
+
+
+def _key_step(key: Identity, mode: passphrases.Mode | None) -> Step:
+    if key.fits_environment:
+        return Step("key", "passed", _key_message(key, mode))
+    return Step(
+        "key",
+        "warning",
+        f"{key.path} is too long for the Environment of a job",
+        "It logs in where the image has it. For other jobs use an ed25519 key, or none: then we"
+        " make one",
+    )
 
 
 def _key_message(key: Identity, mode: passphrases.Mode | None) -> str:
@@ -156,7 +168,7 @@ def _outside(settings: Settings) -> list[Step]:
 
 def _text(taken: list[Step], data: dict[str, Any], screen: Screen) -> str:
     lines = layout.pairs([step.row for step in taken], screen)
-    lines += ["", "Add to the Environment of your jobs:"]
+    lines += ["", "Add to the Environment of your jobs:"] if data["environment"] else []
     lines += [f"    {name}={value}" for name, value in data["environment"].items()]
     lines += ["", f"Next: sm-proxy list, then {data['next']}"]
     if any(step.failure for step in taken):

@@ -46,6 +46,11 @@ class Identity:
         """As ssh-keygen -l shows it: `SHA256:...`."""
         return fingerprint(wire_form(self.public_key))
 
+    @property
+    def fits_environment(self) -> bool:
+        """Whether a job's `Environment` takes it: RSA keys of 3072 bits are too long."""
+        return len(self.public_key) <= ENVIRONMENT_LIMIT
+
     def environment(self) -> dict[str, str]:
         """The entries of a job's `Environment` that let this key in.
 
@@ -65,7 +70,7 @@ def environment(keys: Sequence[Identity]) -> dict[str, str]:
     """
     found = {}
     for number, key in enumerate(keys, 1):
-        if len(key.public_key) > ENVIRONMENT_LIMIT:
+        if not key.fits_environment:
             raise SmProxyError(
                 "unsupported",
                 f"the public key of {key.path} has {len(key.public_key)} characters and a job's "

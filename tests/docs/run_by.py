@@ -23,6 +23,8 @@ _WHAT: Final = (
     (r"sm-proxy launch .*", "tests/e2e/launch_test.py"),
     (r"sm-proxy relaunch .*|ssh sm-bert-7.*", "tests/e2e/relaunch_test.py"),
     (r"sm-proxy go .*|sm-proxy done .*", "tests/e2e/hold_test.py"),
+    (r"sm-proxy setup --identity-file ~/.ssh/id_rsa", "tests/e2e/article_test.py"),
+    (r"sm-proxy settings sm-myjob --set trust_first_use=true", "tests/e2e/article_test.py"),
     (r"sm-proxy (?:setup|config) ?.*|ssh sm-eu-myjob", "tests/e2e/setup_test.py"),
     (r"sm-proxy keys .*", "tests/e2e/keys_test.py"),
     (r"sm-proxy login .*", "tests/commands/login_test.py"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import re
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.labs import SM_PROXY, Job, Lab, last_line
-from tests.lab.conftest import needs_debian, needs_root
+from tests.lab.conftest import needs_root
 from tests.soak import cases, only_in_soak
 from tests.waits import await_true
 
@@ -24,7 +23,6 @@ pytestmark = [pytest.mark.e2e, needs_root]
 _REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 _SERVER = ["RUN apt-get install -y openssh-server python3"]
 _PROGRAM = "echo starting; test -e /tmp/mended || { echo no GPU >/opt/ml/output/failure; exit 3; }"
-_ARTICLE = Path(__file__).with_name("article")
 _NUMBERS = itertools.count(1)
 _CREATE = """
 like = describe(os.environ["SM_PROXY_LAB_JOB"])
@@ -175,35 +173,6 @@ def test_checkpoints_are_copied_and_the_warm_pool_is_used(lab: Lab, again: list[
     assert new == [key.replace("ck/old/", prefix) for key in keys]
     config = lab.python(f"answer = describe({again[-1].name!r})['CheckpointConfig']")
     assert config == {"S3Uri": f"s3://sm-proxy-lab/{prefix}"}
-
-
-@needs_debian
-def test_the_articles_job_is_entered_beside_its_own_sshd(
-    lab: Lab, again: list[Job], tmp_path: Path
-) -> None:
-    """Its program is unchanged. It would run for five minutes, so the user gives it up."""
-    program, keys = tmp_path / "opt" / "program", tmp_path / "etc" / "ssh"
-    for folder in (program, keys, tmp_path / "run" / "sshd"):
-        folder.mkdir(parents=True)
-    shutil.copy(_ARTICLE / "train", program / "train")
-    make = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(keys / "ssh_host_ed25519_key")]
-    subprocess.run(make, check=True)
-    image = {
-        "Env": ["PATH=/opt/program:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
-        "WorkingDir": "/opt/program",
-        "Labels": {"sm-proxy-lab.root": "debian", "sm-proxy-lab.files": str(tmp_path)},
-    }
-    job = created(lab, image=image)
-    job.until("Training")
-    await_true(lambda: "ss -tulpn" in job.log(), 60, job.log)
-    job.stop()  # a program that is process 1 ignores SIGTERM, so this takes two minutes
-    new = relaunched(lab, again, job.name)
-    own = "until ss -tln | grep ':22 '; do sleep 0.1; done"
-    shown = lab.ok(new.host, f"{own}; ss -tln; cat /proc/1/cmdline")
-    words = shown.decode().replace("\0", " ")
-    assert ":2222 " in words
-    assert "entrypoint.sh train" in words
-    await_true(lambda: "====== ss -tulpn ======" in new.log(), 60, new.log)
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,7 @@ def test_a_key_too_long_for_the_environment_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("length", "fits"), [(512, True), (513, False)])
 def test_the_limit_is_that_of_the_service(length: int, *, fits: bool) -> None:
     key = Identity(Path("k"), "x" * length)
+    assert key.fits_environment == fits
     if fits:
         assert key.environment()
     else:
