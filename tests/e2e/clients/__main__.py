@@ -27,7 +27,11 @@ def main(names: list[str]) -> int:
         modules = node_packages(folder)
         runs: dict[str, Run] = {}
         failed: list[str] = []
-        with running(_made(folder / "lab"), "--job", "myjob", "--nodes", "2") as lab:
+        with (
+            running(_made(folder / "lab"), "--job", "myjob", "--nodes", "2") as bare,
+            # As every user has it: a daemon serves, and keeps sessions.
+            bare.with_daemon(SM_PROXY_KEEP_SESSION="2m") as lab,
+        ):
             for client in chosen:
                 version = client.found(modules)
                 if not version:

@@ -93,17 +93,14 @@ def _lftp(desk: Desk) -> None:
 def _tunnel(desk: Desk) -> Iterator[int]:
     """`sm-proxy tunnel HOST PORT:22` while the block runs; the local port."""
     port = desk.free_port()
-    process = desk.popen(
-        *(*SM_PROXY, "tunnel", desk.host, f"{port}:{desk.sshd_port()}"),
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline()
-        yield port
-    finally:
-        process.terminate()
-        process.wait(60)
+    words = (*SM_PROXY, "tunnel", desk.host, f"{port}:{desk.sshd_port()}")
+    with desk.popen(*words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline()
+            yield port
+        finally:
+            process.terminate()
 
 
 def _rclone(desk: Desk) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 
 from tests.e2e.clients.client import Client, NotRun
 from tests.e2e.clients.desk import Desk
@@ -17,6 +18,14 @@ _TRAMP = """
   (princ (shell-command-to-string "cat note.txt; echo in $PWD"))
   (princ (vc-backend (expand-file-name "note.txt")))
   (copy-file "/etc/hostname" (format "/scp:%s/copied" place)))
+"""
+_SERVER = """
+import os, socket
+with socket.create_server(("127.0.0.1", 0)) as server:
+    print(server.getsockname()[1], flush=True)
+    with server.accept()[0] as asked:
+        asked.recv(9999)
+        asked.sendall(b"HTTP/1.0 200 OK\\r\\n\\r\\n" + os.getcwd().encode())
 """
 _NETRW = "runtime plugin/netrwPlugin.vim"
 
@@ -43,11 +52,22 @@ def _netrw(desk: Desk) -> None:
 
 
 def _vscode(desk: Desk) -> None:
-    """`ssh -T -D PORT HOST sh`, with its ConnectTimeout: it sends the script for its server."""
+    """A script on stdin starts a server in the container, which is asked through a SOCKS port."""
     port = desk.free_port()
-    script = f"uname -s; test -d {desk.there} && echo found\n"
-    words = ("-T", "-D", str(port), "-o", "ConnectTimeout=15", desk.host, "sh")
-    assert desk.run("ssh", *words, stdin=script.encode()).split() == ["Linux", "found"]
+    words = ("ssh", "-T", "-D", str(port), "-o", "ConnectTimeout=15", desk.host, "sh")
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with desk.popen(*words, **pipes) as process:
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(f"cd {desk.there} && exec python3 -c '{_SERVER}'\n".encode())
+            process.stdin.flush()
+            inside = int(process.stdout.readline())
+            proxy = ("--socks5-hostname", f"127.0.0.1:{port}")
+            said = desk.run("curl", "-sS", "--noproxy", "", *proxy, f"http://127.0.0.1:{inside}/")
+        finally:
+            process.terminate()
+    assert said == desk.there
 
 
 CLIENTS = (
@@ -59,7 +79,8 @@ CLIENTS = (
         "Vim, netrw", "`scp://`: edit and save a file", _netrw, ("vim", "--version"), package="vim"
     ),
     Client(
-        "ssh, as VS Code starts it", "a script on stdin, and a SOCKS port", _vscode, ("ssh", "-V")
+        "ssh, as VS Code starts it", "a script on stdin starts a server; asked through `-D`",
+        _vscode, ("ssh", "-V"),
     ),
 )  # fmt: skip
 NOT_RUN = (

@@ -8,7 +8,7 @@ import { Duplex } from "node:stream";
 export const [modules, host, there] = process.argv.slice(2);
 export const packages = createRequire(join(modules, "here"));
 const loaded = packages("ssh-config");
-const SSHConfig = loaded.default || loaded;
+export const SSHConfig = loaded.default || loaded;
 const ours = join(homedir(), ".ssh", "sm-proxy", "config");
 export const config = SSHConfig.parse(readFileSync(ours, "utf8"));
 
