@@ -198,7 +198,7 @@ def main(argv: list[str] | None = None) -> int:
     _open_standard_descriptors()
     words = sys.argv[1:] if argv is None else argv
     if words[:1] in ([], ["help"]):  # to ask what there is is no mistake: as git help, kubectl, gh
-        words = [*words[1:], "--help"]
+        words = [*(word for word in words if word != "help"), "--help"]
     name = _command_name(words)
     if name != "connect":  # which has stderr in common with ssh
         output.show_waits(_start_status_line)

@@ -91,7 +91,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"sm-proxy {__version__}\n"
 
 
-@pytest.mark.parametrize("words", ["", "help", "--help", "--help connect", "-h connect"])
+@pytest.mark.parametrize(
+    "words", ["", "help", "help help", "--help", "--help connect", "-h connect"]
+)
 def test_help_names_every_command(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert usage(*words.split()) == 0
     captured = capsys.readouterr()

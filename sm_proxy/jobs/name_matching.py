@@ -54,6 +54,20 @@ def hint(target: Target, known: Iterable[Named]) -> str:
     for name in dict.fromkeys([*suggestion.close(typed, names), *holding]):
         with contextlib.suppress(SmProxyError):  # no host name leads to it
             hosts.append(hostname.compose(target.prefix, name, node, target.kind).host)
+    hosts = hosts or _remembered(target)
     if hosts:
         return f"Did you mean {' or '.join(hosts[:SHOWN])}?"
     return "Check the name, the region (--region) and the account (--profile)."
+
+
+def _remembered(target: Target) -> list[str]:
+    """Close host names that lists have shown earlier on this machine: of another kind, perhaps."""
+    from sm_proxy.help import suggestion  # noqa: PLC0415 - as above
+    from sm_proxy.state import host_names  # noqa: PLC0415 - as above
+
+    hosts: dict[str, str] = {}
+    for item in host_names.read():
+        if item.host.startswith(target.prefix):
+            hosts.setdefault(item.host.removeprefix(target.prefix).partition(".")[0], item.host)
+    hosts.pop(target.job, None)  # it is not there any more
+    return [hosts[name] for name in suggestion.close(target.job, hosts)]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import pytest
 
 from sm_proxy.jobs import hostname, name_matching
+from sm_proxy.state import host_names
+from sm_proxy.state.host_names import HostName
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,15 @@ def test_a_name_that_holds_what_was_typed_is_suggested() -> None:
     long = "team-a-bert-large-2026-11-30"
     assert hint("sm-bert", [Item("gpt"), Item(long), Item(long)]) == f"Did you mean sm-{long}?"
     assert hint("sm-be", [Item(long)]).startswith("Check the name")
+
+
+def test_without_a_list_earlier_lists_on_this_machine_help() -> None:
+    assert hint("sm-bret", []).startswith("Check the name")
+    shown = ("sm-bert.processing", "sm-old", "eu-bret-1")
+    host_names.keep(HostName(host) for host in shown)
+    assert hint("sm-bret", []) == "Did you mean sm-bert.processing?"
+    assert hint("sm-old", []).startswith("Check the name")
+    assert hint("sm-bret", [Item("bret-2")]) == "Did you mean sm-bret-2?"
 
 
 def test_a_name_that_no_host_name_can_have_is_not_suggested() -> None:
