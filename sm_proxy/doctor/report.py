@@ -62,7 +62,7 @@ def _word(item: Finding) -> str:
 def _label(item: Finding, names: int, *, verbose: bool) -> Cell:
     word = _word(item)
     took = f"  {item.ms:6} ms" if verbose else ""
-    return Cell(f"{word:{_WIDTH}}  {item.id:{names}}{took}", _STYLES.get(word))
+    return Cell(f"{word:{_WIDTH}}  {item.id:{names}}{took}", _STYLES.get(word), len(word))
 
 
 def _reason(item: Finding) -> str:

@@ -28,8 +28,9 @@ def _lines(change: Change, screen: Screen) -> Iterator[str]:
     sign = "+" if change.before is None else "-" if change.after is None else "~"
     values = [_shown(value) for value in (change.before, change.after) if value is not None]
     line = f"{printable(change.path)}: {' -> '.join(values)}"
-    for part in layout.paragraph(line, screen, f"{sign} ", "  "):
-        yield screen.styled(part, _STYLES[sign])
+    first, *others = layout.paragraph(line, screen, f"{sign} ", "  ")
+    yield screen.styled(sign, _STYLES[sign]) + first[len(sign) :]
+    yield from others
     yield from layout.paragraph(printable(change.why), screen, _INDENT)
 
 

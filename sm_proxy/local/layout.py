@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sm_proxy.local.screen import Screen, Style
@@ -33,10 +33,17 @@ _NO_BREAK: Final = "\0"
 
 @dataclass(frozen=True)
 class Cell:
-    """A text of a table, and how it looks."""
+    """A text of a table, and how it looks.
+
+    Attributes:
+        text: one line.
+        style: None for the terminal's own.
+        styled: how many characters get the style; None for all.
+    """
 
     text: str
     style: Style | None = None
+    styled: int | None = None
 
 
 def cells(text: str) -> int:
@@ -124,7 +131,7 @@ def pairs(rows: Iterable[tuple[Cell | str, str]], screen: Screen) -> list[str]:
         if beside and below:
             lines.append(_padded(label, width, screen) + _GAP + below.pop(0)[len(indent) :])
         elif label.text:
-            lines.append(_padded(Cell(label.text.rstrip(), label.style), 0, screen))
+            lines.append(_padded(replace(label, text=label.text.rstrip()), 0, screen))
         lines += below
     return lines
 
@@ -214,8 +221,9 @@ def _cell(value: Cell | str) -> Cell:
 
 
 def _padded(cell: Cell, width: int, screen: Screen) -> str:
-    text = screen.shown(cell.text)
-    return screen.styled(text, cell.style) + " " * max(0, width - cells(text))
+    text, end = screen.shown(cell.text), cell.styled
+    lead, rest = (text, "") if end is None else (text[:end], text[end:])
+    return screen.styled(lead, cell.style) + rest + " " * max(0, width - cells(text))
 
 
 def _words(text: str, columns: int) -> Iterator[str]:

@@ -53,7 +53,7 @@ class Step:
         word, style = _MARKS[self.result]
         shown = printable(self.reason)
         return (
-            Cell(f"{word:7}  {self.id}", style),
+            Cell(f"{word:7}  {self.id}", style, len(word)),
             f"{shown}\n{printable(self.fix)}" if self.fix else shown,
         )
 

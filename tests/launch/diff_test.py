@@ -22,9 +22,9 @@ def test_each_change_shows_its_path_values_and_reason() -> None:
     ]
 
 
-def test_colours_stand_around_the_first_line_only() -> None:
+def test_only_the_sign_is_coloured() -> None:
     first, second, *_ = render(CHANGES, Screen(colours=True)).splitlines()
-    assert first == '\033[32m+ Environment.A: "x y"\033[0m'
+    assert first == '\033[32m+\033[0m Environment.A: "x y"'
     assert second == "    it is new"
 
 

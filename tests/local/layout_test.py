@@ -115,7 +115,13 @@ def test_a_note_goes_below_before_a_name_gets_its_own_line() -> None:
 
 def test_colours_do_not_count_as_columns() -> None:
     screen = Screen(40, colours=True)
-    assert layout.pairs([(Cell("bad", "bad"), "x"), ("worse", "y")], screen) == [
-        "\033[31mbad\033[0m    x",
-        "worse  y",
+    rows: list[tuple[Cell | str, str]] = [
+        (Cell("bad", "bad"), "x"),
+        (Cell("bad id", "bad", 3), "y"),
+        ("worse", "z"),
+    ]
+    assert layout.pairs(rows, screen) == [
+        "\033[31mbad\033[0m     x",
+        "\033[31mbad\033[0m id  y",
+        "worse   z",
     ]
