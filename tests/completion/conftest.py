@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sm_proxy import cli
-from sm_proxy.completion import parsers, table
+from sm_proxy.completion import parsers, query, table
 from sm_proxy.completion.table import Level, Record
 from sm_proxy.state import host_names
 from sm_proxy.state.host_names import HostName
@@ -45,6 +45,13 @@ def top(record: Record) -> Level:
 
 
 @pytest.fixture
+def cached(record: Record, capsys: pytest.CaptureFixture[str]) -> None:
+    """The table is in the cache: a shell's question is fast."""
+    query.run(["zsh", "sm-proxy", ""], lambda: record)
+    capsys.readouterr()
+
+
+@pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home with AWS profiles, and without settings of a shell."""
     folder = tmp_path / "home"
@@ -74,11 +81,12 @@ def names() -> None:
 
 @pytest.fixture
 def program(tmp_path: Path) -> str:
-    """A PATH with our program, and with the shells."""
+    """A PATH with our program, with `ssh` that shows its words, and with the shells."""
     folder = tmp_path / "bin"
     folder.mkdir()
     (folder / "sm-proxy").write_text(PROGRAM.format(python=sys.executable))
     (folder / "sm-proxy").chmod(0o755)
+    (folder / "ssh").symlink_to("sm-proxy")
     return f"{folder}:{os.environ['PATH']}"
 
 

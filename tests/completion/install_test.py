@@ -10,6 +10,7 @@ from sm_proxy.completion import install, scripts
 from sm_proxy.completion.scripts import SHELLS, Shell
 from sm_proxy.errors import SmProxyError
 from tests.completion.conftest import needs
+from tests.soak import product
 
 READS = "[ -z x ] || . /usr/share/bash-completion/bash_completion\n"
 
@@ -69,14 +70,24 @@ def test_zsh_has_a_folder_if_the_environment_names_one(
     assert install.install("zsh") == [home / ".oh-my-zsh/custom/completions/_sm-proxy"]
 
 
-@pytest.mark.parametrize(
-    "before",
-    [None, b"", b"a=1\n", b"a=1", b"a=1\n\n", b"\xff\xfe\n", b"# bash_completion\n", b"a\r\nb\r\n"],
+BEFORE = (
+    None,
+    b"",
+    b"a=1\n",
+    b"a=1",
+    b"a=1\n\n",
+    b"\xff\xfe\n",
+    b"# bash_completion\n",
+    b"a\r\nb\r\n",
 )
-@pytest.mark.parametrize(("shell", "name"), [("bash", ".bashrc"), ("zsh", ".zshrc")])
+STARTUP = (("bash", ".bashrc"), ("zsh", ".zshrc"))
+
+
+@pytest.mark.parametrize(("before", "startup_of"), product(BEFORE, STARTUP))
 def test_a_startup_file_gets_one_line_and_its_bytes_back(
-    home: Path, shell: Shell, name: str, before: bytes | None
+    home: Path, before: bytes | None, startup_of: tuple[Shell, str]
 ) -> None:
+    shell, name = startup_of
     startup = home / name
     if before is not None:
         startup.write_bytes(before)

@@ -1,4 +1,4 @@
-"""TAB in the real shells, on a terminal.
+"""TAB in the real shells, on a terminal; for `ssh` with their own completion and names of `sync`.
 
 The program that they start for the finished line shows its words, so a test sees how the shell
 reads what was inserted, and that nothing in it was run.
@@ -15,9 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy.completion import query, scripts
+from sm_proxy.completion import scripts
 from sm_proxy.completion.scripts import Shell
-from sm_proxy.completion.table import Record
 from tests.completion.conftest import needs
 from tests.waits import read_until
 
@@ -36,9 +35,11 @@ COMMANDS = {
     "fish": ["fish", "--no-config", "-i"],
 }
 READY = {
-    "bash": "bind 'set enable-bracketed-paste off'; source {script}; echo rea''dy",
+    "bash": "source /usr/share/bash-completion/bash_completion; "
+    "bind 'set enable-bracketed-paste off'; source {script}; echo rea''dy",
     "zsh": "autoload -Uz compinit; compinit -D -u; source {script}; echo rea''dy",
-    "fish": "function fish_prompt; end; source {script}; echo rea''dy",
+    "fish": "set -g fish_complete_path $__fish_data_dir/completions; "
+    "function fish_prompt; end; source {script}; echo rea''dy",
 }
 TYPED = {
     b"sm-proxy resol\t": b"[resolve]",
@@ -48,6 +49,7 @@ TYPED = {
     b"sm-proxy list --profile a\t": b"[list][--profile][a b]",
     b"sm-proxy --profile=x\t": b"[--profile=x$(touch${IFS}ran)]",
     b"sm-proxy list --profile y\t": b"[list][--profile][y`touch ran`]",
+    b"ssh sm-st\t": b"[sm-stub]",
 }
 """What is typed, and how the program sees it."""
 
@@ -74,13 +76,14 @@ def terminal(shell: Shell, folder: Path, path: str) -> Iterator[int]:
         os.close(ours)
 
 
-@pytest.mark.usefixtures("home", "names")
+@pytest.mark.usefixtures("cached", "names")
 @pytest.mark.parametrize("shell", [pytest.param(name, marks=needs(name)) for name in COMMANDS])
 def test_tab_completes_on_a_terminal(
-    shell: Shell, tmp_path: Path, program: str, record: Record, capsys: pytest.CaptureFixture[str]
+    shell: Shell, home: Path, tmp_path: Path, program: str
 ) -> None:
-    query.run([shell, "", ""], lambda: record)  # fills the cache: the shell's question is fast
-    capsys.readouterr()
+    (home / ".ssh" / "sm-proxy").mkdir(parents=True)
+    (home / ".ssh" / "config").write_text("Include ~/.ssh/sm-proxy/config\n")
+    (home / ".ssh" / "sm-proxy" / "config").write_text("Host sm-stub\n    User root\nHost sm-*\n")
     folder = tmp_path / "here"
     folder.mkdir()
     with terminal(shell, folder, program) as shown:
