@@ -190,15 +190,19 @@ def _values_of(argument: Argument, current: str, walk: _Walk) -> Answer:
         names = _hosts(walk)
         places = [Candidate(f"{item.word}:", item.text, open=True) for item in names]
         return Answer(_beginning(current, places), files=table.FILE)
-    if argument.values == table.HOST:
-        return Answer(_beginning(current, _hosts(walk)))
+    if argument.values == table.ASSIGNMENT:
+        settings = (Candidate(f"{name}=", text, open=True) for name, text in values.settings())
+        return Answer(_beginning(current, settings))
+    found = _hosts(walk) if argument.values in {table.HOST, table.SETTING_OR_HOST} else []
     known = {
+        table.SETTING: values.settings,
+        table.SETTING_OR_HOST: values.settings,
         table.PROFILE: values.profiles,
         table.REGION: values.regions,
         table.PREFIX: values.prefixes,
     }.get(argument.values)
-    offered = [Candidate(*pair) for pair in known()] if known else []
-    return Answer(_beginning(current, offered))
+    found += [Candidate(*pair) for pair in known()] if known else []
+    return Answer(_beginning(current, found))
 
 
 def _hosts(walk: _Walk) -> list[Candidate]:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Final
 
 from sm_proxy.completion.table import (
+    ASSIGNMENT,
     FILE,
     FOLDER,
     HOST,
@@ -16,6 +17,8 @@ from sm_proxy.completion.table import (
     PROFILE,
     PROGRAM,
     REGION,
+    SETTING,
+    SETTING_OR_HOST,
     Argument,
     Record,
 )
@@ -30,6 +33,7 @@ _BY_METAVAR: Final = {
     "FILE | -- CMD...": PROGRAM,
     "HOST": HOST,
     "JOB": HOST,
+    "NAME|HOST": SETTING_OR_HOST,
     "PATH": FILE,
     "PROGRAM": FILE,
     "REGION": REGION,
@@ -39,6 +43,8 @@ _BY_DEST: Final = {
     "path": NONE,  # of `vscode`: a path in the container
     "profile": PROFILE,
     "prefix": PREFIX,
+    "set": ASSIGNMENT,
+    "unset": SETTING,
 }
 _CHOICES: Final = {"route": (AUTO, *ROUTE_NAMES)}
 """Values of options that argparse does not check itself, by dest."""

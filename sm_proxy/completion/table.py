@@ -15,7 +15,9 @@ Record = dict[str, Any]
 FILE, FOLDER, HOST, PLACE, PROFILE, REGION, PREFIX, PROGRAM, NONE = (
     *("file", "folder", "host", "place", "profile", "region", "prefix", "program", ""),
 )
-"""Kinds of values. A place is `HOST:PATH` or a file; a program is a command with its arguments."""
+SETTING, ASSIGNMENT, SETTING_OR_HOST = "setting", "assignment", "setting or host"
+"""Kinds of values. A place is `HOST:PATH` or a file; a program is a command with its arguments; an
+assignment is `NAME=VALUE` of a setting."""
 
 
 @dataclass(frozen=True)

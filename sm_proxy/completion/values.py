@@ -7,6 +7,7 @@ read, there is nothing to offer.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib.util
 import json
 import os
@@ -17,7 +18,8 @@ from pathlib import Path
 from typing import Final
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.settings import contexts, load
+from sm_proxy.settings import Settings, contexts, load
+from sm_proxy.settings.schema import FILE_ONLY
 from sm_proxy.state import host_names
 
 Pairs = list[tuple[str, str]]
@@ -77,6 +79,12 @@ def prefixes() -> Pairs:
         known = contexts.read(load().ssh_config_file)
         return [(prefix, str(found.get("profile") or "")) for prefix, found in known.items()]
     return []
+
+
+def settings() -> Pairs:
+    """The settings that one line of config.toml sets."""
+    known = dataclasses.fields(Settings)
+    return [(item.name, item.metadata["about"]) for item in known if item.name not in FILE_ONLY]
 
 
 def _connected() -> list[str]:

@@ -112,6 +112,14 @@ def test_another_program_begins_after_two_dashes(top: Level, line: str, program:
     assert at(top, line) == Answer(program=program)
 
 
+def test_settings_are_offered_by_name(top: Level) -> None:
+    assert words(at(top, "settings sm-n")) == ["sm-new"]
+    assert words(at(top, "settings reg")) == ["region"]
+    assert words(at(top, "settings --unset reg")) == ["region"]
+    found = at(top, "settings --set reg")
+    assert [(item.word, item.open) for item in found.candidates] == [("region=", True)]
+
+
 def test_an_operand_comes_once(top: Level) -> None:
     assert "sm-new" not in words(at(top, "wait sm-old "))
     assert words(at(top, "wait -- sm-old ")) == []
