@@ -55,7 +55,7 @@ _WHAT: Final = (
     (rf"rsync -a {_JOB}:.*", HERE),
     (rf"sm-proxy logs [\w -]*{_JOB}", HERE),
     (rf"sm-proxy cp -r data {_JOB}:.*", HERE),
-    (r"sm-proxy list(?: --check)?", HERE),
+    (r"sm-proxy list(?: --.*)?", HERE),
 )
 ROWS: Final = tuple((re.compile(pattern), test) for pattern, test in _WHAT)
 
