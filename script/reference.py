@@ -11,6 +11,7 @@ from sm_proxy.help import described, man, markdown
 
 ROOT: Final = Path(__file__).parents[1]
 SETTINGS: Final = Path(__file__).with_name("settings_page.py")
+SBOM: Final = Path(__file__).with_name("server_sbom.py")
 
 
 def pages() -> dict[str, str]:
@@ -23,7 +24,9 @@ def pages() -> dict[str, str]:
         for group in described.describe(cli.Parser(prog="sm-proxy")).groups
         if group.title == "settings"
     )
+    sbom = runpy.run_path(str(SBOM))
     return {
+        sbom["PATH"]: sbom["render"](),
         "docs/settings.md": runpy.run_path(str(SETTINGS))["render"](),
         "docs/commands.md": markdown.render(program, commands),
         "docs/man/sm-proxy.1": man.render(program, commands, settings, __version__),

@@ -46,6 +46,7 @@ _WHAT: Final = (
     (r"ssh -J .*|sm-proxy connect .*", "tests/e2e/clients_test.py"),
     (r"aws (?:iam|ec2) .*|BASTION_GROUP=.*|for PORT .*", "tests/e2e/empty_lab_test.py"),
     (r"aws s3 .*", "tests/e2e/keys_test.py"),
+    (r"script/release.*", "tests/release_test.py"),
     (r"pipx upgrade .*|(?:shiv|pex) .*", "tests/e2e/installs_test.py"),
     (r"pipx? .*", "tests/e2e/wheel_test.py"),
     (r"sm-proxy uninstall ?.*", "tests/commands/uninstall_test.py"),

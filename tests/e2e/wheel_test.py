@@ -57,12 +57,16 @@ def test_ssh_connects_with_the_installed_wheel(installed: Path, lab: Lab, tmp_pa
     assert (done.stdout.decode().strip(), done.stderr) == (user, b"")
 
 
-def test_the_wheel_contains_the_container_files(installed: Path, tmp_path: Path) -> None:
+def test_the_wheel_contains_the_container_files_and_their_sbom(
+    installed: Path, tmp_path: Path
+) -> None:
     script = (
         "from importlib.resources import files\n"
         "folder = files('sm_proxy') / 'container'\n"
         "print((folder / 'entrypoint.sh').read_text()[:9])\n"
         "print(sorted(item.name for item in folder.iterdir()))\n"
+        "from importlib.metadata import files as installed\n"
+        "print(*(path for path in installed('sm-proxy') if path.parent.name == 'sboms'))\n"
     )
     shown = subprocess.run(
         [str(installed / "python"), "-c", script],
@@ -73,6 +77,7 @@ def test_the_wheel_contains_the_container_files(installed: Path, tmp_path: Path)
     )
     assert shown.stdout.startswith("#!/bin/sh")
     assert "sshd_config" in shown.stdout
+    assert shown.stdout.rstrip().endswith("dist-info/sboms/ssh-server.cdx.json")
 
 
 def test_without_the_labs_extra_the_error_names_it(installed: Path, tmp_path: Path) -> None:
