@@ -103,11 +103,12 @@ class Dialler:
         """
         self._refuse_wrong_user(container)
         keys = self._policy(container)
-        try:
-            stream = self._dial(container, keys)
-        except SmProxyError as error:
-            container = self._replacement(container, error)
-            stream = self._dial(container, keys)
+        with output.waiting(f"looking for a route to the container of {container.host}"):
+            try:
+                stream = self._dial(container, keys)
+            except SmProxyError as error:
+                container = self._replacement(container, error)
+                stream = self._dial(container, keys)
         if container.cached:
             stream = self._watched_for_a_move(stream, container, keys)
         from sm_proxy.tunnel.host_key_check import (  # noqa: PLC0415 - while the tunnel comes up

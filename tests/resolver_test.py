@@ -378,9 +378,9 @@ def test_a_starting_job_is_waited_for(clock: Clock) -> None:
     )
     assert resolved(aws, wait=900, on_status=reported.append).address == "10.0.1.5"
     assert reported == [
-        "my-job: Starting",
-        "my-job: Downloading",
-        "my-job: Training",
+        "waiting for my-job: Starting",
+        "waiting for my-job: Downloading",
+        "waiting for my-job: Training",
     ]
     assert all(2 <= pause <= 4 for pause in clock.slept)
     assert aws.operations().count("DescribeSubnets") == 1
@@ -436,7 +436,7 @@ def test_a_log_without_an_address_is_waited_for(
     assert resolved(aws, wait=900, on_status=reported.append).port == 2222
     way = "If its image has no sm-proxy entrypoint: sm-proxy enable-remote-debug sm-my-job"
     assert reported == [
-        "my-job: Training",
+        "waiting for my-job: Training",
         f"{SILENT}; waiting, because the job is Training (Downloading the training image). {way}",
     ]
 

@@ -326,7 +326,7 @@ class Aws:
         from botocore import xform_name  # noqa: PLC0415 - see above
 
         action = f"{service}:{operation}"
-        asking = output.waiting(f"asking AWS ({action})", is_call=True)
+        asking = output.waiting(f"asking AWS: {action}", is_call=True)
         with asking, self._translated(action):
             client = self._client(service, attempts=attempts)
             _refuse_unknown(client, action)

@@ -101,7 +101,11 @@ def in_words(progress: Progress) -> str:
     done, total = progress.bytes_done, progress.bytes_total
     percent = 100 * done // total if total else 0
     words = [f"{sizes.in_words(done)} of {sizes.in_words(total)} ({percent} %)"]
-    words.append(f"{sizes.in_words(progress.rate)}/s")
+    is_copied = 0 < total <= done
+    if is_copied and progress.files_done < progress.files_total:
+        words.append("checking what was copied")
+    else:
+        words.append(f"{sizes.in_words(progress.rate)}/s")
     if progress.rate >= 1 and 0 < (left := (total - done) / progress.rate) < _LONGEST_S:
         words.append(f"{elapsed.whole(math.ceil(left))} left")
     if progress.files_total > 1:

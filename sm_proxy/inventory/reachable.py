@@ -98,16 +98,21 @@ def check_all(
         aws: for the calls.
     """
     found = list(map(guess, jobs, targets))
+    tried: list[int] = []
     alive = [number for number, each in enumerate(found) if each.reachable is not False]
 
     def attempt(number: int) -> Reachability:
         job, target = jobs[number], targets[number]
-        if job.kind in SESSION_KINDS:
-            return _try_session(job, target, settings, aws)
-        return _try(job, settings, aws)
+        try:
+            if job.kind in SESSION_KINDS:
+                return _try_session(job, target, settings, aws)
+            return _try(job, settings, aws)
+        finally:
+            tried.append(number)
+            wait.what = f"{doing}: {len(tried)} done"
 
-    words = f"trying {len(alive)} of them, as ssh would"
-    with output.waiting(words, covers=True), trial.no_session_left_open():
+    doing = f"trying to reach {len(alive)}, as ssh would"
+    with output.waiting(doing, covers=True) as wait, trial.no_session_left_open():
         answers = threads.map_concurrently(attempt, alive, _AT_ONCE)
     for number, answer in zip(alive, answers, strict=True):
         found[number] = answer

@@ -273,7 +273,8 @@ class Search:
         )
 
     def _report(self, job: Job, waiting: Wait) -> None:
-        shown = f"{job.name}: {job.progress}"
         if job.running and self._silent:  # after the time that a line needs to reach the log
             shown = no_address.waiting(job, self._target, self._refusal)
+        else:
+            shown = f"waiting for {job.name}: {job.progress}"
         waiting.tell(shown, self._on_status)

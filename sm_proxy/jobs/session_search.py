@@ -58,7 +58,7 @@ class SessionSearch:
                     raise self._nothing_yet(found, wait)
                 waiting.limit_s = wait
                 progress = found.progress or found.status
-                waiting.tell(f"{found.name}: {progress}", self._on_status)
+                waiting.tell(f"waiting for {found.name}: {progress}", self._on_status)
                 time.sleep(min(left, random.uniform(*POLL_S)))  # noqa: S311 - jitter
                 found = self._look(cached=True)
             return found

@@ -28,6 +28,14 @@ def test_numbers_in_words() -> None:
     assert "2h05m left" in cp_progress.in_words(Progress(0, 7500, 0, 1, 1.0, ""))
 
 
+def test_the_end_of_a_copy_is_its_check() -> None:
+    all_here = Progress(1000, 1000, 2, 3, 500.0, "")
+    assert cp_progress.in_words(all_here) == (
+        "1.0 KB of 1.0 KB (100 %), checking what was copied, 2 of 3 files"
+    )
+    assert "checking" not in cp_progress.in_words(Progress(1000, 1000, 3, 3, 500.0, ""))
+
+
 def test_without_a_terminal_a_line_every_ten_seconds() -> None:
     now = [0.0]
     said: list[str] = []

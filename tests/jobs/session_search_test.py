@@ -111,7 +111,7 @@ def test_a_starting_space_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(time, "sleep", pass_time)
     assert resolved(aws, wait=60, on_status=messages.append).node == "d-one"
-    assert messages == ["x: Pending"]
+    assert messages == ["waiting for x: Pending"]
     assert aws.asked == [*FIRST, *FIRST[1:]]
 
 

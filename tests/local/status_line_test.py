@@ -2,17 +2,32 @@ from __future__ import annotations
 
 import io
 import os
+import pty
 import re
+import signal
+import socket
+import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from sm_proxy.errors import EXIT_INTERRUPTED
 from sm_proxy.local import output, prompt, status_line
 from sm_proxy.local.output import Wait
 from sm_proxy.local.status_line import StatusLine
-from tests.waits import await_true
+from tests.waits import await_true, read_until
+
+FOLDERS = ("HOME", "SM_PROXY_STATE_DIR", "SM_PROXY_CACHE_DIR", "SM_PROXY_CONFIG_DIR")
+IN_TERMINAL = """
+import fcntl, sys, termios
+fcntl.ioctl(2, termios.TIOCSCTTY, 0)
+from sm_proxy.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 @dataclass
@@ -123,13 +138,13 @@ def test_a_lasting_line_and_a_result_stand_above_the_status_line(shown: Shown) -
 
 def test_calls_are_shown_as_one_silence(shown: Shown) -> None:
     for second in range(1, 4):
-        with output.waiting("asking AWS (sagemaker:ListTrainingJobs)", is_call=True):
+        with output.waiting("asking AWS: sagemaker:ListTrainingJobs", is_call=True):
             line = shown.after(1)
-        assert line == f"sm-proxy: asking AWS (sagemaker:ListTrainingJobs) ({second}s)"
+        assert line == f"sm-proxy: asking AWS: sagemaker:ListTrainingJobs ({second}s)"
 
 
 def test_a_call_is_a_part_of_what_is_waited_for(shown: Shown) -> None:
-    with output.waiting("checking"), output.waiting("asking AWS (x:Y)", is_call=True):
+    with output.waiting("checking"), output.waiting("asking AWS: x:Y", is_call=True):
         assert shown.after(2) == "sm-proxy: checking (2s)"
 
 
@@ -141,7 +156,7 @@ def test_the_newest_wait_is_shown_unless_one_covers_it(shown: Shown) -> None:
 
 
 def test_nothing_is_shown_while_a_wait_without_words_covers_all(shown: Shown) -> None:
-    with output.waiting("", covers=True), output.waiting("asking AWS (x:Y)", is_call=True):
+    with output.waiting("", covers=True), output.waiting("asking AWS: x:Y", is_call=True):
         assert shown.after(60) == ""
     assert shown.screen.lines == []
 
@@ -299,3 +314,61 @@ def test_waits_of_calls_only_show_the_newest() -> None:
     calls = [Wait("first", is_call=True), Wait("second", is_call=True)]
     assert status_line.shown(calls) is calls[1]
     assert status_line.shown([]) is None
+
+
+@pytest.fixture
+def silent_aws(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The environment of a program to which AWS never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield {
+            **{name: str(tmp_path) for name in FOLDERS},
+            "PATH": os.environ["PATH"],
+            "TERM": "xterm",
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.getsockname()[1]}",
+            "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+            "AWS_SECRET_ACCESS_KEY": "none",
+            "AWS_REGION": "eu-west-1",
+        }
+
+
+def started(
+    words: list[str], environment: dict[str, str], terminal: int
+) -> subprocess.Popen[bytes]:
+    """Our program as its session's leader, with stderr on its terminal."""
+    return subprocess.Popen(
+        [sys.executable, "-I", "-c", IN_TERMINAL, *words],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+        start_new_session=True,
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+@pytest.mark.parametrize(
+    ("command", "number", "end"),
+    [
+        # ssh has gone: the line of its terminal is not ours to erase.
+        ("connect", signal.SIGHUP, b""),
+        ("resolve", signal.SIGINT, b"\r\x1b[K"),
+    ],
+)
+def test_a_real_terminal_shows_a_silent_service_and_is_left_clean(
+    silent_aws: dict[str, str], command: str, number: signal.Signals, end: bytes
+) -> None:
+    ours, theirs = pty.openpty()
+    process = started([command, "sm-x"], silent_aws, theirs)
+    try:
+        read_until(ours, b"sm-proxy: looking for sm-x")
+        process.send_signal(number)
+        assert process.wait(30) == EXIT_INTERRUPTED
+    finally:
+        process.kill()
+        process.communicate()
+    os.write(theirs, b"|end")
+    rest = read_until(ours, b"|end").removesuffix(b"|end")
+    assert rest.endswith(end)
+    assert b"\n" not in rest
+    os.close(ours)
+    os.close(theirs)
