@@ -90,7 +90,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     identity = identities.ensure(settings)
     if not _agreed(place, identity, yes=args.yes):
         data = {"job": job.name, "node": target.node, "changed": False}
-        return Result(data, f"{job.noun} {job.name} was not changed", exit_status=1)
+        return Result(data, (f"{job.noun} {job.name} was not changed",), exit_status=1)
     with trial.no_session_left_open():
         started = _start(place, identity, settings, aws)
     session_markers.keep(aws, job, target.node, place.stream, started.line)
@@ -134,7 +134,7 @@ def _reachable(target: Target, settings: Settings, aws: Aws) -> Result | None:
         return None
     data = {name: found.as_data()[name] for name in ("job", "node", "source", "port", "user")}
     data |= {"changed": False, "host_keys": list(found.host_keys)}
-    return Result(data, f"nothing to do, it has an SSH server of ours: ssh {target.host}")
+    return Result(data, (f"nothing to do, it has an SSH server of ours: ssh {target.host}",))
 
 
 def _agreed(place: _Place, identity: Identity, *, yes: bool) -> bool:

@@ -94,4 +94,4 @@ def run(args: argparse.Namespace, _: Settings) -> Result:
         )
     changed = [str(path) for path in install.install(shell)]
     lines = [*(f"wrote {path}" for path in changed), f"New {shell} shells have it."]
-    return Result({"changed": changed}, "\n".join(lines) if changed else "up to date")
+    return Result({"changed": changed}, tuple(lines) if changed else "up to date")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +12,7 @@ from sm_proxy import config_writer
 from sm_proxy.commands import options
 from sm_proxy.config_writer import Change, Problem
 from sm_proxy.errors import SmProxyError
-from sm_proxy.local import atomic_write, layout, paths
+from sm_proxy.local import atomic_write, paths
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings, contexts, flags_of, sources
 from sm_proxy.ssh_config import our_file, requested
@@ -143,7 +142,7 @@ def _carried_out(args: argparse.Namespace, plan: Callable[[], list[Change]]) -> 
         return Result(_data(changes), "".join(change.diff() for change in changes))
     changes = config_writer.carry_out(plan)
     done = [_message(change) for change in changes if change.needed]
-    return Result(_data(changes), "\n".join(done) or "nothing to do")
+    return Result(_data(changes), tuple(done) or "nothing to do")
 
 
 def _message(change: Change) -> str:
@@ -158,7 +157,7 @@ def _checked(changes: list[Change], ssh_config: Path) -> Result:
     data = {**_data(changes), "findings": [{"what": item.what, "fix": item.fix} for item in found]}
     return Result(
         data,
-        partial(layout.text, _lines(found)),
+        tuple(_lines(found)),
         exit_status=1 if found else 0,
         failure=_failure(found),
     )

@@ -82,9 +82,11 @@ def _data(file: File, *, written: bool) -> dict[str, object]:
     return {"path": str(file.path), "state": file.state, "written": written}
 
 
-def _text(folder: Path, files: list[File], lines: list[str], example: Path | None) -> str:
+def _text(
+    folder: Path, files: list[File], lines: list[str], example: Path | None
+) -> tuple[str, ...]:
     shown = [f"{build_context.shown(file.path, folder)}  ({_WORDS[file.state]})" for file in files]
     if example is None:
         heading = "Add to your Dockerfile, with your own program after the entrypoint:"
-        return "\n".join([*shown, "", heading, "", *(f"    {line}" for line in lines)])
-    return "\n".join([*shown, "", f"{example.name} is a Dockerfile to start from."])
+        return (*shown, "", heading, "", *(f"    {line}" for line in lines))
+    return (*shown, "", f"{example.name} is a Dockerfile to start from.")

@@ -77,7 +77,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     data["next"] = _next_command(switch, settings)
     _warn_about_own_permissions(aws)
     what = "was switched on" if switch.changed else "was on already"
-    return Result(data, f"RemoteDebug of {job.noun} {job.name} {what}\n{data['next']}")
+    return Result(data, (f"RemoteDebug of {job.noun} {job.name} {what}", data["next"]))
 
 
 def _refuse(aws: Aws, job: Job) -> None:

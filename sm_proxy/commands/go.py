@@ -63,7 +63,7 @@ def end_window(release: EndWord, args: argparse.Namespace, settings: Settings) -
     aws = Aws(settings.profile, settings.region)
     job, nodes = release_nodes(release, target, settings, aws, output.status)
     data = {"job": job, "nodes": [_data(node) for node in nodes]}
-    text = "\n".join(_line(release, node) for node in nodes)
+    text = tuple(_line(release, node) for node in nodes)
     failure = next((node.error for node in nodes if node.error), None)
     return Result(data, text, exit_status=1 if failure else 0, failure=failure)
 

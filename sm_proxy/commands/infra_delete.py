@@ -245,4 +245,4 @@ def _result(
         for item in images
     ]
     data = {"stack": run.name, "deleted": deleted, "images": shown, "config_changed": forgot}
-    return Result(data, "\n".join(lines), exit_status=status)
+    return Result(data, tuple(lines), exit_status=status)

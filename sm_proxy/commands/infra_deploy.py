@@ -204,15 +204,13 @@ class _Deployment:
             )
 
 
-def _next_steps(run: Run, stack: Stack, found: Bastion) -> str:
+def _next_steps(run: Run, stack: Stack, found: Bastion) -> tuple[str, ...]:
     words = "its bastion is paused" if stack.paused else f"its bastion is {found.words}"
-    return "\n".join(
-        (
-            f"the stack {stack.name} is complete; {words}",
-            f"the role for your jobs: {stack.output('JobRole')}. What is next:",
-            f"sm-proxy image build DIR --repository NAME:TAG{run.typed}",
-            "sm-proxy launch -- python YOUR_SCRIPT.py",
-        )
+    return (
+        f"the stack {stack.name} is complete; {words}",
+        f"the role for your jobs: {stack.output('JobRole')}. What is next:",
+        f"sm-proxy image build DIR --repository NAME:TAG{run.typed}",
+        "sm-proxy launch -- python YOUR_SCRIPT.py",
     )
 
 

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     }
     done = "is paused" if changed else "was paused already"
     words = f"the bastion of {run.name} {done}; `{run.command('resume')}` starts one"
-    return Result(data, f"{words}{_still_billed(run, found)}")
+    return Result(data, (f"{words}{_still_billed(run, found)}",))
 
 
 def set_count(run: Run, stack: Stack, count: int) -> bool:

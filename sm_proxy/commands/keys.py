@@ -170,9 +170,7 @@ def _rotate(args: argparse.Namespace, settings: Settings) -> Result:
         f"    {_assignments(identities.environment([new]))}",
         f"When no job needs the old key, run: sm-proxy keys revoke {old.fingerprint}",
     ]
-    return Result(
-        {"keys": _data(keys), "environment": variables, "s3": pushed}, partial(layout.text, lines)
-    )
+    return Result({"keys": _data(keys), "environment": variables, "s3": pushed}, tuple(lines))
 
 
 def _revoke(args: argparse.Namespace, settings: Settings) -> Result:
@@ -213,7 +211,7 @@ def _revoke(args: argparse.Namespace, settings: Settings) -> Result:
         "s3": removed,
         "agent": not still_in_agent,
     }
-    return Result(data, partial(layout.text, lines))
+    return Result(data, tuple(lines))
 
 
 def _left_in_agent(key: Identity, error: SmProxyError) -> tuple[str, str]:
@@ -252,7 +250,7 @@ def _load(args: argparse.Namespace, settings: Settings) -> Result:
         ssh_agent.load(key, passphrase, lifetime, settings.identity_agent)
     until = f" for {args.lifetime}" if lifetime else ""
     lines = [f"loaded into the agent{until}: {key.fingerprint}" for key in keys]
-    return Result({"keys": _data(keys), "lifetime": lifetime}, "\n".join(lines))
+    return Result({"keys": _data(keys), "lifetime": lifetime}, tuple(lines))
 
 
 def _lifetime(text: str) -> int:

@@ -59,8 +59,8 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     if found.arn is None:
         text = f"There are credentials, but STS does not say whose they are: {found.unknown}"
     if not aws.not_kept:
-        return Result(data, text)
-    return Result(data, text, EXIT_EXPECTED, _not_kept(aws.not_kept))
+        return Result(data, (text,))
+    return Result(data, (text,), EXIT_EXPECTED, _not_kept(aws.not_kept))
 
 
 def _portal_that_helps(aws: Aws, error: SmProxyError) -> Portal | None:

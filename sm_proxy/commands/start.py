@@ -169,7 +169,7 @@ def _result(plan: Plan, own: Target, *, changed: bool) -> Result:
     where = f" on {printable(plan.instance_type, 60)}" if plan.instance_type else ""
     runs = f"Studio space {own.job} runs{where}"
     words = runs if changed else f"{runs} already"
-    return Result(_data(plan, own, changed=changed), f"{words}; now: ssh {own.host}")
+    return Result(_data(plan, own, changed=changed), (f"{words}; now: ssh {own.host}",))
 
 
 def _data(plan: Plan, own: Target, *, changed: bool) -> dict[str, object]:

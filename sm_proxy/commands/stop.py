@@ -73,7 +73,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
         raise error.as_failure() from None
     return Result(
         _data(job, stopped=True),
-        f"{job.noun} {job.name} is being stopped: its containers end within 2 minutes",
+        (f"{job.noun} {job.name} is being stopped: its containers end within 2 minutes",),
     )
 
 
@@ -118,7 +118,7 @@ def _host(target: Target, job: str) -> str:
 def _ended(job: Job) -> Result:
     reason = f": {printable(job.failure_reason)}" if job.failure_reason else ""
     text = f"{job.noun} {job.name} has ended already, or is ending: it is {job.status}{reason}"
-    return Result(_data(job, stopped=False), text)
+    return Result(_data(job, stopped=False), (text,))
 
 
 def _data(job: Job, *, stopped: bool) -> dict[str, object]:

@@ -56,4 +56,4 @@ def run(args: argparse.Namespace, settings: Settings, target: Target) -> Result:
         for host in {target.host, own.host}:
             known_hosts.forget(settings, host)
     text = f"Studio space {space.name} is stopped; its home directory stays"
-    return Result({**data, "stopped": not ending}, text)
+    return Result({**data, "stopped": not ending}, (text,))

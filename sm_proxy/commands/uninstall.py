@@ -171,7 +171,7 @@ def _result(parts: Sequence[Part], *, dry_run: bool) -> Result:
         first = ["would remove:" if dry_run else "removed:", *_listing(parts)]
     stays = ["what stays:", *(f"  {line}" for line in _STAYS)]
     last = f"Then remove the program: {package}"
-    return Result(data, "\n".join([*first, *stays, last]))
+    return Result(data, (*first, *stays, last))
 
 
 def _listing(parts: Sequence[Part]) -> list[str]:

@@ -40,4 +40,4 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     # Without a log, the user is the one that our ssh config names.
     other = found.source is not None and found.user not in {None, settings.user}
     login = f"; log in as {found.user}@{args.host}" if other else ""
-    return Result(found.as_data(), f"ready: {args.host} is {where} ({found.status}){login}")
+    return Result(found.as_data(), (f"ready: {args.host} is {where} ({found.status}){login}",))

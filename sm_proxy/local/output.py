@@ -39,15 +39,16 @@ class Result:
 
     Attributes:
         data: for scripts: the envelope's `data`.
-        text: for people; empty to print nothing. A function lays it out for what stdout can show,
-            and is not called for `--json`.
+        text: for people; empty to print nothing. A text is printed as it is, and sentences are
+            wrapped at the width of a terminal. A function lays out anything else, and is not called
+            for `--json`.
         exit_status: of the process.
         failure: an error after partial success: `data` is printed, then the command ends as if the
             error had been raised.
     """
 
     data: dict[str, Any] = field(default_factory=dict)
-    text: str | Callable[[Screen], str] = ""
+    text: str | tuple[str, ...] | Callable[[Screen], str] = ""
     exit_status: int = 0
     failure: SmProxyError | None = None
 
@@ -63,10 +64,11 @@ def render(command: str, result: Result, *, as_json: bool) -> None:
         _write(text if text.endswith("\n") else text + "\n")
 
 
-def _laid_out(draw: Callable[[Screen], str]) -> str:
-    from sm_proxy.local import screen  # noqa: PLC0415 - ssh does without
+def _laid_out(text: tuple[str, ...] | Callable[[Screen], str]) -> str:
+    from sm_proxy.local import layout, screen  # noqa: PLC0415 - ssh does without
 
-    return draw(screen.of(sys.stdout))
+    shown = screen.of(sys.stdout)
+    return layout.text(text, shown) if isinstance(text, tuple) else text(shown)
 
 
 def render_error(command: str, error: SmProxyError, *, as_json: bool) -> None:

@@ -33,7 +33,7 @@ class Api:
 
 
 def text_of(result: Result) -> str:
-    assert not isinstance(result.text, str)
+    assert callable(result.text)
     return result.text(Screen())
 
 

@@ -89,6 +89,20 @@ def test_a_result_is_laid_out_for_stdout_but_not_for_json(
     assert [(screen.columns, screen.colours) for screen in seen] == [(None, False)]
 
 
+def test_sentences_wrap_on_a_terminal_only(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    sentences = ("one two three four five six seven", "", "    A=to be copied, not to be broken")
+    output.render("x", Result(text=sentences), as_json=False)
+    assert tuple(capsys.readouterr().out.splitlines()) == sentences
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    output.render("x", Result(text=sentences), as_json=False)
+    first, second, *others = capsys.readouterr().out.splitlines()
+    assert f"{first} {second}" == sentences[0]
+    assert tuple(others) == sentences[1:]
+
+
 class Closed(io.StringIO):
     def write(self, _: str) -> int:
         raise BrokenPipeError
