@@ -177,6 +177,17 @@ class Parser(argparse.ArgumentParser):
 
         return text.render(described.describe(self), text.columns())
 
+    def print_help(self, file: Any = None) -> None:
+        """Print it on stdout, as every result.
+
+        Raises:
+            SmProxyError: `output-failed`, for example on a full disk.
+        """
+        if file is not None:
+            super().print_help(file)
+        else:
+            output.write_part(self.format_help())
+
     def error(self, message: str) -> NoReturn:
         """Print what is wrong and how to get help; exit with status 2."""
         from sm_proxy.help import described  # noqa: PLC0415 - not on the ssh path
@@ -197,7 +208,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit status."""
     _open_standard_descriptors()
     words = sys.argv[1:] if argv is None else argv
-    if words[:1] in ([], ["help"]):  # to ask what there is is no mistake: as git help, kubectl, gh
+    if words[:1] in ([], ["help"]):  # who asks what there is makes no mistake: as kubectl, gh
         words = [*(word for word in words if word != "help"), "--help"]
     name = _command_name(words)
     if name != "connect":  # which has stderr in common with ssh

@@ -114,6 +114,17 @@ def test_help_of_a_command_has_examples(words: str, capsys: pytest.CaptureFixtur
     assert f"\nexamples:\n  sm-proxy {name} " in shown
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this machine")
+def test_help_that_cannot_be_written_is_an_error() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "sm_proxy", "help", "go"],
+            stdout=full, stderr=subprocess.PIPE, check=False, text=True,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("sm-proxy: output-failed: ")
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
