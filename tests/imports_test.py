@@ -63,6 +63,7 @@ OURS_UNUSED = {
     "sm_proxy.commands.wait",
     "sm_proxy.config_writer",
     "sm_proxy.host_keys.trust_on_first_use",
+    "sm_proxy.help",
     "sm_proxy.housekeeping",
     "sm_proxy.identity.identities",
     "sm_proxy.jobs.failure",
