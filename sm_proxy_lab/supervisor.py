@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from sm_proxy_lab import environment, image_config, init, ssh_programs
+from sm_proxy_lab import environment, image_config, init, ssh_programs, start_up
 from sm_proxy_lab.account import IMAGE, Account, Vpc
 from sm_proxy_lab.aws.control_client import ControlClient, ControlError
 from sm_proxy_lab.cluster_nodes import ClusterNodes
@@ -136,6 +136,14 @@ class Lab:
     # ---- start-up ----
 
     async def _start(self) -> None:
+        await self._prepare()
+        if self._options.command:
+            await self._run_command()
+        else:
+            self._show_exports()
+
+    @start_up.shown()
+    async def _prepare(self) -> None:
         options = self._options
         # In a thread that ends here: pyroute2 runs an event loop of its own, and `enter_laptop`
         # below moves only the main thread.
@@ -186,10 +194,6 @@ class Lab:
         self._environment |= await self._spaces.create_all(options.space)
         # The file must have only CMD's calls.
         os.truncate(self._environment["SM_PROXY_LAB_CALLS"], 0)
-        if options.command:
-            await self._run_command()
-        else:
-            self._show_exports()
 
     def _start_servers(self, aws: Any, gateway: Any) -> None:
         control = str(self._folder / "gateway.sock")
