@@ -13,7 +13,7 @@ from typing import Any
 
 from sm_proxy.aws import profiles
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.local import prompt
+from sm_proxy.local import output, prompt
 from sm_proxy.settings import Settings
 from sm_proxy.settings.schema import is_region
 
@@ -126,16 +126,17 @@ def _ask_on_terminal(question: Question) -> str:
     shown = f" [{question.default}]" if question.default else ""
     why = ""
     for _ in range(_TRIES):
-        sys.stderr.write(f"{question.words}{listed}{shown} ")
-        sys.stderr.flush()
-        line = sys.stdin.readline()
+        with output.terminal_lent():
+            sys.stderr.write(f"{question.words}{listed}{shown} ")
+            sys.stderr.flush()
+            line = sys.stdin.readline()
         answer = line.strip() or question.default
         why = question.refusal(answer) if answer else ""
         if answer and not why:
             return answer
         if not line:
             break
-        sys.stderr.write(f"sm-proxy: {why or 'please answer'}\n")
+        output.status(why or "please answer")
     raise SmProxyError(
         "bad-setting",
         why or f"no answer to: {question.words}",
