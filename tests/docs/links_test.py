@@ -32,5 +32,7 @@ def test_a_link_outside_is_https(page: Path) -> None:
 
 def test_the_index_names_every_page() -> None:
     docs = pages.ROOT / "docs"
-    named = {link.partition("#")[0] for link in pages.links(docs / "index.md")}
-    assert {page.name for page in docs.glob("*.md")} - {"index.md"} <= named
+    index = docs / "index.md"
+    named = {(docs / link.partition("#")[0]).resolve() for link in pages.links(index)}
+    wanted = {*docs.glob("*.md"), *pages.ROOT.glob("README*.md"), pages.ROOT / "CONTRIBUTING.md"}
+    assert wanted - {index} <= named
