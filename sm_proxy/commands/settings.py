@@ -13,6 +13,7 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.help import suggestion
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
+from sm_proxy.local.screen import Screen
 from sm_proxy.settings import Settings, change, contexts, flags_of, origins, sources, variables
 from sm_proxy.settings.origins import Report
 from sm_proxy.settings.schema import FLAGS, validate
@@ -82,11 +83,10 @@ def run(args: argparse.Namespace, _settings: Settings) -> Result:
     asked = _asked(args.words, origins.trace(flags))
     wanted = _wanted(args)
     written = change.write(wanted, asked.host) if wanted else None
-    report = _with_aws_region(origins.trace(flags, asked.host))
+    report = _with_aws_region(_with_host(origins.trace(flags, asked.host), asked.host))
     block = _block(report)
     _tell_unknown_variables()
     names = asked.names or tuple(wanted) or _NAMES
-    detailed = bool(asked.names)
     data = {
         "host": asked.host,
         "prefix": report.prefix,
@@ -96,9 +96,11 @@ def run(args: argparse.Namespace, _settings: Settings) -> Result:
         "settings": [_data(report, name, block) for name in names],
         "problems": [_problem(problem) for problem in report.problems],
     }
-    text = settings_text.render(report, names, block, detailed=detailed)
-    if written:
-        text = f"{'wrote' if written[1] else 'nothing to do in'} {written[0]}\n{text}"
+    done = f"{'wrote' if written[1] else 'nothing to do in'} {written[0]}\n" if written else ""
+
+    def text(view: Screen) -> str:
+        return done + settings_text.render(report, names, block, view, detailed=bool(asked.names))
+
     failure = report.problems[0] if report.problems else None
     return Result(data, text, exit_status=1 if failure else 0, failure=failure)
 
@@ -156,11 +158,16 @@ def _with_aws_region(report: Report) -> Report:
         return report
     place = f"AWS profile {profile or 'default'}"
     used = replace(region.used, value=found, kind="aws-profile", place=place)
-    origin = replace(region, used=used)
-    return replace(
-        report,
-        origins=tuple(origin if item.name == "region" else item for item in report.origins),
-    )
+    return report.with_origin(replace(region, used=used))
+
+
+def _with_host(report: Report, host: str | None) -> Report:
+    """With what the table of this host has, as `Settings.trusts_first_use` reads it."""
+    hosts, trust = report.of("hosts").used, report.of("trust_first_use")
+    table = hosts.value.get(host, {})
+    if trust.used.value or not table.get("trust_first_use"):
+        return report
+    return report.with_origin(replace(trust, used=replace(hosts, value=True)))
 
 
 def _block(report: Report) -> dict[str, Any]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.help import suggestion
-from sm_proxy.local import layout, screen
+from sm_proxy.local import layout
 from sm_proxy.local.layout import Cell, Row
 from sm_proxy.local.screen import Screen, Style
 from sm_proxy.settings import sources
@@ -29,7 +28,12 @@ _HEADINGS: Final = ("SETTING", "VALUE", "FROM")
 
 
 def render(
-    report: Report, names: Sequence[str], block: Mapping[str, Any], *, detailed: bool
+    report: Report,
+    names: Sequence[str],
+    block: Mapping[str, Any],
+    view: Screen,
+    *,
+    detailed: bool,
 ) -> str:
     """The settings as a table, or each with all that is known about it.
 
@@ -37,9 +41,9 @@ def render(
         report: where they come from.
         names: which ones.
         block: what ssh takes from its config block instead, by name.
+        view: what stdout can show.
         detailed: whether to tell all.
     """
-    view = screen.of(sys.stdout)
     origins = [report.of(name) for name in names]
     if detailed:
         parts = [layout.pairs(_details(origin, report, block), view) for origin in origins]

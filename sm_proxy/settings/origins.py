@@ -10,7 +10,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
@@ -91,6 +91,11 @@ class Report:
     def of(self, name: str) -> Origin:
         """The origin of one setting."""
         return next(origin for origin in self.origins if origin.name == name)
+
+    def with_origin(self, new: Origin) -> Report:
+        """The same with another origin of one setting."""
+        found = (new if origin.name == new.name else origin for origin in self.origins)
+        return replace(self, origins=tuple(found))
 
 
 _Layer: TypeAlias = Mapping[str, Found]

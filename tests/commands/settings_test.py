@@ -165,7 +165,9 @@ def test_settings_are_written_and_shown(
     assert row(lines, "wait") == "wait 1h SM_PROXY_WAIT: instead of 30m (config.toml:2)"
     assert shown(capsys, "--set", "user=ubuntu")[0] == f"nothing to do in {config_toml()}"
     assert row(shown(capsys, "--unset", "user"), "user") == "user root default"
-    shown(capsys, "sm-x", "--set", "trust-first-use=yes")
+    lines = shown(capsys, "sm-x", "--set", "trust-first-use=yes")
+    assert row(lines, "trust_first_use") == "trust_first_use true config.toml:3"
+    assert row(shown(capsys, "sm-y"), "trust_first_use") == "trust_first_use false default"
     assert "[hosts.sm-x]\ntrust_first_use = true\n" in config_toml().read_text()
 
 
