@@ -26,7 +26,6 @@ from sm_proxy.jobs.container import Container
 from sm_proxy.local import debug_log, output, paths, private_files
 from sm_proxy.local.threads import Background
 from sm_proxy.settings import Settings
-from sm_proxy.settings.sources import FILE_NAME
 from sm_proxy.state import pinned_key
 from sm_proxy.tunnel.blocking_socket import BlockingSocket, import_paramiko, prefer_kinds
 from sm_proxy.tunnel.stream import Stream
@@ -102,8 +101,8 @@ def sweep() -> None:
 
 def _opt_in_missing(container: Container) -> SmProxyError:
     trust = (
-        f'trust the key of the first connection: set trust_first_use = true under [hosts."'
-        f'{container.host}"] in {paths.config_dir() / FILE_NAME}, or set '
+        "trust the key of the first connection: "
+        f"`sm-proxy settings {container.host} --set trust_first_use=true`, or set "
         "SM_PROXY_TRUST_FIRST_USE=1 for the first connection."
     )
     if container.source is None:

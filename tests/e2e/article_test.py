@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs import commands, pages
-from tests.e2e.labs import SM_PROXY, Job, Lab, code_of
+from tests.e2e.labs import SM_PROXY, Job, Lab, code_of, last_line
 from tests.e2e.relaunch_test import created, relaunched
 from tests.lab.conftest import needs_debian, needs_root
 from tests.soak import cases
@@ -89,7 +89,9 @@ def test_its_container_works_as_it_is(
     assert done.returncode == 0, done.stderr.decode()
     assert b"id_rsa is too long for the Environment of a job" in done.stdout
     ssh = (enter[0], "-F", config, enter[1])
-    assert code_of(there.run(*ssh, "true", env=own)) == "host-key-unknown"
+    refused = there.run(*ssh, "true", env=own)
+    assert code_of(refused) == "host-key-unknown"
+    assert f"`{' '.join(trust)}`" in last_line(refused)
     done = there.run(*SM_PROXY, *trust[1:], env=own)
     assert done.returncode == 0, done.stderr.decode()
 

@@ -9,12 +9,11 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
-from pathlib import Path
 
 import paramiko
 import pytest
 
-from sm_proxy import settings
+from sm_proxy import cli, settings
 from sm_proxy.errors import SmProxyError
 from sm_proxy.host_keys import trust_on_first_use
 from sm_proxy.jobs.container import Container
@@ -89,14 +88,13 @@ def test_a_pinned_key_needs_no_opt_in() -> None:
 
 
 @pytest.mark.parametrize("host", ["sm-my-job", "sm-my-job.algo-2", "sm-my-job.processing"])
-def test_the_hint_shows_a_valid_opt_in(host: str, tmp_path: Path) -> None:
+def test_the_hint_shows_a_valid_opt_in(host: str) -> None:
     with pytest.raises(SmProxyError) as caught:
         trust_on_first_use.with_host_keys(replace(BARE, host=host), Settings(), "context", never)
-    (table,) = re.findall(r"(\[hosts.*?\]) in", caught.value.hint)
-    (path,) = re.findall(r"in (/.*?config\.toml),", caught.value.hint)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(f"{table}\ntrust_first_use = true\n")
+    (command,) = re.findall(r"`sm-proxy (.*?)`", caught.value.hint)
+    assert cli.main(command.split()) == 0
     assert settings.load().trusts_first_use(host)
+    assert not settings.load().trusts_first_use("sm-other")
 
 
 def test_another_node_or_account_has_a_pin_of_its_own() -> None:
