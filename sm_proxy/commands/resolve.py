@@ -9,6 +9,7 @@ from typing import Final
 from sm_proxy import resolver
 from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import options
+from sm_proxy.errors import printable
 from sm_proxy.jobs.container import Container
 from sm_proxy.local import layout, output
 from sm_proxy.local.layout import Cell
@@ -59,14 +60,16 @@ def _text(container: Container, choice: Choice, asked: str, screen: Screen) -> s
     none = "none can serve" if asked == AUTO else f"none: you ask for {asked}, which cannot serve"
     found = {
         **container.as_data(),
-        "host_keys": "\n".join(container.host_keys) or "none",
+        "host_keys": "\n".join(container.host_keys) or None,
         "route": choice.route or none,
     }
-    rows: list[tuple[Cell | str, str]] = [
-        (name, "none" if value is None else str(value)) for name, value in found.items()
-    ]
+    rows: list[tuple[Cell | str, str]] = [(name, _shown(value)) for name, value in found.items()]
     for item in choice.as_data()["routes"]:
         can = "can serve" if item["usable"] else "cannot serve"
         label = Cell(f"  {item['name']}", "good" if item["usable"] else None)
         rows.append((label, f"{can}: {item['reason']}"))
     return "\n".join(layout.pairs(rows, screen))
+
+
+def _shown(value: object) -> str:
+    return "none" if value is None else "\n".join(map(printable, str(value).split("\n")))

@@ -29,6 +29,9 @@ ENVELOPE_VERSION = 1
 PEN: Final = threading.RLock()
 """Held to write to stderr while the status line may stand there."""
 _LOG: Final = "sm_proxy"
+_OURS: Final = "sm-proxy: "
+_LEAST_COLUMNS: Final = 60
+"""A line that is not longer fits into any terminal."""
 _WITHOUT_CURSOR: Final = frozenset({"dumb", "unknown"})
 """Values of TERM for terminals on which no line can be rewritten."""
 
@@ -141,7 +144,7 @@ def status(message: str, *, dim: bool = False) -> None:
     """Print a status line on stderr, for example during a wait of more than a second.
 
     Args:
-        message: one line.
+        message: one line; a terminal gets it wrapped.
         dim: whether it adds nothing new, and so may be faint.
     """
     words = printable(redact(message))
@@ -150,12 +153,29 @@ def status(message: str, *, dim: bool = False) -> None:
 
         logging.getLogger(_LOG).info("%s", words)
         return
-    line = f"sm-proxy: {words}"
-    if dim:
-        from sm_proxy.local import screen  # noqa: PLC0415 - ssh does without
-
-        line = screen.of(sys.stderr).styled(line, "faint")
+    line = f"{_OURS}{words}"
+    if dim or (len(line) > _LEAST_COLUMNS and _stderr_is_terminal()):
+        line = _status_on_screen(words, dim=dim)
     write_to_stderr(line)
+
+
+def _stderr_is_terminal() -> bool:
+    try:
+        return sys.stderr.isatty()
+    except (AttributeError, ValueError):  # closed
+        return False
+
+
+def _status_on_screen(words: str, *, dim: bool) -> str:
+    from sm_proxy.local import screen  # noqa: PLC0415 - ssh seldom has such a line
+
+    shown = screen.of(sys.stderr)
+    lines = [_OURS + words]
+    if shown.columns is not None:
+        from sm_proxy.local import layout  # noqa: PLC0415 - as above
+
+        lines = layout.paragraph(words, shown, _OURS, " " * len(_OURS))
+    return "\n".join(shown.styled(line, "faint" if dim else None) for line in lines)
 
 
 def write_to_stderr(line: str) -> None:

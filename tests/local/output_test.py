@@ -108,6 +108,22 @@ class Closed(io.StringIO):
         raise BrokenPipeError
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_long_status_wraps_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, *, terminal: bool
+) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: terminal)
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("COLUMNS", "60")
+    words = "these jobs run on without a bastion: training job bert, training job gpt"
+    output.status(words)
+    lines = stream.getvalue().splitlines()
+    assert " ".join(line[len("sm-proxy: ") :] for line in lines) == words
+    assert len(lines) == (2 if terminal else 1)
+    assert max(map(len, lines)) <= (60 if terminal else 100)
+
+
 @pytest.mark.parametrize("stderr", [None, Closed()])
 def test_a_closed_stderr_is_not_an_error(
     stderr: io.StringIO | None, monkeypatch: pytest.MonkeyPatch
