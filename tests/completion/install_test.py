@@ -65,9 +65,12 @@ def test_zsh_has_a_folder_if_the_environment_names_one(
     monkeypatch.setenv("FPATH", f"/usr/share/zsh/functions:{home / '.zfunc'}")
     assert install.install("zsh") == [home / ".zfunc/_sm-proxy"]
     install.uninstall("zsh")
+    assert list((home / ".zfunc").iterdir()) == []  # the folder is the user's
     monkeypatch.delenv("FPATH")
     (home / ".oh-my-zsh" / "custom").mkdir(parents=True)
     assert install.install("zsh") == [home / ".oh-my-zsh/custom/completions/_sm-proxy"]
+    install.uninstall("zsh")
+    assert list((home / ".oh-my-zsh/custom").iterdir()) == []
 
 
 BEFORE = (
