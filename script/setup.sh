@@ -37,6 +37,7 @@ missing_packages() {
         command -v pdsh >/dev/null 2>&1 || printf ' pdsh'
         command -v parallel-ssh >/dev/null 2>&1 || printf ' pssh'
         command -v zsh >/dev/null 2>&1 || printf ' zsh'
+        [ -e /usr/share/bash-completion/bash_completion ] || printf ' bash-completion'
         command -v fish >/dev/null 2>&1 || printf ' fish'
         command -v busybox >/dev/null 2>&1 || printf ' busybox-static'
         [ -x /usr/sbin/dropbear ] || printf ' dropbear-bin'

@@ -34,8 +34,9 @@ COMMANDS = {
     "zsh": ["zsh", "-f", "-i"],
     "fish": ["fish", "--no-config", "-i"],
 }
+BASH_COMPLETION = Path("/usr/share/bash-completion/bash_completion")
 READY = {
-    "bash": "source /usr/share/bash-completion/bash_completion; "
+    "bash": f"[ ! -e {BASH_COMPLETION} ] || source {BASH_COMPLETION}; "
     "bind 'set enable-bracketed-paste off'; source {script}; echo rea''dy",
     "zsh": "autoload -Uz compinit; compinit -D -u; source {script}; echo rea''dy",
     "fish": "set -g fish_complete_path $__fish_data_dir/completions; "
@@ -49,9 +50,10 @@ TYPED = {
     b"sm-proxy list --profile a\t": b"[list][--profile][a b]",
     b"sm-proxy --profile=x\t": b"[--profile=x$(touch${IFS}ran)]",
     b"sm-proxy list --profile y\t": b"[list][--profile][y`touch ran`]",
-    b"ssh sm-st\t": b"[sm-stub]",
 }
 """What is typed, and how the program sees it."""
+TYPED_TO_SSH = {b"ssh sm-st\t": b"[sm-stub]"}
+"""The shell's own completion of ssh: in bash, a package of its own has it."""
 
 
 @contextmanager
@@ -84,10 +86,12 @@ def test_tab_completes_on_a_terminal(
     (home / ".ssh" / "sm-proxy").mkdir(parents=True)
     (home / ".ssh" / "config").write_text("Include ~/.ssh/sm-proxy/config\n")
     (home / ".ssh" / "sm-proxy" / "config").write_text("Host sm-stub\n    User root\nHost sm-*\n")
+    lacks = shell == "bash" and not BASH_COMPLETION.exists()
+    typed = TYPED if lacks else TYPED | TYPED_TO_SSH
     folder = tmp_path / "here"
     folder.mkdir()
     with terminal(shell, folder, program) as shown:
-        for keys, expected in TYPED.items():
+        for keys, expected in typed.items():
             os.write(shown, keys + b"\r")
             read_until(shown, expected)
     assert not (folder / "ran").exists()
