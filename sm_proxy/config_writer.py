@@ -224,11 +224,18 @@ def problems(changes: Sequence[Change], ssh_config: Path) -> list[Problem]:
     elif not first:
         where = f"{users.path}: our Include is after a Host or Match line"
         found.append(Problem(f"shadowed: {where}", _WRITE))
-    for program in blocks.programs(own.before or b""):
-        if not (Path(program).is_absolute() and os.access(program, os.X_OK)):
-            what = f"program missing: {program!r} of a ProxyCommand cannot be run"
-            found.append(Problem(what, f"Install it there again, or: {_WRITE}"))
+    missing = [
+        *(program for program in blocks.programs(own.before or b"") if not _can_run(program)),
+        *(file for file in blocks.scripts(own.before or b"") if not Path(file).exists()),
+    ]
+    for program in missing:
+        what = f"program missing: {program!r} of a ProxyCommand cannot be run"
+        found.append(Problem(what, f"Install it there again, or: {_WRITE}"))
     return found or _ignored(changes, ssh_config)
+
+
+def _can_run(program: str) -> bool:
+    return Path(program).is_absolute() and os.access(program, os.X_OK)
 
 
 def _ignored(changes: Sequence[Change], ssh_config: Path) -> list[Problem]:

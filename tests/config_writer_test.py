@@ -355,6 +355,22 @@ def test_stubs_are_replaced_and_survive_a_write(dot_ssh: Path) -> None:
     assert own(dot_ssh) == bare
 
 
+def test_check_names_an_archive_that_is_gone(
+    dot_ssh: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    archive = tmp_path / "100% ours" / "sm-proxy.pyz"
+    monkeypatch.setattr(our_file, "own_program", lambda: [sys.executable, "-I", str(archive)])
+    run(dot_ssh, "write")
+    run(dot_ssh, "check", status=1)
+    assert f"program missing: '{archive}'" in capsys.readouterr().out
+    archive.parent.mkdir()
+    archive.touch()
+    run(dot_ssh, "check")
+
+
 def test_check_names_what_is_wrong(dot_ssh: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(dot_ssh, "write")
     marked = (dot_ssh / "config").read_bytes()

@@ -101,8 +101,10 @@ def _probe(words: list[str]) -> list[str]:
         module = words[words.index("-m") + 1 :][:1]
         tried = f"{_IMPORTS}, {''.join(module)}.proxy; print({_PRINTED!r})"
         return [*words[: words.index("-m")], "-c", tried]
-    package = [word for word in words[1:3] if word == "-I" or word.endswith("__main__.py")]
-    return [words[0], *package, "--version"]
+    at = 2 if words[1:2] == ["-I"] else 1
+    # The path of our package, of a PEX file, or of a zipapp.
+    given = [word for word in words[at : at + 1] if Path(word).is_absolute()]
+    return [*words[:at], *given, "--version"]
 
 
 def _does_not_start(program: str, complaint: str, *, isolated: bool) -> SmProxyError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -324,11 +324,20 @@ def parse_stubs(content: bytes, path: Path) -> list[Stub]:
 
 def programs(content: bytes) -> list[str]:
     """The programs of the ProxyCommands in our own file, each once."""
-    found: dict[str, None] = {}
+    return list(dict.fromkeys(words[0] if words else "" for words in _proxy_commands(content)))
+
+
+def scripts(content: bytes) -> list[str]:
+    """The files that the ProxyCommands give to Python, each once: an archive, or our package."""
+    given = (words[2] for words in _proxy_commands(content) if words[1:2] == ["-I"] and words[2:])
+    return list(dict.fromkeys(word for word in given if Path(word).is_absolute()))
+
+
+def _proxy_commands(content: bytes) -> Iterator[list[str]]:
+    """The words of each; none if its quotes are not closed."""
     for match in re.finditer(rb"^[ \t]+ProxyCommand (.*)$", content, re.MULTILINE):
         try:
             words = shlex.split(match[1].decode("utf-8", "replace"))
         except ValueError:
             words = []
-        found[words[0].replace("%%", "%") if words else ""] = None
-    return list(found)
+        yield [word.replace("%%", "%") for word in words]

@@ -285,6 +285,14 @@ def test_an_old_block_in_the_environment_of_another_python_fails(
     assert error.hint.endswith("sm-proxy config write")
 
 
+def test_an_archive_is_started_and_one_that_is_gone_fails(context: Context, tmp_path: Path) -> None:
+    archive = tmp_path / "sm-proxy.pyz"
+    set_program(context, sys.executable, "-I", str(archive))
+    assert str(archive) in failure(ssh_config.program, context).message
+    archive.write_text("print('sm-proxy 1.0')\n")
+    assert ssh_config.program(context) == sys.executable
+
+
 def test_a_program_that_exits_with_an_error_fails(context: Context, tmp_path: Path) -> None:
     (tmp_path / "bin" / "sm-proxy").write_text("#!/bin/sh\necho torn >&2; exit 3\n")
     ssh_config.effective(context)

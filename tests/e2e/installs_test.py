@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,8 @@ from tests.waits import await_true
 pytestmark = [pytest.mark.e2e, only_in_soak, pytest.mark.timeout(1200)]
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("sm_proxy", "sm_proxy_lab", "container", "pyproject.toml", "README.md", "LICENSE")
+FOLDERS = ("sm_proxy", "sm_proxy_lab", "container", "docs", "sboms")
+FILES = ("pyproject.toml", "README.md", "LICENSE")
 TOOLS = ("build", "hatchling", "pipx", "uv", "shiv", "pex")
 
 
@@ -52,10 +54,10 @@ def versions(tools: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
 
     def built(version: str) -> Path:
         tree = folder / version
-        for name in SOURCES:
-            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-            tree.mkdir(exist_ok=True)
-            copy(ROOT / name, tree / name)
+        for name in FOLDERS:
+            shutil.copytree(ROOT / name, tree / name)
+        for name in FILES:
+            shutil.copy(ROOT / name, tree / name)
         module = tree / "sm_proxy" / "__init__.py"
         lines = module.read_text().splitlines()
         lines = [f'__version__ = "{version}"' if "__version__ =" in x else x for x in lines]
@@ -129,7 +131,11 @@ def user(lab: Lab, tmp_path: Path) -> Iterator[Lab]:
     places = {f"SM_PROXY_{kind.upper()}_DIR": f"{tmp_path}/{kind}" for kind in ("config", "cache")}
     unpacked = {"SHIV_ROOT": f"{tmp_path}/shiv", "PEX_ROOT": f"{tmp_path}/pex"}
     ours = {"SM_PROXY_SSH_CONFIG": f"{tmp_path}/ssh", "SM_PROXY_SSH_DIR": f"{tmp_path}/sm-proxy"}
-    with lab.with_daemon(**ours, **places, **unpacked) as served:
+    # A socket's path must be short.
+    with (
+        tempfile.TemporaryDirectory(prefix="sm-") as state,
+        lab.with_daemon(**ours, **places, **unpacked, SM_PROXY_STATE_DIR=state) as served,
+    ):
         yield served
 
 
@@ -176,3 +182,8 @@ def test_ssh_is_of_the_version_that_is_installed_now(
             connects(version)
         else:
             assert (tmp_path / "sm-proxy" / "config").read_bytes() == written
+    removed = user.run(program, "uninstall", "--yes", "--json")
+    assert removed.returncode == 0, removed.stderr
+    assert WAYS[way].says in json.loads(removed.stdout)["data"]["package"]
+    left = [name for name in ("ssh", "sm-proxy", "config", "cache") if (tmp_path / name).exists()]
+    assert (left, user.daemon_processes(), list(user.state.glob("*"))) == ([], [], [])
