@@ -33,6 +33,7 @@ _SGR: Final[dict[Style, str]] = {
     "faint": "2",
 }
 _UTF8: Final = "utf-8"
+_ASCII: Final = "ascii"
 _LIKENESS: Final = str.maketrans(
     {
         "\N{HORIZONTAL ELLIPSIS}": "...",
@@ -57,7 +58,7 @@ class Screen:
         columns: how long a line may be; None if lines are not wrapped, because no person reads
             them on a terminal.
         colours: whether it takes SGR sequences (ECMA-48).
-        charset: what it shows: a Python codec. Beyond UTF-8, our own text is ASCII.
+        charset: what it shows, as a Python codec: `utf-8` or `ascii`.
     """
 
     columns: int | None = None
@@ -156,17 +157,17 @@ def unicode(stream: TextIO | None) -> bool:
 
 
 def charset(stream: TextIO | None) -> str:
-    """The codec of what a stream shows.
+    """The codec of what a stream shows: UTF-8 or ASCII.
 
-    Python writes UTF-8 in the locale C (PEP 540), whose terminal need not show it. On Windows, the
-    reader of a pipe need not have the code page of the writer.
+    Python writes UTF-8 in the locale C (PEP 540), whose terminal need not show it. Other encodings
+    get ASCII, because on Windows the reader of a pipe need not have the writer's code page.
     """
     encoding = codecs.lookup(getattr(stream, "encoding", None) or _UTF8).name
     if encoding != _UTF8:
-        return "ascii" if sys.platform == "win32" else encoding
+        return _ASCII
     if os.environ.get("PYTHONIOENCODING") or os.environ.get("PYTHONUTF8") == "1":
         return _UTF8
-    return _UTF8 if sys.platform == "win32" or _is_utf8(_locale()) else "ascii"
+    return _UTF8 if sys.platform == "win32" or _is_utf8(_locale()) else _ASCII
 
 
 def _is_on(name: str) -> bool:
