@@ -110,6 +110,7 @@ class Parser(argparse.ArgumentParser):
         self.examples = examples
         self.sections: Mapping[str, Mapping[str, str]] = {}
         self._hides = frozenset(hides)
+        self._words: Sequence[str] = ()
         # No abbreviations: a new option must not change what an old script means.
         super().__init__(**options, allow_abbrev=False)
         group = self.add_argument_group("settings")
@@ -147,6 +148,7 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
         """As in argparse, but the subcommand's own parser reports an unknown argument."""
+        self._words = args or ()
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
             from sm_proxy.help import mistakes  # noqa: PLC0415 - not on the ssh path
@@ -162,7 +164,9 @@ class Parser(argparse.ArgumentParser):
 
         known = list(described.subcommands(self))
         if known and not action.option_strings:
-            raise argparse.ArgumentError(None, mistakes.unknown_command(self, value, known))
+            prefixes = _prefixes() if self.sections else ()
+            wrong = mistakes.unknown_command(self, value, known, prefixes)
+            raise argparse.ArgumentError(None, wrong)
         raise argparse.ArgumentError(action, mistakes.wrong_choice(value, [*action.choices]))
 
     def format_usage(self) -> str:
@@ -190,9 +194,11 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong and how to get help; exit with status 2."""
-        from sm_proxy.help import described  # noqa: PLC0415 - not on the ssh path
+        from sm_proxy.help import described, mistakes  # noqa: PLC0415 - not on the ssh path
 
         self.print_usage(sys.stderr)
+        if self.sections:
+            message = mistakes.option_before(self, self._words) or message
         actions = ", ".join(described.subcommands(self)) if not self.sections else ""
         listed = f"Actions: {actions}. " if actions else ""
         hint = f"{listed}Try `{self.prog} --help`."
@@ -312,6 +318,13 @@ def _with_commands(names: Sequence[str]) -> tuple[Parser, dict[str, Parser]]:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
     return parser, {name: commands.add_parser(name, help=COMMANDS[name]) for name in names}
+
+
+def _prefixes() -> Sequence[str]:
+    """What host names begin with."""
+    from sm_proxy.settings import origins  # noqa: PLC0415 - not on the ssh path
+
+    return ("sm-", *origins.trace({}).prefixes)
 
 
 def _command_name(words: list[str]) -> str:

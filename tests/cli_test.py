@@ -130,6 +130,8 @@ def test_help_that_cannot_be_written_is_an_error() -> None:
     [
         ("lst", "unknown command 'lst'. Did you mean `sm-proxy list`? Try"),
         ("nonsense", "unknown command 'nonsense'. Try"),
+        ("sm-job uname", "unknown command 'sm-job'. Did you mean `ssh sm-job`? Try"),
+        ("--proflie x list", "unknown option --proflie. Did you mean `--profile`? Try"),
         ("nonsense connect", "unknown command 'nonsense'. Try"),
         ("config chek", "unknown action 'chek'. Did you mean `sm-proxy config check`? Actions: "),
         ("daemon fork", "unknown action 'fork'. Actions: status, stop. Try"),

@@ -110,11 +110,17 @@ def subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentP
 
 
 def option_names(parser: argparse.ArgumentParser) -> list[str]:
-    """The long options that help shows, such as `--wait`."""
+    """The long options that help shows, such as `--wait`, and those of all settings."""
+    settings = [
+        item
+        for group in parser._action_groups  # noqa: SLF001
+        if group.title == "settings"
+        for item in group._group_actions  # noqa: SLF001
+    ]
     return [
         name
         for item in parser._actions  # noqa: SLF001
-        if not _is_hidden(item)
+        if item in settings or not _is_hidden(item)
         for name in item.option_strings
         if name.startswith("--")
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -29,22 +30,30 @@ _SYNONYMS: Final = {
     **dict.fromkeys(("key", "keygen"), "keys"),
     **dict.fromkeys(("top", "gpu", "nvidia-smi"), "inspect"),
     **dict.fromkeys(("tail", "log"), "logs"),
+    "version": "--version",
 }
 """What other programs call our commands."""
+_HOST: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
-def unknown_command(parser: argparse.ArgumentParser, typed: str, names: Sequence[str]) -> str:
+def unknown_command(
+    parser: argparse.ArgumentParser, typed: str, names: Sequence[str], prefixes: Sequence[str] = ()
+) -> str:
     """`unknown command 'lst'. Did you mean `sm-proxy list`?`.
 
     Args:
         parser: of the program, or of a command with actions.
         typed: by the user.
         names: its commands or actions.
+        prefixes: of host names, which are typed after `ssh`.
     """
     is_program = " " not in parser.prog
     what = f"unknown {'command' if is_program else 'action'} {printable(typed, _SHOWN)!r}"
     if is_program and typed in _PLAIN:
         return f"{what}: type it without sm-proxy, as in `{typed} {_PLAIN[typed]}`"
+    is_host = _HOST.fullmatch(typed) and typed.startswith(tuple(prefixes))
+    if is_program and is_host and typed != parser.prog:
+        return f"{what}. Did you mean `ssh {typed}`?"
     if is_program and typed in _SYNONYMS:
         typed = _SYNONYMS[typed]
         names = [typed]
@@ -58,6 +67,30 @@ def wrong_choice(typed: Any, choices: Sequence[Any]) -> str:
     return _joined(f"{printable(str(typed), _SHOWN)!r} is none of {', '.join(names)}", found)
 
 
+def option_before(parser: argparse.ArgumentParser, words: Sequence[str]) -> str:
+    """What is wrong with the options before the command's name; empty if nothing is.
+
+    argparse reads on after an unknown option, and takes its value for the command.
+
+    Args:
+        parser: of the program.
+        words: after the program's name.
+    """
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("-") or word == "--":
+            break
+        name, equals, _ = word.partition("=")
+        item = parser._option_string_actions.get(name)  # noqa: SLF001 - no public way
+        if item is None:
+            more = "Options of a command stand after its name" if next(rest, "") else ""
+            told = unknown_arguments(parser, [name])
+            return told if told.endswith("?") else _joined(told, more)
+        if item.nargs is None and not equals:
+            next(rest, None)
+    return ""
+
+
 def unknown_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> str:
     """`unknown option --wiat. Did you mean `--wait`?`; only the first word that is wrong.
 
@@ -68,7 +101,8 @@ def unknown_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> 
     shown = printable(name, _SHOWN)
     if not name.startswith("-"):
         return f"unexpected argument {shown!r}"
-    found = suggestion.sentence(name, described.option_names(parser))
+    names = [known.removeprefix("--") for known in described.option_names(parser)]
+    found = suggestion.sentence(name.lstrip("-"), names, "--")
     return _joined(f"unknown option {shown}", found)
 
 

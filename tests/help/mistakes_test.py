@@ -25,7 +25,7 @@ def test_what_other_programs_call_it_is_known(typed: str, meant: str, parser: cl
 
 
 def test_each_synonym_leads_to_a_command() -> None:
-    assert set(mistakes._SYNONYMS.values()) <= set(NAMES)
+    assert set(mistakes._SYNONYMS.values()) <= {*NAMES, "--version"}
     assert not {*mistakes._SYNONYMS, *mistakes._PLAIN} & set(NAMES)
 
 
@@ -33,6 +33,38 @@ def test_ssh_needs_no_command(parser: cli.Parser) -> None:
     assert mistakes.unknown_command(parser, "ssh", NAMES) == (
         "unknown command 'ssh': type it without sm-proxy, as in `ssh sm-myjob`"
     )
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("sm-myjob.algo-2", ". Did you mean `ssh sm-myjob.algo-2`?"),
+        ("eu-myjob", ". Did you mean `ssh eu-myjob`?"),
+        ("us-myjob", ""),
+        ("sm-proxy", ""),
+        ("sm-$(x)", ""),
+    ],
+)
+def test_a_host_name_is_for_ssh(typed: str, told: str, parser: cli.Parser) -> None:
+    found = mistakes.unknown_command(parser, typed, NAMES, ("sm-", "eu-"))
+    assert found == f"unknown command {typed!r}{told}"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--proflie x list", "unknown option --proflie. Did you mean `--profile`?"),
+        ("--profile x --proflie=x list", "unknown option --proflie. Did you mean `--profile`?"),
+        ("--json list", "unknown option --json. Options of a command stand after its name"),
+        ("-v", "unknown option -v"),
+        ("--profile --x list --y", ""),
+        ("-- --y", ""),
+    ],
+)
+def test_a_wrong_option_before_the_command_is_named(
+    words: str, told: str, parser: cli.Parser
+) -> None:
+    assert mistakes.option_before(parser, words.split()) == told
 
 
 def test_an_action_is_an_action() -> None:
@@ -58,6 +90,8 @@ def test_a_hostile_word_is_shown_printable_and_short(parser: cli.Parser) -> None
     [
         (["x", "--wiat=secret", "--no"], "unknown option --wiat. Did you mean `--wait`?"),
         (["more", "--"], "unexpected argument 'more'"),
+        (["-yes"], "unknown option -yes"),
+        (["--Wait"], "unknown option --Wait. Did you mean `--wait`?"),
         (["--bastoin=x"], "unknown option --bastoin. Did you mean `--bastion`?"),
     ],
 )
