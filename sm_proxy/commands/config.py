@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from sm_proxy import config_writer
 from sm_proxy.commands import options
 from sm_proxy.config_writer import Change, Problem
 from sm_proxy.errors import SmProxyError
-from sm_proxy.local import atomic_write, paths
+from sm_proxy.local import atomic_write, layout, paths
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings, contexts, flags_of, sources
 from sm_proxy.ssh_config import our_file, requested
@@ -139,7 +140,8 @@ def _removal(ssh_config: Path, settings: Settings, flags: Mapping[str, Any]) -> 
 def _carried_out(args: argparse.Namespace, plan: Callable[[], list[Change]]) -> Result:
     if args.dry_run:
         changes = plan()
-        return Result(_data(changes), "".join(change.diff() for change in changes))
+        shown = "".join(change.diff() for change in changes)
+        return Result(_data(changes), partial(layout.coloured_diff, shown))
     changes = config_writer.carry_out(plan)
     done = [_message(change) for change in changes if change.needed]
     return Result(_data(changes), tuple(done) or "nothing to do")

@@ -21,7 +21,7 @@ from sm_proxy.doctor import (
     support_bundle,
 )
 from sm_proxy.doctor.check import Context, Finding
-from sm_proxy.errors import EXIT_EXPECTED, SmProxyError
+from sm_proxy.errors import EXIT_EXPECTED, SmProxyError, printable
 from sm_proxy.jobs import hostname
 from sm_proxy.local import paths, signals
 from sm_proxy.local.output import Result
@@ -136,4 +136,4 @@ def _typed(args: argparse.Namespace) -> str:
     words = ["sm-proxy", "doctor", *([args.host] if args.host else [])]
     if args.ssh_config:
         words += ["--ssh-config", args.ssh_config]
-    return shlex.join(words)
+    return printable(shlex.join(words))

@@ -17,7 +17,7 @@ from sm_proxy.config_writer import Change, Stub
 from sm_proxy.errors import SmProxyError
 from sm_proxy.host_keys import known_hosts
 from sm_proxy.inventory.running import RunningHosts
-from sm_proxy.local import output, signals
+from sm_proxy.local import layout, output, signals
 from sm_proxy.local.output import Result
 from sm_proxy.local.threads import Background
 from sm_proxy.settings import Settings, contexts, durations, flags_of, load, sources
@@ -113,7 +113,9 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
         for line in done.messages():
             output.status(line)
         raise _first_of(done.errors)
-    text = done.change.diff() if args.dry_run else "\n".join(done.messages())
+    if args.dry_run and (diff := done.change.diff()):
+        return Result(_data(done), partial(layout.coloured_diff, diff))
+    text = "" if args.dry_run else "\n".join(done.messages())
     return Result(_data(done), text or "nothing to do")
 
 

@@ -27,6 +27,7 @@ _WHOLE: Final = re.compile(
 """What a user may copy, a command: in backticks, or after a colon up to the next punctuation."""
 
 _PUBLIC_KEY: Final = re.compile(r"\S*(?:ssh|ecdsa|sk)-\S+ AAAA\S*")
+_SIGNS: Final[dict[str, Style]] = {"+": "good", "-": "bad"}
 _NO_BREAK: Final = "\0"
 """A space within a word; no text has this character."""
 
@@ -108,6 +109,18 @@ def prose(lines: Iterable[str], screen: Screen) -> list[str]:
 def text(lines: Iterable[str], screen: Screen) -> str:
     """The result of a command that is nothing but `prose`."""
     return "\n".join(prose(lines, screen))
+
+
+def coloured_diff(lines: str, screen: Screen) -> str:
+    """A unified diff as it is, with the signs of its lines in colour."""
+    return "\n".join(_of_diff(line, screen) for line in lines.split("\n"))
+
+
+def _of_diff(line: str, screen: Screen) -> str:
+    if line.startswith(("+++ ", "--- ", "@@ ")):
+        return screen.styled(line, "heading")
+    style = _SIGNS.get(line[:1])
+    return screen.styled(line[:1], style) + line[1:] if style else line
 
 
 def pairs(rows: Iterable[tuple[Cell | str, str]], screen: Screen) -> list[str]:

@@ -125,3 +125,13 @@ def test_colours_do_not_count_as_columns() -> None:
         "\033[31mbad\033[0m id  y",
         "worse   z",
     ]
+
+
+def test_a_diff_is_coloured_but_not_wrapped() -> None:
+    lines = "--- a\n+++ b\n@@ -1 +1 @@\n-old\n+new " + "word " * 20 + "\n same\n"
+    assert layout.coloured_diff(lines, Screen(20)) == lines
+    coloured = layout.coloured_diff(lines, Screen(20, colours=True)).splitlines()
+    assert coloured[0] == "\033[1m--- a\033[0m"
+    assert coloured[3] == "\033[31m-\033[0mold"
+    assert coloured[4].startswith("\033[32m+\033[0mnew word")
+    assert coloured[5] == " same"
