@@ -120,17 +120,17 @@ def stop(daemon: Daemon) -> None:
     alive = {pid: begun for pid in daemon.pids if (begun := _begun(pid))}
     with contextlib.suppress(OSError):  # it has ended
         _ask(daemon.socket, STOP)
-    began, told = time.monotonic(), False
-    while left := [pid for pid, begun in alive.items() if _begun(pid) == begun]:
-        waited = time.monotonic() - began
-        if waited > _END_S:
-            pids = " ".join(map(str, left))
-            what = f"the daemon's processes have not ended in {_END_S:.0f} s: {pids}"
-            raise SmProxyError("busy", what, f"End them with: kill -9 {pids}")
-        if waited > _REPORT_AFTER_S and not told:
-            output.status("waiting until the daemon has ended its sessions")
-            told = True
-        time.sleep(_PAUSE_S)
+    began = time.monotonic()
+    with output.waiting("ending the daemon", _END_S) as wait:
+        while left := [pid for pid, begun in alive.items() if _begun(pid) == begun]:
+            waited = time.monotonic() - began
+            if waited > _END_S:
+                pids = " ".join(map(str, left))
+                what = f"the daemon's processes have not ended in {_END_S:.0f} s: {pids}"
+                raise SmProxyError("busy", what, f"End them with: kill -9 {pids}")
+            if waited > _REPORT_AFTER_S:
+                wait.tell("waiting until the daemon has ended its sessions", output.status)
+            time.sleep(_PAUSE_S)
 
 
 def tidy() -> None:

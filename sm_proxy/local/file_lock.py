@@ -105,18 +105,19 @@ def _wait(handle: int, path: Path, what: str, *, for_cache: bool) -> None:
     began = now = time.monotonic()
     waited = 0.0
     pause, longest = _PAUSE_S
-    reported = False
-    while waited < (CACHE_S if for_cache else WRITER_S):
-        if waited >= _REPORT_AFTER_S and not reported:
-            output.status(f"waiting for {_holder(handle)}, which holds the lock of {what}")
-            reported = True
-        time.sleep(pause)
-        if _taken(handle, path):
-            return
-        later = time.monotonic()
-        waited += (later - now) / (slowdown() if for_cache else 1.0)
-        now = later
-        pause = min(pause * 1.5, longest)
+    limit = CACHE_S if for_cache else WRITER_S
+    with output.waiting(f"waiting for the lock of {what}", limit) as wait:
+        while waited < limit:
+            if waited >= _REPORT_AFTER_S:
+                holder = _holder(handle)
+                wait.tell(f"waiting for {holder}, which holds the lock of {what}", output.status)
+            time.sleep(pause)
+            if _taken(handle, path):
+                return
+            later = time.monotonic()
+            waited += (later - now) / (slowdown() if for_cache else 1.0)
+            now = later
+            pause = min(pause * 1.5, longest)
     raise _busy(handle, path, what, now - began)
 
 

@@ -85,7 +85,8 @@ class StatusLine:
     def stop(self, *, erase: bool) -> None:
         """Show nothing any more. It does not wait for a terminal that takes no output."""
         self._over.set()
-        if erase and self._drawn and output.PEN.acquire(timeout=_TICK_S):
+        # Also if nothing is drawn: the thread may be about to.
+        if erase and output.PEN.acquire(timeout=_TICK_S):
             try:
                 self.erase()
             finally:
