@@ -115,7 +115,7 @@ def _pex(*options: str) -> Callable[[Path, Path, Path], None]:
 
 
 WAYS = {
-    "pip": Way(_pip, "venv/bin/sm-proxy", "python -m pip uninstall"),
+    "pip": Way(_pip, "venv/bin/sm-proxy", " -m pip uninstall sm-proxy"),
     "uv-venv": Way(_uv_venv, "venv/bin/sm-proxy", "uv pip --python "),
     "pipx": Way(_pipx, "bin/sm-proxy", "pipx uninstall sm-proxy"),
     "uv-tool": Way(_uv_tool, "bin/sm-proxy", "uv tool uninstall sm-proxy"),
@@ -133,8 +133,8 @@ def user(lab: Lab, tmp_path: Path) -> Iterator[Lab]:
     ours = {"SM_PROXY_SSH_CONFIG": f"{tmp_path}/ssh", "SM_PROXY_SSH_DIR": f"{tmp_path}/sm-proxy"}
     # A socket's path must be short.
     with (
-        tempfile.TemporaryDirectory(prefix="sm-") as state,
-        lab.with_daemon(**ours, **places, **unpacked, SM_PROXY_STATE_DIR=state) as served,
+        tempfile.TemporaryDirectory(prefix="sm-") as short,
+        lab.with_daemon(**ours, **places, **unpacked, SM_PROXY_STATE_DIR=f"{short}/s") as served,
     ):
         yield served
 
@@ -186,4 +186,4 @@ def test_ssh_is_of_the_version_that_is_installed_now(
     assert removed.returncode == 0, removed.stderr
     assert WAYS[way].says in json.loads(removed.stdout)["data"]["package"]
     left = [name for name in ("ssh", "sm-proxy", "config", "cache") if (tmp_path / name).exists()]
-    assert (left, user.daemon_processes(), list(user.state.glob("*"))) == ([], [], [])
+    assert (left, user.daemon_processes(), user.state.exists()) == ([], [], False)

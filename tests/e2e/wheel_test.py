@@ -6,11 +6,14 @@ import importlib.util
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
+import sm_proxy
 from tests.e2e.labs import Lab
+from tests.waits import await_true
 
 pytestmark = pytest.mark.e2e
 
@@ -95,3 +98,52 @@ def test_without_the_labs_extra_the_error_names_it(installed: Path, tmp_path: Pa
     assert done.returncode == 1
     assert done.stderr.startswith("sm-proxy: missing-dependency: ")
     assert "sm-proxy[lab]" in done.stderr
+
+
+def test_after_an_update_ssh_is_of_the_new_version_and_uninstall_leaves_nothing(
+    installed: Path, lab: Lab, tmp_path: Path
+) -> None:
+    """`installs_test.py` does it with each installer, in the soak."""
+    program = str(installed / "sm-proxy")
+    config, user = tmp_path / "config", lab.environment["SM_PROXY_LAB_USER"]
+    config.write_text("Host build\n")
+    identity = str(Path(lab.config).parent / "sm-proxy" / "id_ed25519")
+    places = {
+        "SM_PROXY_SSH_CONFIG": str(config),
+        "SM_PROXY_SSH_DIR": str(tmp_path / "sm-proxy"),
+        "SM_PROXY_CONFIG_DIR": str(tmp_path / "settings"),
+        "SM_PROXY_CACHE_DIR": str(tmp_path / "cache"),
+        "SM_PROXY_KEEP_SESSION": "0",
+    }
+    # A socket's path must be short.
+    with (
+        tempfile.TemporaryDirectory(prefix="sm-") as short,
+        lab.with_daemon(**places, SM_PROXY_STATE_DIR=f"{short}/s") as served,
+    ):
+
+        def is_served_by(version: str) -> bool:
+            done = served.run("ssh", "-F", str(config), lab.host, "echo hello")
+            assert done.stdout == b"hello\n", done.stderr
+            told = served.run(program, "daemon", "status").stdout.decode()
+            return told.count("sm-proxy") == 1 and f"sm-proxy {version}," in told
+
+        words = ("config", "write", "--identity-file", identity, "--user", user)
+        assert served.run(program, *words).returncode == 0
+        await_true(lambda: is_served_by(sm_proxy.__version__), 60)
+        _update(installed, "99.0.0")
+        await_true(lambda: is_served_by("99.0.0"), 60)
+        checked = served.run(program, "config", "check")
+        assert checked.stdout == b"up to date\n"
+        removed = served.run(program, "uninstall", "--yes")
+        assert removed.returncode == 0, removed.stderr
+        assert (served.daemon_processes(), list(Path(short).iterdir())) == ([], [])
+    assert config.read_text() == "Host build\n"
+    assert list(tmp_path.iterdir()) == [config]
+
+
+def _update(installed: Path, version: str) -> None:
+    """Put another version in place, as an installer does: a new file under the old name."""
+    (module,) = installed.parent.glob("lib/python*/site-packages/sm_proxy/__init__.py")
+    new = module.with_suffix(".new")
+    new.write_text(module.read_text().replace(sm_proxy.__version__, version))
+    new.replace(module)
