@@ -90,6 +90,12 @@ def paragraph(text: str, screen: Screen, indent: str = "", further: str | None =
     return [indent + first, *((indent if further is None else further) + line for line in others)]
 
 
+def led(words: str, lead: str, screen: Screen, style: Style | None) -> str:
+    """A text that begins with `lead`, and wraps behind it."""
+    lines = paragraph(words, screen, lead, " " * len(lead))
+    return "\n".join(screen.styled(line, style) for line in lines)
+
+
 def prose(lines: Iterable[str], screen: Screen) -> list[str]:
     """Sentences, wrapped behind a `- ` that they begin with.
 

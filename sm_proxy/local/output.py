@@ -155,7 +155,9 @@ def status(message: str, *, dim: bool = False) -> None:
         return
     line = f"{_OURS}{words}"
     if dim or (len(line) > _LEAST_COLUMNS and _stderr_is_terminal()):
-        line = _status_on_screen(words, dim=dim)
+        from sm_proxy.local import layout, screen  # noqa: PLC0415 - ssh seldom has such a line
+
+        line = layout.led(words, _OURS, screen.of(sys.stderr), "faint" if dim else None)
     write_to_stderr(line)
 
 
@@ -164,18 +166,6 @@ def _stderr_is_terminal() -> bool:
         return sys.stderr.isatty()
     except (AttributeError, ValueError):  # closed
         return False
-
-
-def _status_on_screen(words: str, *, dim: bool) -> str:
-    from sm_proxy.local import screen  # noqa: PLC0415 - ssh seldom has such a line
-
-    shown = screen.of(sys.stderr)
-    lines = [_OURS + words]
-    if shown.columns is not None:
-        from sm_proxy.local import layout  # noqa: PLC0415 - as above
-
-        lines = layout.paragraph(words, shown, _OURS, " " * len(_OURS))
-    return "\n".join(shown.styled(line, "faint" if dim else None) for line in lines)
 
 
 def write_to_stderr(line: str) -> None:
