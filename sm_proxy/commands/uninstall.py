@@ -158,10 +158,10 @@ def _removed(parts: Sequence[Part]) -> Result:
 
 
 def _result(parts: Sequence[Part], *, dry_run: bool) -> Result:
-    package = installation.remove()
+    package, stays = installation.remove(), [*_STAYS, *folders.shared()]
     data: dict[str, Any] = {
         "removed": [{"what": part.what, "path": part.path and str(part.path)} for part in parts],
-        "stays": list(_STAYS),
+        "stays": stays,
         "package": package,
         "dry_run": dry_run,
     }
@@ -169,9 +169,9 @@ def _result(parts: Sequence[Part], *, dry_run: bool) -> Result:
         first = ["there is nothing to remove"]
     else:
         first = ["would remove:" if dry_run else "removed:", *_listing(parts)]
-    stays = ["what stays:", *(f"  {line}" for line in _STAYS)]
+    shown = ["what stays:", *(f"  {printable(line)}" for line in stays)]
     last = f"Then remove the program: {package}"
-    return Result(data, (*first, *stays, last))
+    return Result(data, (*first, *shown, last))
 
 
 def _listing(parts: Sequence[Part]) -> list[str]:

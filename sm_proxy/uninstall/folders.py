@@ -1,6 +1,8 @@
 """Our folders for settings, cache and state.
 
-Only what we know goes: a variable may have put one of these folders where the user has other files.
+A variable may have put one of these folders where the user has other files, and a name such as
+`models` may be the user's. So in a folder with another name than `sm-proxy`, we remove something
+only if we know everything that is there, and if all folders have the mode that we give them.
 """
 
 from __future__ import annotations
@@ -9,7 +11,8 @@ import contextlib
 import fnmatch
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -54,13 +57,46 @@ def part(what: str, folder: Path, names: Sequence[str]) -> list[Part]:
         folder: it need not exist.
         names: patterns of our names.
     """
-    if not folder.is_dir():
+    entries = _entries(folder)
+    others = [path.name for path in entries if not is_ours(path.name, names)]
+    if not folder.is_dir() or (others and len(others) == len(entries)) or is_shared(folder, names):
         return []
-    others = sorted(path.name for path in _entries(folder) if not is_ours(path.name, names))
-    if others and not any(is_ours(path.name, names) for path in _entries(folder)):
-        return []
-    stays = f" (not {', '.join(others[:3])}{', ...' * bool(others[3:])})" if others else ""
+    stays = f" (not {_listed(others)})" if others else ""
     return [Part(f"{what} in {folder}{stays}", folder, lambda: clear(folder, names))]
+
+
+def shared() -> list[str]:
+    """What stays in folders that we share with the user, for people."""
+    kinds = (
+        (paths.config_dir(), SETTINGS),
+        (paths.cache_dir(), CACHE),
+        (paths.state_dir(), STATE),
+    )
+    return [
+        f"{folder}, which has files of yours, too: ours are {_listed(found)}"
+        for folder, names in kinds
+        if is_shared(folder, names)
+        and (found := [path.name for path in _entries(folder) if _is_surely_ours(path, names)])
+    ]
+
+
+def is_shared(folder: Path, names: Sequence[str]) -> bool:
+    """Whether the user may have files of their own in a folder that a variable names."""
+    if folder.name == paths.APP:
+        return False
+    return not all(_is_surely_ours(path, names) for path in _entries(folder))
+
+
+def _is_surely_ours(path: Path, names: Sequence[str]) -> bool:
+    """Whether it has one of our names, and if it is a folder, also the mode of ours."""
+    if not is_ours(path.name, names) or path.is_symlink():
+        return False
+    is_private = stat.S_IMODE(path.stat().st_mode) == _MADE_BY_US or sys.platform == "win32"
+    return is_private or not path.is_dir()
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + ", ..." * bool(names[3:])
 
 
 def clear(folder: Path, names: Sequence[str]) -> None:
@@ -128,6 +164,8 @@ def unremovable(path: Path, error: OSError) -> SmProxyError:
     )
 
 
-def _entries(folder: Path) -> Iterator[Path]:
-    with contextlib.suppress(OSError):
-        yield from sorted(folder.iterdir())
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []

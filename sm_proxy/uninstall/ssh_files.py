@@ -15,8 +15,9 @@ from sm_proxy import config_writer
 from sm_proxy.errors import SmProxyError
 from sm_proxy.identity import identities, key_files, passphrases, ssh_agent
 from sm_proxy.identity.identities import Identity
-from sm_proxy.local import atomic_write, footprint
+from sm_proxy.local import atomic_write, footprint, paths
 from sm_proxy.settings import Settings
+from sm_proxy.ssh_config.blocks import HEADER
 from sm_proxy.uninstall import folders
 from sm_proxy.uninstall.part import Part
 
@@ -41,6 +42,16 @@ class Place:
     def folder(self) -> Path:
         """Our own folder."""
         return self.settings.ssh_folder
+
+    @property
+    def is_ours_alone(self) -> bool:
+        """Whether what is in `folder` is ours: a setting may name ssh's own folder."""
+        content = atomic_write.read(self.settings.ssh_config_file)
+        is_ssh_own = self.folder.resolve() in {
+            (paths.ssh_home() / ".ssh").resolve(),
+            self.config.parent.resolve(),
+        }
+        return not is_ssh_own and (content is None or content.startswith(HEADER.encode()))
 
 
 def places(ssh_config: Path, settings: Settings) -> list[Place]:
@@ -82,7 +93,7 @@ def lines(place: Place) -> list[Part]:
 def own_files(place: Place) -> list[Part]:
     """Our own config and the host keys."""
     found = [name for name in _OURS if os.path.lexists(place.folder / name)]
-    if not found:
+    if not (found and place.is_ours_alone):
         return []
     what = f"our ssh config and host keys in {place.folder}"
     return [Part(what, place.folder, lambda: folders.clear(place.folder, _OURS))]
@@ -90,7 +101,8 @@ def own_files(place: Place) -> list[Part]:
 
 def keys(place: Place) -> list[Part]:
     """Our keys, in files, the ssh-agent and the keyring."""
-    if not any(folders.is_ours(path.name, _KEYS) for path in _entries(place.folder)):
+    found = any(folders.is_ours(path.name, _KEYS) for path in _entries(place.folder))
+    if not (found and place.is_ours_alone):
         return []
     what = f"our ssh keys in {place.folder}: jobs that are running accept no others from here"
     return [Part(what, place.folder, lambda: _remove_keys(place))]

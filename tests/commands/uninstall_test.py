@@ -161,20 +161,51 @@ def test_keys_can_stay(home: Path, ring: Ring) -> None:
     assert ring.items
 
 
-def test_files_that_are_not_ours_stay(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_files_that_are_not_ours_stay_in_our_folder(
+    home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """SM_PROXY_CACHE_DIR may name a folder that the user has for other things, too."""
-    monkeypatch.setenv("SM_PROXY_CACHE_DIR", str(home / "work"))
     Cache("jobs").save("x", record={}, expires=time.time() + 60)
-    (home / "work" / "jobs.txt").write_text("the user's")
+    (paths.cache_dir() / "jobs.txt").write_text("the user's")
     (home / "linked").mkdir()
     (home / "linked" / "file").write_text("the user's")
-    (home / "work" / "routes").symlink_to(home / "linked")
+    (paths.cache_dir() / "routes").symlink_to(home / "linked")
     assert cli.main(["uninstall", "--yes"]) == 0
-    assert "(not jobs.txt, ssh_config)" in capsys.readouterr().out
-    assert sorted(path.name for path in (home / "work").iterdir()) == ["jobs.txt", "ssh_config"]
+    assert "(not jobs.txt)" in capsys.readouterr().out
+    assert [path.name for path in paths.cache_dir().iterdir()] == ["jobs.txt"]
     assert (home / "linked" / "file").exists()
+
+
+@pytest.mark.parametrize("name", ["models", "data"])
+def test_a_folder_that_is_shared_with_the_user_is_left_alone(
+    name: str, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SM_PROXY_CACHE_DIR may name a folder that the user has for other things, too."""
+    shared = home / "scratch"
+    (shared / name).mkdir(parents=True)
+    (shared / name / "weights").write_text("the user's")
+    monkeypatch.setenv("SM_PROXY_CACHE_DIR", str(shared))
+    Cache("jobs").save("x", record={}, expires=time.time() + 60)
+    before = snapshot(shared)
+    assert cli.main(["uninstall", "--yes"]) == 0
+    assert f"{shared}, which has files of yours, too: ours are jobs" in capsys.readouterr().out
+    assert snapshot(shared) == before
+
+
+def test_a_folder_of_another_name_goes_if_all_in_it_is_ours(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SM_PROXY_CACHE_DIR", str(home / "of-ours"))
+    Cache("jobs").save("x", record={}, expires=time.time() + 60)
+    assert cli.main(["uninstall", "--yes"]) == 0
+    assert not (home / "of-ours").exists()
+
+
+def test_the_keys_of_sshs_own_folder_stay(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / ".ssh" / "id_ed25519").write_text("a key of the user's")
+    monkeypatch.setenv("SM_PROXY_SSH_DIR", str(home / ".ssh"))
+    before = snapshot(home)
+    assert cli.main(["uninstall", "--yes"]) == 0
+    assert snapshot(home) == before
 
 
 def test_what_fails_is_told_and_the_next_run_goes_on(
