@@ -19,7 +19,7 @@ case $asked in
             /usr/libexec/openssh/sftp-server /usr/libexec/sftp-server /usr/lib/ssh/sftp-server; do
             [ ! -x "$program" ] || exec "$program"
         done
-        echo 'sm-proxy: no sftp-server in this image: install openssh-sftp-server, or use scp -O' >&2
+        echo 'sm-proxy: no sftp-server in this image: use sm-proxy cp, or install openssh-sftp-server' >&2
         exit 127
         ;;
 esac

@@ -14,8 +14,8 @@ from tests.e2e.clients.catalog import ALL, NOT_RUN, node_packages
 from tests.e2e.clients.client import Client
 from tests.e2e.clients.desk import Desk, opened
 from tests.e2e.clients.table import Run
-from tests.e2e.labs import Lab
-from tests.soak import SOAK, cases
+from tests.e2e.labs import Lab, running
+from tests.soak import SOAK, cases, only_in_soak
 
 pytestmark = pytest.mark.e2e
 
@@ -46,6 +46,25 @@ def test_a_client_does_what_its_row_says(desk: Desk, client: Client, modules: Pa
     if not client.found(modules):
         pytest.skip(f"{client.name} is not installed")
     client.try_it(desk)
+
+
+@only_in_soak
+@pytest.mark.parametrize(
+    ("image", "has"), [("dropbear", set()), ("python", {"sftp", "scp", "python3"})]
+)
+def test_a_client_needs_no_more_than_its_row_says(
+    image: str, has: set[str], modules: Path | None
+) -> None:
+    """Dropbear with nothing but busybox, and our own server in Python."""
+    with tempfile.TemporaryDirectory(prefix="c") as name:
+        folder = Path(name)
+        (folder / "lab").mkdir()
+        with running(folder / "lab", "--image", image, "--nodes", "2") as other:
+            for client in ALL:
+                if has.issuperset(client.needs) and client.found(modules):
+                    (own := folder / str(ALL.index(client))).mkdir()
+                    with opened(other, own, modules) as desk:
+                        client.try_it(desk)
 
 
 def test_the_table_tells_what_was_run() -> None:

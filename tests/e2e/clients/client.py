@@ -25,6 +25,7 @@ class Client:
         try_it: does it; raises if the container does not have, or give, what it should.
         version: the command that prints its version, or of a Node package `npm:NAME`.
         result: WORKS, what a user must do first, or why it cannot work; `try_it` has to agree.
+        needs: what it uses in the container: programs, or `sftp` for an SFTP server.
         package: the Debian package, for a message; empty if script/setup.sh installs it.
     """
 
@@ -33,6 +34,7 @@ class Client:
     try_it: Callable[[Desk], None]
     version: tuple[str, ...]
     result: str = WORKS
+    needs: tuple[str, ...] = ()
     package: str = ""
 
     @property

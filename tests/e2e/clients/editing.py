@@ -76,11 +76,12 @@ CLIENTS = (
         ("emacs", "--version"), package="emacs-nox",
     ),
     Client(
-        "Vim, netrw", "`scp://`: edit and save a file", _netrw, ("vim", "--version"), package="vim"
+        "Vim, netrw", "`scp://`: edit and save a file", _netrw, ("vim", "--version"),
+        needs=("sftp",), package="vim",
     ),
     Client(
         "ssh, as VS Code starts it", "a script on stdin starts a server; asked through `-D`",
-        _vscode, ("ssh", "-V"),
+        _vscode, ("ssh", "-V"), needs=("python3",),
     ),
 )  # fmt: skip
 NOT_RUN = (

@@ -112,16 +112,16 @@ _VERSION = "import {0}; print({0}.__version__)"
 CLIENTS = (
     Client(
         "sm_proxy.open", "a command, a file by SFTP", _open,
-        (SM_PROXY[0], "-c", _VERSION.format("sm_proxy")),
+        (SM_PROXY[0], "-c", _VERSION.format("sm_proxy")), needs=("sftp",),
     ),
     Client(
         "asyncssh", "a command, a file by SCP; no option but the host name", _asyncssh,
-        (_PYTHON, "-W", "ignore", "-c", _VERSION.format("asyncssh")), _SYNC,
+        (_PYTHON, "-W", "ignore", "-c", _VERSION.format("asyncssh")), _SYNC, ("scp",),
     ),
     Client(
         "paramiko", "a command, a file by SFTP; host key checked", _paramiko,
         (SM_PROXY[0], "-c", _VERSION.format("paramiko")),
-        f"{_SYNC}; `sm_proxy.open` is shorter: [Python](python.md)",
+        f"{_SYNC}; `sm_proxy.open` is shorter: [Python](python.md)", ("sftp",),
     ),
     Client(
         "Fabric", "`fab -S ~/.ssh/sm-proxy/config -H HOST -- COMMAND`", _fabric,
@@ -136,10 +136,11 @@ CLIENTS = (
         "ssh2 (npm)", "a command; a wrong host key is refused", _ssh2, ("npm:ssh2",), _STARTED
     ),
     Client(
-        "node-ssh (npm)", "a command, a file by SFTP", _node_ssh, ("npm:node-ssh",), _STARTED
+        "node-ssh (npm)", "a command, a file by SFTP", _node_ssh, ("npm:node-ssh",), _STARTED,
+        ("sftp",),
     ),
     Client(
         "ssh2-sftp-client (npm)", "a file by SFTP and back", _sftp_client,
-        ("npm:ssh2-sftp-client",), _STARTED,
+        ("npm:ssh2-sftp-client",), _STARTED, ("sftp",),
     ),
 )  # fmt: skip

@@ -10,7 +10,7 @@ from tests.e2e.clients.client import Client
 from tests.e2e.clients.desk import Desk
 from tests.e2e.labs import SM_PROXY
 
-_NAME = "printenv SM_CURRENT_HOST"
+_NAME = "'echo $SM_CURRENT_HOST'"
 _NODES = f"$({shlex.join(SM_PROXY)} nodes sm-myjob --format pdsh)"
 _ANSIBLE = {
     "ANSIBLE_SSH_ARGS": "-C -o ControlMaster=auto -o ControlPersist=1s",  # by default 60 s
@@ -55,5 +55,6 @@ CLIENTS = (
     ),
     Client(
         "Ansible", "the modules ping, copy and shell", _ansible, ("ansible", "--version"),
+        needs=("python3",),
     ),
 )  # fmt: skip

@@ -13,6 +13,7 @@ from tests.waits import await_true
 
 _SSH = ("ssh", "-V")
 _BYTES = 300_000
+_SFTP = ("sftp",)
 
 
 def _scp(desk: Desk, *options: str) -> None:
@@ -128,10 +129,10 @@ def digest(content: bytes) -> str:
 
 
 CLIENTS = (
-    Client("scp", "a file to the container and back", _scp, _SSH),
-    Client("scp -O", "the same by the old protocol", _scp_old, _SSH),
-    Client("scp -3", "from one node to another", _scp_between, _SSH),
-    Client("sftp -b", "mkdir, put, ls and get in a batch", _sftp, _SSH),
+    Client("scp", "a file to the container and back", _scp, _SSH, needs=_SFTP),
+    Client("scp -O", "the same by the old protocol", _scp_old, _SSH, needs=("scp",)),
+    Client("scp -3", "from one node to another", _scp_between, _SSH, needs=_SFTP),
+    Client("sftp -b", "mkdir, put, ls and get in a batch", _sftp, _SSH, needs=_SFTP),
     Client(
         "tar", "two files each way through a pipe; checksums compared", _tar, ("tar", "--version")
     ),
@@ -144,9 +145,12 @@ CLIENTS = (
         "autossh", "a forwarded port; its ssh is killed and comes back", _autossh,
         ("autossh", "-V"), package="autossh",
     ),
-    Client("tmux", "a session goes on after its ssh", _tmux, ("tmux", "-V"), package="tmux"),
+    Client("tmux", "a session goes on after its ssh", _tmux, ("tmux", "-V"), needs=("tmux",),
+        package="tmux",
+    ),
     Client(
-        "screen", "a session goes on after its ssh", _screen, ("screen", "-v"), package="screen"
+        "screen", "a session goes on after its ssh", _screen, ("screen", "-v"),
+        needs=("screen",), package="screen",
     ),
     Client(
         "mosh", "`mosh HOST true`", _mosh, ("mosh", "--version"),

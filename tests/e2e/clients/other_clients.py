@@ -24,7 +24,7 @@ def _putty(desk: Desk) -> None:
     proxy = ("-batch", "-i", "key.ppk", "-proxycmd", f"{_CONNECT} %host %port")
     words = (*proxy, "-hostkey", _fingerprint(desk))
     user = f"root@{desk.host}"
-    assert "algo-1" in desk.run("plink", *words, user, "printenv SM_CURRENT_HOST")
+    assert "algo-1" in desk.run("plink", *words, user, "echo $SM_CURRENT_HOST")
     desk.write("sent", sent := secrets.token_bytes(300_000))
     desk.run("pscp", *words, "sent", f"{user}:{desk.there}/file")
     desk.run("pscp", *words, f"{user}:{desk.there}/file", "back")
@@ -42,7 +42,7 @@ def _dropbear(desk: Desk) -> None:
     try:
         said = desk.run(
             *("dbclient", "-i", "key", "-J", f"{_CONNECT} {desk.host} 22"),
-            *(f"root@{desk.host}", "printenv SM_CURRENT_HOST"),
+            *(f"root@{desk.host}", "echo $SM_CURRENT_HOST"),
         )
     finally:
         known.unlink()
@@ -53,7 +53,7 @@ _PROXY = "works with our command as its proxy: [how](#putty-and-winscp)"
 CLIENTS = (
     Client(
         "PuTTY (plink, pscp)", "a command, a file each way; a wrong host key is refused", _putty,
-        ("plink", "-V"), _PROXY, package="putty-tools",
+        ("plink", "-V"), _PROXY, ("sftp",), package="putty-tools",
     ),
     Client(
         "dbclient (dropbear)", "a command; host key checked", _dropbear, ("dbclient", "-V"), _PROXY,

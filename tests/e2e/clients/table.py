@@ -10,7 +10,10 @@ from tests.e2e.clients.client import Client, NotRun
 
 PAGE = Path(__file__).parents[3] / "docs" / "editors.md"
 _NOT_RUN = "not run here"
-_HEADER = ("| Client | Version | What was done | Result | Date |", "|---|---|---|---|---|")
+_HEADER = (
+    "| Client | Version | What was done | In the container | Result | Date |",
+    "|---|---|---|---|---|---|",
+)
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ def read(page: str) -> dict[str, tuple[str, Run, str]]:
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in _lines(page)[2:]]
     return {
         name: (what, Run(version, date), result)
-        for name, version, what, result, date in cells
+        for name, version, what, _, result, date in cells
         if result != _NOT_RUN
     }
 
@@ -41,15 +44,17 @@ def written(
 ) -> str:
     """The page with a row for each client that has been run, now or before; then the others."""
     known = {name: run for name, (_, run, _) in read(page).items()} | dict(runs)
-    rows = [
-        f"| {c.name} | {known[c.name].version} | {c.what} | {c.result} | {known[c.name].date} |"
-        for c in clients
-        if c.name in known
-    ]
-    rows += [f"| {other.name} | | {other.instead} | {_NOT_RUN} | |" for other in others]
+    rows = [_row(client, known[client.name]) for client in clients if client.name in known]
+    rows += [f"| {other.name} | | {other.instead} | | {_NOT_RUN} | |" for other in others]
     before = page[: page.index(_HEADER[0])]
     after = page[page.index(_HEADER[0]) :].partition("\n\n")[2]
     return "\n".join([before + _HEADER[0], _HEADER[1], *rows]) + f"\n\n{after}"
+
+
+def _row(client: Client, run: Run) -> str:
+    needs = ", ".join(client.needs).replace("sftp", "an SFTP server")
+    cells = (client.name, run.version, client.what, needs, client.result, run.date)
+    return f"| {' | '.join(cells)} |".replace("|  |", "| |")
 
 
 def _lines(page: str) -> list[str]:
