@@ -40,8 +40,8 @@ _BUILD: Final[dict[str, Any]] = {
     " to ECR. The last line of stdout is the image's address, for the job's TrainingImage.",
     "examples": (
         ("sm-proxy image build . --repository train:1", "build the Dockerfile here"),
-        ("sm-proxy image build . --repository t:1 --init", "with our files for ssh"),
-        ("sm-proxy image build . --repository t:1 --dry-run", "list what would be sent"),
+        ("sm-proxy image build . --repository train:1 --init", "with our files for ssh"),
+        ("sm-proxy image build . --repository train:1 --dry-run", "list what would be sent"),
     ),
     "uses": options.USES_AWS,
 }

@@ -22,9 +22,10 @@ from sm_proxy.local import debug_log, file_lock, output, paths, private_files
 VERSION: Final = 1
 _SIZE_LIMIT: Final = 1 << 20
 _LOCK_LIFE_S: Final = 24 * 3600.0
-_PURPOSES: Final = (
+PURPOSES: Final = (
     *("bastions", "completion", "connect-endpoints", "hosts", "jobs", "places", "prices", "routes"),
 )
+"""The folders of our cache folder that hold records."""
 
 
 class Cache:
@@ -118,7 +119,7 @@ class Cache:
 
 def sweep_all() -> None:
     """Sweep the records of every purpose."""
-    for purpose in _PURPOSES:
+    for purpose in PURPOSES:
         Cache(purpose).sweep()
 
 

@@ -18,12 +18,13 @@ from typing import Final
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import paths
+from sm_proxy.state.cache import PURPOSES
 from sm_proxy.uninstall.part import Part
 
 _MADE_BY_US: Final = 0o700
 SETTINGS: Final = ("config.toml", "prices.json", "completion.*")
 CACHE: Final = (
-    *("jobs", "bastions", "connect-endpoints", "places", "prices", "routes"),
+    *PURPOSES,
     *("models", "small-messages", "no-resume", "uploads", "wheels", "lab-tools", "swept", "*.lock"),
 )
 STATE: Final = (

@@ -280,12 +280,13 @@ def test_every_name_in_our_folders_is_known() -> None:
 
     known = {"config": folders.SETTINGS, "cache": folders.CACHE, "state": folders.STATE}
     package = Path(cli.__file__).parent
+    texts = [path.read_text() for path in package.rglob("*.py")]
+    purposes = {name for text in texts for name in re.findall(r'[ =]Cache\("([\w-]+)"\)', text)}
+    assert {"completion", "hosts"} <= purposes <= set(folders.CACHE)
     found = [
         (kind, name)
-        for path in package.rglob("*.py")
-        for kind, name in re.findall(
-            r'(config|cache|state)_dir\(\) / f?"([\w.-]+)[{"]', path.read_text()
-        )
+        for text in texts
+        for kind, name in re.findall(r'(config|cache|state)_dir\(\) / f?"([\w.-]+)[{"]', text)
     ]
     assert len(found) >= 8
     assert [x for x in found if not folders.is_ours(x[1], known[x[0]])] == []

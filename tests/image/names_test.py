@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sm_proxy.commands import image
 from sm_proxy.errors import SmProxyError
 from sm_proxy.image import names
 from sm_proxy.image.names import Registry, Repository
@@ -82,3 +83,8 @@ def test_private_registries_of_all_partitions_are_known(image: str, region: str)
 )
 def test_other_images_need_no_login(image: str) -> None:
     assert names.registry_of(image) is None
+
+
+def test_the_names_in_help_can_be_used() -> None:
+    lines = [line for line, _ in image._BUILD["examples"]]
+    assert {names.parse(line.split("--repository ")[1].split()[0]).name for line in lines}
