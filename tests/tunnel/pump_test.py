@@ -489,6 +489,27 @@ def test_silence_before_the_tunnel_is_up_is_not_an_error(
     assert direct.ssh_sees() == b""
 
 
+def test_the_status_line_comes_in_silence_and_is_gone_before_the_first_byte(
+    direct: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pump_module, "QUIET_S", 0.05)
+    happened: list[object] = []
+
+    def on_silence() -> None:
+        happened.append("silence")
+        direct.far.sendall(GREETING)
+        direct.far.shutdown(socket.SHUT_WR)
+
+    def on_answer() -> None:
+        assert direct.from_us is not None
+        happened.append(poll.wait([direct.from_us], [], [], 0).readable)
+
+    pump = Pump(direct.stream, direct.stdio, ungreeted, on_answer=on_answer, on_silence=on_silence)
+    pump.run()
+    assert direct.ssh_sees() == GREETING
+    assert happened == ["silence", frozenset()]
+
+
 def test_one_greeting_is_enough(direct: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pump_module, "SILENCE_S", 0.1)
     direct.far.sendall(GREETING)
