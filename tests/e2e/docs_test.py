@@ -24,19 +24,22 @@ from tests.soak import SOAK
 _README = [
     item.text
     for item in commands.of_page(pages.ROOT / "README.md")
-    if run_by.test_of(item.text) == run_by.HERE
+    if not item.not_run and run_by.test_of(item.text) == run_by.HERE
 ]
 _ALL = [
     item.text
     for page in pages.all_pages()
     for item in commands.of_page(page)
-    if run_by.test_of(item.text) == run_by.HERE
+    if not item.not_run and run_by.test_of(item.text) == run_by.HERE
 ]
 _COSTLY = {"sm-proxy list --check", "sm-proxy doctor sm-myjob", "ssh sm-myjob.algo-2"}
 """What other tests run as it is, or almost: left to the soak."""
 _FILES = """
-mkdir -p /opt/ml/code /opt/ml/output /opt/ml/checkpoints /opt/ml/input
-for file in code/train.py output/log.txt checkpoints/last.pt; do echo "$file" >"/opt/ml/$file"; done
+cd /opt/ml
+mkdir -p code output checkpoints input model
+for file in code/train.py output/log.txt checkpoints/last.pt model/a.bin /tmp/log.txt; do
+    echo "$file" >"$file"
+done
 """
 
 pytestmark = pytest.mark.e2e
@@ -72,7 +75,7 @@ def laptop(lab: Lab, tmp_path: Path) -> dict[str, str]:
             for name in ("ssh", "scp", "sftp")
         },
         "sm-proxy": f'exec {shlex.join(SM_PROXY)} "$@"',
-        "code": 'echo "$@" >"$OPENED"',
+        **dict.fromkeys(("code", "cursor"), 'echo "$@" >>"$OPENED"'),
     }
     for name, text in scripts.items():
         (programs / name).write_text(f"#!/bin/sh\n{text}\n")
@@ -99,7 +102,7 @@ class Terminal:
     def start(self, command: str) -> subprocess.Popen[bytes]:
         """Type a command."""
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-        words = ("bash", "-c", f"exec {command}")
+        words = ("bash", "-c", command if " && " in command else f"exec {command}")
         return self._lab.popen(*words, cwd=self._folder, env=self._variables, **pipes)
 
     def run(self, command: str) -> str:
