@@ -16,7 +16,7 @@ from sm_proxy.local.output import Result
 from sm_proxy.local.screen import Screen
 from sm_proxy.settings import Settings, change, contexts, flags_of, origins, sources, variables
 from sm_proxy.settings.origins import Report
-from sm_proxy.settings.schema import FLAGS, validate
+from sm_proxy.settings.schema import FLAGS, RECORDED, validate
 from sm_proxy.ssh_config import carried
 
 DESCRIPTION: Final = (
@@ -96,7 +96,7 @@ def run(args: argparse.Namespace, _settings: Settings) -> Result:
         "settings": [_data(report, name, block) for name in names],
         "problems": [_problem(problem) for problem in report.problems],
     }
-    done = f"{'wrote' if written[1] else 'nothing to do in'} {written[0]}\n" if written else ""
+    done = _done(written, wanted, report) if written else ""
 
     def text(view: Screen) -> str:
         return done + settings_text.render(report, names, block, view, detailed=bool(asked.names))
@@ -143,6 +143,16 @@ def _wanted(args: argparse.Namespace) -> dict[str, str | None]:
         if name not in _NAMES:
             raise settings_text.no_such_setting(name, _NAMES)
     return found
+
+
+def _done(written: tuple[Path, bool], wanted: Mapping[str, str | None], report: Report) -> str:
+    """What has been written, and whether ssh needs more than that to take it."""
+    path, changed = written
+    if not changed:
+        return f"nothing to do in {path}\n"
+    in_block = any(name in RECORDED for name in wanted) and report.recorded_in.exists()
+    more = "ssh takes it from its config block; then run: sm-proxy config write\n"
+    return f"wrote {path}\n{more if in_block else ''}"
 
 
 def _with_aws_region(report: Report) -> Report:

@@ -112,7 +112,10 @@ class Settings:
         None, "instance id of the bastion", unset="found by its tag", flag="ID", recorded=True
     )
     bastion_user: str = _setting(
-        "ec2-user", "user of the bastion's own sshd, for the route bastion-ssh", recorded=True
+        "ec2-user",
+        "user of the bastion's own sshd, for the route bastion-ssh",
+        flag="USER",
+        recorded=True,
     )
     route: str = _setting(
         AUTO,

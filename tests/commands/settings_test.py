@@ -171,6 +171,17 @@ def test_settings_are_written_and_shown(
     assert "[hosts.sm-x]\ntrust_first_use = true\n" in config_toml().read_text()
 
 
+def test_what_the_ssh_config_block_has_is_written_there_next(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    next_ = "ssh takes it from its config block; then run: sm-proxy config write"
+    assert next_ not in shown(capsys, "--set", "compression=no")
+    installed({"sm-": {}})
+    assert shown(capsys, "--set", "compression=yes")[1] == next_
+    assert next_ not in shown(capsys, "--set", "compression=yes")
+    assert next_ not in shown(capsys, "--set", "probe=no")
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

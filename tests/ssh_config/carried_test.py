@@ -6,14 +6,15 @@ from sm_proxy.settings import Settings
 from sm_proxy.ssh_config import blocks, carried
 
 KNOWN: dict[str, dict[str, Any]] = {
-    "sm-": {"region": "eu-west-1"},
+    "sm-": {"region": "eu-west-1", "bastion_user": "admin"},
     "sm-eu-": {"profile": "it's 100% mine", "user": "ubuntu", "wait": 60, "route": "direct"},
 }
 
 
 def test_the_options_of_each_block_are_found() -> None:
     text = blocks.render(Settings(), KNOWN, ["/opt/sm proxy", "-I"])
-    assert carried.options(text, "sm-") == {"region": "eu-west-1", "user": "root"}
+    passed = {"region": "eu-west-1", "bastion_user": "admin", "user": "root"}
+    assert carried.options(text, "sm-") == passed
     assert carried.options(text, "sm-eu-") == {
         "profile": "it's 100% mine",
         "user": "ubuntu",
