@@ -31,7 +31,7 @@ USES: Final = ("ssh_dir",)
 LEAVES_NOTHING: Final = True
 """No housekeeping follows: it would write to the folders that are gone."""
 _STAYS: Final = (
-    "your stack in AWS, which costs money: sm-proxy infra delete",
+    "what `infra deploy` has made in AWS, and what costs money: sm-proxy infra delete",
     "logins that the AWS CLI shares: ~/.aws",
 )
 
