@@ -73,6 +73,7 @@ def _rows(origin: Origin, report: Report, block: Mapping[str, Any]) -> list[Row]
     note = [
         f"instead of {_value(origin, found)} ({_place(found, report)})"
         for found in origin.overridden
+        if found.value != used.value
     ]
     if origin.name in block:
         note.append(f"ssh takes {words(block[origin.name])}, from its config block")
