@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -101,17 +100,13 @@ def _top(make_table: Callable[[], Record]) -> Level:
 def _installed() -> str:
     """Changes when another version is installed, or a file that declares options is edited."""
     package = Path(__file__).parents[1]
-    try:
-        files = [package / "cli.py", *(package / name for name in ("commands", "settings"))]
-        states = [
-            (item.name, item.stat().st_mtime_ns, item.stat().st_size)
-            for place in files
-            for item in ([place] if place.suffix else sorted(os.scandir(place), key=_name))
-        ]
-    except OSError:  # in a zip archive
-        states = []
+    states = []
+    with contextlib.suppress(OSError):  # in a zip archive
+        # Not the folder of compiled files, which changes as modules are imported.
+        found = (
+            path for name in ("commands", "settings") for path in (package / name).glob("*.py")
+        )
+        for path in sorted((package / "cli.py", *found)):
+            state = path.stat()
+            states.append((path.name, state.st_mtime_ns, state.st_size))
     return hashlib.sha256(repr((__version__, str(package), states)).encode()).hexdigest()
-
-
-def _name(entry: os.DirEntry[str]) -> str:
-    return entry.name

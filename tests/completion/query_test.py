@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sm_proxy import commands
 from sm_proxy.completion import query
 from sm_proxy.completion.table import Record
 from sm_proxy.local import paths
@@ -99,6 +100,15 @@ def test_another_version_has_its_own_table(ask: Ask, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(query, "__version__", "99")
     ask("zsh", "sm-proxy", "")
     assert len(cached()) == 2
+
+
+def test_compiled_files_make_no_other_version(ask: Ask) -> None:
+    ask("zsh", "sm-proxy", "")
+    folder = Path(commands.__file__).parent / "__pycache__"
+    folder.mkdir(exist_ok=True)
+    os.utime(folder)
+    ask("zsh", "sm-proxy", "")
+    assert len(cached()) == 1
 
 
 def test_a_damaged_list_of_hosts_is_empty(ask: Ask) -> None:
