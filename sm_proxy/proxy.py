@@ -164,7 +164,7 @@ def _run(connection: _Connection, port: int, user: str | None, settings: Setting
         on_answer=output.hide_waits,
         on_silence=silence.tell,
     )
-    with output.waiting(f"waiting for the SSH server in {container.place}"):
+    with output.waiting(f"waiting for the SSH server in {container.place}", covers=True):
         connection.pump.run()
     if stream.refusal is not None:  # ssh may have left before the pump could raise it
         raise stream.refusal
