@@ -165,8 +165,9 @@ def test_ssh_is_of_the_version_that_is_installed_now(
         assert (done.stdout, done.stderr) == (b"hello\n", b"")
 
         def served() -> bool:  # an older daemon ends when it sees that its files have changed
-            user.run("ssh", "-F", str(tmp_path / "ssh"), user.host, "true")
-            return daemons(user, program) == [version]
+            debug = {"SM_PROXY_LOG": "debug"}
+            told = user.run("ssh", "-F", str(tmp_path / "ssh"), user.host, "true", env=debug)
+            return b"no daemon" not in told.stderr and daemons(user, program) == [version]
 
         await_true(served, 60, lambda: daemons(user, program))
 
