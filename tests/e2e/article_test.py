@@ -65,7 +65,7 @@ def article(lab: Lab, machine: Path, tmp_path_factory: pytest.TempPathFactory) -
 def as_it_is(host: str, key: Path) -> list[list[str]]:
     """The page's commands for the container as it is, without the installation."""
     shown = [item.text for item in commands.of_page(_PAGE)]
-    first = shown.index("pipx install sm-proxy") + 1
+    first = shown.index("pipx install .") + 1
     lines = shown[first : shown.index("ssh sm-myjob") + 1]
     written = [line.replace("sm-myjob", host).replace("~/.ssh/id_rsa", str(key)) for line in lines]
     return [line.split() for line in written]
