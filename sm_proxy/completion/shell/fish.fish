@@ -5,6 +5,8 @@ function __sm_proxy_complete
     set -l current (commandline -ct)
     set -l bare (string replace -ar '["\'\\\\]' '' -- $current)
     set -l program (string replace -r '^~/' "$HOME/" -- $words[1])
+    type -q -- $program
+    or return
     set -l lines ($program completion query fish $words "$bare" </dev/null 2>/dev/null)
     or return
     set -l marks (string split ' ' -- $lines[1])
@@ -21,7 +23,8 @@ function __sm_proxy_complete
     if contains folder -- $marks
         __fish_complete_directories $current ''
     else if contains file -- $marks
-        __fish_complete_path $current
+        # As for a command without completions: fish reads the quotes in the word.
+        complete -C "__sm_proxy_no_command $current"
     end
 end
 
