@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sm_proxy.commands import options, settings_text
-from sm_proxy.errors import SmProxyError
+from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.help import suggestion
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
@@ -111,13 +111,13 @@ def _asked(words: Sequence[str], report: Report) -> _Asked:
     Raises:
         SmProxyError: `bad-setting`, a word is neither.
     """
-    names = [word for word in words if word in _NAMES]
-    hosts = [word for word in words if word not in _NAMES]
+    names = [name for word in words if (name := word.replace("-", "_")) in _NAMES]
+    hosts = [word for word in words if word.replace("-", "_") not in _NAMES]
     for word in hosts:
-        if word in {"set", "unset"}:
+        if word in {"set", "unset"} or "=" in word:
             raise SmProxyError(
                 "bad-setting",
-                f"there is no setting {word}",
+                f"there is no setting {printable(word)}",
                 "To change one: `sm-proxy settings --set wait=30m` or `--unset wait`.",
             )
         if contexts.prefix_of(word, report.prefixes) is None or hosts[1:]:

@@ -109,7 +109,9 @@ def _edited(content: bytes, edit: Edit, path: Path) -> bytes:
         text = content[len(bom) :].decode()
     except UnicodeDecodeError as error:
         what = f"{path} is not UTF-8: {error.reason} at byte {error.start}"
-        raise SmProxyError("config-malformed", what, "Save it as UTF-8, then again.") from None
+        raise SmProxyError(
+            "config-malformed", what, "Save it as UTF-8, then run this again."
+        ) from None
     crlf = "\r\n" in text and text.count("\r\n") == text.count("\n")
     plain = text.replace("\r\n", "\n") if crlf else text
     after = edit(plain, path)

@@ -183,6 +183,10 @@ def test_what_the_ssh_config_block_has_is_written_there_next(
     assert next_ not in shown(capsys, "--set", "probe=no")
 
 
+def test_a_setting_may_be_named_as_its_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert shown(capsys, "ssh-dir") == shown(capsys, "ssh_dir")
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -192,6 +196,7 @@ def test_what_the_ssh_config_block_has_is_written_there_next(
         ),
         (["sm-a", "sm-b"], "there is no setting 'sm-a'"),
         (["set", "wait=5"], "To change one: `sm-proxy settings --set wait=30m`"),
+        (["wait=5"], "To change one: `sm-proxy settings --set wait=30m`"),
         (["--set", "wait"], "--set wait has no value. Write it as --set NAME=VALUE."),
         (["--set", "wiat=5"], "Did you mean `wait`?"),
         (["--set", "wait=soon"], "wait in --set must be a duration"),
