@@ -7,14 +7,14 @@ break of the current word: an open quote, or one of the characters in COMP_WORDB
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 _BLANK: Final = " \t\n"
-_PLAIN: Final = re.compile(r"[A-Za-z0-9_./:=@%+,-]")
-"""Characters that mean nothing to bash anywhere in a word."""
-_IN_DOUBLE_QUOTES: Final = '"$`\\'
+_SPECIAL: Final = re.compile(r"[^A-Za-z0-9_./:=@%+,-]")
+"""All characters but those that mean nothing to bash anywhere in a word."""
+_IN_DOUBLE_QUOTES: Final = re.compile(r'["$`\\]')
 """What a backslash escapes between double quotes."""
 
 
@@ -41,8 +41,8 @@ class Line:
             return None if "'" in rest else rest
         if self.quote:
             # The shell's history would expand it there, and a backslash would stay.
-            return None if "!" in rest else _escaped(rest, lambda c: c in _IN_DOUBLE_QUOTES)
-        return _escaped(rest, lambda c: not _PLAIN.match(c))
+            return None if "!" in rest else _IN_DOUBLE_QUOTES.sub(r"\\\g<0>", rest)
+        return _SPECIAL.sub(r"\\\g<0>", rest)
 
 
 def split(line: str, breaks: str) -> Line:
@@ -57,7 +57,7 @@ def split(line: str, breaks: str) -> Line:
     for character in characters:
         if character == "\\" and quote != "'":
             following = next(characters, "")
-            literal = quote and following not in _IN_DOUBLE_QUOTES
+            literal = quote and following and not _IN_DOUBLE_QUOTES.match(following)
             word, begun = word + (character if literal else "") + following, True
         elif character == quote:
             quote = ""
@@ -72,7 +72,3 @@ def split(line: str, breaks: str) -> Line:
             if not quote and character in breaks:
                 kept = len(word)
     return Line((*words, word), kept, quote)
-
-
-def _escaped(text: str, special: Callable[[str], object]) -> str:
-    return "".join(f"\\{c}" if special(c) else c for c in text)
