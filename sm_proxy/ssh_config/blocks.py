@@ -34,7 +34,7 @@ _MUX_SUFFIX = 17
 _NAME_ROOM = 43
 """A socket's path must have room for this many bytes of host name: `sm-` and a usual job name."""
 _PERSIST = "10m"
-
+_DEFAULTS = Settings()
 
 _NAMED_BY_TOKEN = ("    ProxyCommand ", "    UserKnownHostsFile ")
 _TOKEN = re.compile(r"(?<!%)((?:%%)*)%n")
@@ -87,7 +87,7 @@ def render(
         if _has_room(context):
             parts += [f"Host {_too_long(context)}{excluded}", "    ControlPath none"]
         parts.append(f"Host {prefix}*{excluded}")
-        parts += option_lines(context, program)
+        parts += option_lines(context, program, otherwise=base)
         parts += [f"    {line}" for line in pinned.lines(context)]
         parts += _control_path(context)
     return "\n".join([HEADER, stub_section(stubs, known, parts), *parts]) + "\n"
@@ -109,12 +109,24 @@ def _kind_lines(context: Settings, kind: str, excluded: str) -> list[str]:
 
 
 def option_lines(
-    settings: Settings, program: list[str], platform: Platform | None = None
+    settings: Settings,
+    program: list[str],
+    platform: Platform | None = None,
+    *,
+    otherwise: Settings = _DEFAULTS,
 ) -> list[str]:
-    """The indented options that a connection needs if ssh reads no other config."""
+    """The indented options that a connection needs if ssh reads no other config.
+
+    Args:
+        settings: of the connection.
+        program: how to start sm-proxy.
+        platform: whose ssh it is; None for this one.
+        otherwise: as for `proxy_command`.
+    """
     folder = settings.known_hosts_folder
+    command = proxy_command(settings, program, platform, otherwise=otherwise)
     return [
-        f"    ProxyCommand {proxy_command(settings, program, platform)}",
+        f"    ProxyCommand {command}",
         f"    User {settings.user}",
         *_identity_lines(identities.offered_paths(settings), platform),
         *_agent_lines(settings.identity_agent, platform),
@@ -152,18 +164,35 @@ def with_keys(content: bytes, keys: Sequence[Path]) -> bytes:
     return re.sub(pattern, lambda _: b"\n".join(lines), content, flags=re.MULTILINE)
 
 
-def proxy_command(settings: Settings, program: list[str], platform: Platform | None = None) -> str:
-    """The ProxyCommand's value: absolute path, quoted for a shell, `%` escaped for ssh."""
+def proxy_command(
+    settings: Settings,
+    program: list[str],
+    platform: Platform | None = None,
+    *,
+    otherwise: Settings = _DEFAULTS,
+) -> str:
+    """The ProxyCommand's value: absolute path, quoted for a shell, `%` escaped for ssh.
+
+    Args:
+        settings: of the connection.
+        program: how to start sm-proxy.
+        platform: whose ssh it is; None for this one.
+        otherwise: what `connect` would take without options. A default is an option only if
+            another value would win, such as one of config.toml.
+    """
+
+    def differs(name: str) -> bool:
+        value = getattr(settings, name)
+        return any(value != getattr(other, name) for other in (_DEFAULTS, otherwise))
+
     words = [quoting.quote_word(word, platform) for word in program]
     if settings.ssh_dir:
         words += ["--ssh-dir", quoting.quote_word(str(settings.ssh_folder), platform)]
-    for name in IN_PROXY_COMMAND:
-        if (value := getattr(settings, name)) and value != getattr(Settings, name):
+    for name in (*IN_PROXY_COMMAND, "prefix"):
+        if (value := getattr(settings, name)) and differs(name):
             words += [option(name), quoting.quote_word(str(value), platform)]
-    if settings.prefix != Settings.prefix:
-        words += ["--prefix", quoting.quote_word(settings.prefix, platform)]
     words.append("connect --user %r %n %p")
-    if settings.wait != Settings.wait:  # ConnectTimeout depends on it
+    if differs("wait"):  # ConnectTimeout depends on it
         words.append(f"--wait {settings.wait}")
     return " ".join(words)
 

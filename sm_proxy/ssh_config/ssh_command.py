@@ -15,7 +15,7 @@ from typing import IO, Final
 
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.jobs.container import Container
-from sm_proxy.settings import Settings
+from sm_proxy.settings import Settings, load
 from sm_proxy.ssh_config import blocks, our_file
 
 SSH_FAILED: Final = 255
@@ -58,7 +58,9 @@ def ssh_command(
         raise SmProxyError(
             "missing-dependency", "ssh is not on PATH", "Install the OpenSSH client."
         )
-    ours = map(str.strip, blocks.option_lines(settings, our_file.own_program() if proxied else []))
+    # `connect` also reads config.toml and variables: what an option of this run overrides.
+    started = our_file.own_program() if proxied else []
+    ours = map(str.strip, blocks.option_lines(settings, started, otherwise=load()))
     kept = (line for line in ours if proxied or not line.startswith("ProxyCommand "))
     lines = ["BatchMode yes", *options, *kept]
     words = [word for line in lines for word in ("-o", line)]

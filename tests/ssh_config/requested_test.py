@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from sm_proxy.settings import sources
 from tests.config_command import EU, own, run
 
 
@@ -27,3 +28,13 @@ def test_a_command_changes_only_the_named_context(
     run(dot_ssh, "remove", "--prefix", "sm-")
     assert not (dot_ssh / "sm-proxy" / "config").exists()
     assert (dot_ssh / "config").read_bytes() == b"Host a\n"
+
+
+def test_what_a_context_has_wins_over_config_toml_also_if_it_is_a_default(dot_ssh: Path) -> None:
+    file = sources.config_file()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text('route = "direct"\nprefix = "eu-"\nwait = "1h"\n')
+    run(dot_ssh, "write", "--prefix", "sm-", "--route", "auto", "--wait", "15m")
+    assert "--route auto --prefix sm- connect --user %r %n %p --wait 900\n" in own(dot_ssh)
+    assert "ConnectTimeout 960\n" in own(dot_ssh)
+    run(dot_ssh, "check")

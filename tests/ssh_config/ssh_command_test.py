@@ -18,6 +18,14 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(ssh_dir=str(tmp_path / "a folder"))
 
 
+def test_a_default_that_this_run_asks_for_wins_over_a_variable(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SM_PROXY_ROUTE", "direct")
+    words = ssh_command(container(host="sm-x"), settings)
+    assert any("--route auto connect" in word for word in words)
+
+
 def test_the_ssh_command_needs_no_config(settings: Settings) -> None:
     words = ssh_command(
         container(host="sm-x", user="ubuntu"), replace(settings, control_master=True), ["sh"]
