@@ -27,8 +27,6 @@ EXAMPLES: Final = (
     ("sm-proxy config check", "is all as `write` would write it?"),
 )
 USES: Final = ()
-_OF_BLOCK: Final = (*options.USES_AWS, "prefix", "bastion", "route", "ssh_dir")
-"""The settings that the Host block records, or that its files depend on."""
 _OF_FILES: Final = ("prefix", "ssh_dir")
 _BLOCK_OPTIONS: Final = (
     *("user", "identity_file", "identity_agent", "wait"),
@@ -44,14 +42,14 @@ _ACTIONS: Final[dict[str, dict[str, Any]]] = {
             ("sm-proxy config write --prefix eu- --profile eu", "names such as eu-myjob"),
             ("sm-proxy config write --user ubuntu --dry-run", "show the change only"),
         ),
-        "uses": _OF_BLOCK,
+        "uses": options.USES_BLOCK,
     },
     "show": {
         "help": "print the Host block",
         "description": "Prints the Host block that `write` would write with the same options, and"
         " writes nothing. To see what ssh gets, or to copy it elsewhere.",
         "examples": (("sm-proxy config show", "the block for sm-*"),),
-        "uses": _OF_BLOCK,
+        "uses": options.USES_BLOCK,
         "hides": ("dry_run",),
     },
     "check": {

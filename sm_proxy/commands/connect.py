@@ -19,7 +19,7 @@ DESCRIPTION: Final = (
     "ProxyCommand; you do not type it."
 )
 EXAMPLES: Final = (("sm-proxy connect sm-myjob 22", "as our ssh config block calls it"),)
-USES: Final = (*options.USES_SSH, "keep_session", "daemon_idle")
+USES: Final = (*options.USES_BLOCK, "keep_session", "daemon_idle")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,7 @@ from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.jobs import hostname, kinds
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.settings import Settings, durations
-from sm_proxy.settings.schema import WAIT_DEFAULT_S, has_home
+from sm_proxy.settings.schema import IN_PROXY_COMMAND, WAIT_DEFAULT_S, has_home
 
 USES_AWS: Final = ("profile", "region")
 """The settings of a command that calls AWS, for its USES."""
@@ -19,6 +19,8 @@ USES_HOST: Final = (*USES_AWS, "prefix")
 """As USES_AWS, of a command that finds a job by its host name."""
 USES_SSH: Final = (*USES_HOST, "route", "bastion", "ssh_dir")
 """As USES_HOST, of a command that connects to a container, or says how ssh would."""
+USES_BLOCK: Final = (*IN_PROXY_COMMAND, "prefix", "ssh_dir")
+"""The settings that our Host block passes on, of a command that writes it or that it starts."""
 CONFIG_OF_KEY: Final = "the ssh config file that our key belongs to"
 Group: TypeAlias = argparse.ArgumentParser | argparse._ArgumentGroup  # noqa: SLF001 - its only name
 """Where options are added: a parser, or a group of its help."""

@@ -35,7 +35,7 @@ EXAMPLES: Final = (
     ("sm-proxy setup --profile dev --yes", "asks nothing"),
     ("sm-proxy setup --prefix eu- --region eu-west-1", "a second region, as eu-myjob"),
 )
-USES: Final = ("profile", "region", "prefix", "bastion", "route", "ssh_dir")
+USES: Final = options.USES_BLOCK
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

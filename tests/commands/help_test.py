@@ -11,6 +11,7 @@ import pytest
 from sm_proxy import cli
 from sm_proxy.help import described, text
 from sm_proxy.help.described import Command
+from sm_proxy.settings.schema import IN_PROXY_COMMAND, option
 
 _LONGEST_EXAMPLE = 56
 """Columns: with their indent, examples fit the narrowest help, and are never wrapped."""
@@ -119,3 +120,11 @@ def test_help_needs_neither_settings_nor_aws(
         cli.main(["list", "--help"])
     assert ended.value.code == 0
     assert "examples:\n  sm-proxy list" in capsys.readouterr().out
+
+
+def test_what_the_block_passes_on_is_in_the_help_of_who_writes_it(commands: list[Command]) -> None:
+    by_prog = {command.prog: command for command in commands}
+    for name in ("setup", "config write", "config show", "connect"):
+        groups = {group.title: group.rows for group in by_prog[f"sm-proxy {name}"].groups}
+        shown = {row.names.partition(" ")[0] for row in groups["settings"]}
+        assert {option(each) for each in (*IN_PROXY_COMMAND, "prefix", "ssh_dir")} <= shown, name
