@@ -101,7 +101,7 @@ def pytest_collection() -> Generator[None, object, object]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Schedule the tests: long ones first, and those that share a fixture on one worker.
 
-    A worker takes groups before single tests, the largest group first (`--dist loadgroup`).
+    A worker takes groups before single tests, the largest group first.
     """
     items.sort(key=lambda item: _SUITES.index(_suite(item)))
     for item in items:

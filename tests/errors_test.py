@@ -44,7 +44,9 @@ def defined() -> Iterator[tuple[str, str, str]]:
             if not isinstance(node, ast.ClassDef) or not node.bases:
                 continue
             base = ast.unparse(node.bases[0]).rpartition(".")[2]
-            if any(re.search("(Error|Exception|Hangup)$", word) for word in (base, node.name)):
+            if any(
+                re.search("(Error|Exception|Hangup|SkipCheck)$", word) for word in (base, node.name)
+            ):
                 yield node.name, base, path.relative_to(folder).as_posix()
 
 

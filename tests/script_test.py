@@ -75,7 +75,7 @@ def test_a_suite_selects_its_tests(tree: Path, words: str, arguments: str) -> No
     status, line = verdict(tree, *words.split())
     assert status == 0
     assert line.startswith("script/test: passed: 4,408 passed, 5 skipped in ")
-    assert (tree / "pytest.arguments").read_text() == f"-n 4 --dist loadgroup {arguments}\n"
+    assert (tree / "pytest.arguments").read_text() == f"-n 4 {arguments}\n"
 
 
 def test_paths_go_to_pytest_alone(tree: Path) -> None:
