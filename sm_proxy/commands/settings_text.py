@@ -152,7 +152,8 @@ def _place(found: Found, report: Report) -> str:
 def _files(report: Report, view: Screen) -> list[str]:
     path = sources.config_file()
     kinds = {origin.used.kind for origin in report.origins}
-    rows = [(path.name, f"{path}{'' if path.exists() else ' (there is none)'}")]
+    is_missing = not report.problems and not path.exists()  # else it may be unreadable
+    rows = [(path.name, f"{path}{' (there is none)' if is_missing else ''}")]
     if "recorded" in kinds:
         rows.append(("recorded", f"{report.recorded_in}; changed by `sm-proxy config write`"))
     return layout.pairs(rows, view)

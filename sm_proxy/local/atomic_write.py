@@ -48,10 +48,14 @@ def follow_symlinks(path: Path) -> Path:
     """The file that a symlink leads to: dotfile managers link ~/.ssh/config into a repository.
 
     Raises:
-        SmProxyError: `config-read-only`, the links lead in a circle.
+        SmProxyError: `config-read-only`, the links lead in a circle, or a folder cannot be read.
     """
     target = Path(os.path.realpath(path))
-    if target.is_symlink():
+    try:
+        circular = target.is_symlink()
+    except OSError as error:
+        raise _unusable(path, error.strerror or str(error)) from None
+    if circular:
         raise _unusable(path, "it is a symlink that leads in a circle")
     return target
 
@@ -334,5 +338,5 @@ def _unusable(path: Path, why: str) -> SmProxyError:
     return SmProxyError(
         "config-read-only",
         f"{path} cannot be read: {why}",
-        "Fix it, or name another file with --ssh-config.",
+        "Make it a regular file that you can read.",
     )

@@ -211,3 +211,10 @@ def test_a_mistake_is_explained(
     assert told in printed.err
     assert printed.out == ""
     assert not config_toml().exists()
+
+
+def test_a_file_that_cannot_be_read_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SM_PROXY_CONFIG_DIR", str(tmp_path / ("x" * 300)))
+    assert row(shown(capsys, status=1), "wait") == "wait 15m default"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sm_proxy.errors import SmProxyError
 from sm_proxy.local import atomic_write
 
 ACL = struct.pack("<I", 2) + b"".join(
@@ -51,3 +52,9 @@ def test_a_file_with_two_names_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "dotfiles").hardlink_to(path)
     with pytest.raises(OSError, match="hard links"):
         atomic_write.refuse_linked(path)
+
+
+def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SmProxyError, match="cannot be read: File name too long") as caught:
+        atomic_write.follow_symlinks(tmp_path / ("x" * 300))
+    assert caught.value.code == "config-read-only"
