@@ -49,7 +49,7 @@ def _recorded_by_option() -> set[str]:
     config.add_arguments(parser)
     for action in described.walk(parser):
         if action.prog == "config write":
-            return {item.dest for item in action._actions}  # noqa: SLF001 - nothing else tells it
+            return {item.dest for item in described.arguments(action)}
     return set()
 
 

@@ -22,6 +22,7 @@ from sm_proxy.completion.table import (
     Argument,
     Record,
 )
+from sm_proxy.help import described
 from sm_proxy.settings.route_names import AUTO, ROUTE_NAMES
 from sm_proxy.settings.schema import FLAGS
 
@@ -56,17 +57,15 @@ def make(parser: argparse.ArgumentParser) -> Record:
     """The table of a parser and all those below it, as JSON."""
     options: list[Record] = []
     operands: list[Record] = []
-    below: Record = {}
     # What the command is for comes before what every command has.
-    for action in sorted(parser._actions, key=_is_general):  # noqa: SLF001 - argparse tells nowhere else what it parses
-        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
-            texts = {item.dest: item.help for item in action._get_subactions()}  # noqa: SLF001
-            below = {
-                name: [_plain(texts.get(name)), make(child)]
-                for name, child in action.choices.items()
-            }
-        else:
-            (options if action.option_strings else operands).append(asdict(_argument(action)))
+    for action in sorted(described.arguments(parser), key=_is_general):
+        found = asdict(_argument(parser, action))
+        (options if action.option_strings else operands).append(found)
+    children = described.subcommands(parser)
+    below = {
+        row.names: [_plain(row.text), make(children[row.names])]
+        for row in described.summaries(parser)
+    }
     return {"options": options, "operands": operands, "below": below}
 
 
@@ -74,38 +73,28 @@ def _is_general(action: argparse.Action) -> bool:
     return action.dest in {*FLAGS, "color", "help", "version"}
 
 
-def _argument(action: argparse.Action) -> Argument:
-    least, most = _number(action.nargs)
+def _argument(parser: argparse.ArgumentParser, action: argparse.Action) -> Argument:
     hidden = action.help == argparse.SUPPRESS
     metavar = action.metavar if isinstance(action.metavar, str) else ""
     own = tuple(map(str, action.choices or ()))
     return Argument(
         names=tuple(action.option_strings),
-        text="" if hidden else _text(action),
+        text="" if hidden else _plain(described.meaning(parser, action)),
         shown=not hidden,
         values=_BY_DEST.get(action.dest, _BY_METAVAR.get(metavar, NONE)),
         choices=own or _CHOICES.get(action.dest, ()),
-        least=least,
-        most=most,
+        most=_most(action.nargs),
         repeats=isinstance(action, argparse._AppendAction | argparse._CountAction),  # noqa: SLF001
     )
 
 
-def _number(nargs: int | str | None) -> tuple[int, int]:
-    """How many words an argument takes: the least, the most."""
+def _most(nargs: int | str | None) -> int:
+    """How many words an argument takes at most."""
     if isinstance(nargs, int):
-        return nargs, nargs
-    if nargs is None:
-        return 1, 1
-    return int(nargs == argparse.ONE_OR_MORE), 1 if nargs == argparse.OPTIONAL else _ANY
+        return nargs
+    return 1 if nargs in {None, argparse.OPTIONAL} else _ANY
 
 
-def _text(action: argparse.Action) -> str:
-    """What help says, in one line."""
-    if not action.help:
-        return ""
-    return _plain(argparse.HelpFormatter("")._expand_help(action))  # noqa: SLF001 - fills in %()s
-
-
-def _plain(text: str | None) -> str:
-    return " ".join((text or "").split())
+def _plain(text: str) -> str:
+    """In one line."""
+    return " ".join(text.split())

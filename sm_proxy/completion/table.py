@@ -30,8 +30,7 @@ class Argument:
         shown: whether it is offered.
         values: the kind of its values, see above.
         choices: its values, if they are few.
-        least: how many words it takes at least.
-        most: how many it takes at most.
+        most: how many words it takes at most.
         repeats: whether it may be given again.
     """
 
@@ -40,7 +39,6 @@ class Argument:
     shown: bool
     values: str
     choices: tuple[str, ...]
-    least: int
     most: int
     repeats: bool
 

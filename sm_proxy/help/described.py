@@ -1,4 +1,4 @@
-"""A parser of argparse, as plain records: for help, the manual page and the reference.
+"""A parser of argparse, as plain records: for help, completion, the manual page and the reference.
 
 argparse has no public way to its arguments, so only this module reads its private lists. They are
 the same in Python 3.10 to 3.13, and so is the text that is made of them.
@@ -101,12 +101,27 @@ def usage(parser: argparse.ArgumentParser) -> tuple[str, ...]:
     return (" ".join(words),)
 
 
+def arguments(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    """Its options and operands, the hidden ones too; not its commands or actions."""
+    return [item for item in parser._actions if not _is_subparsers(item)]  # noqa: SLF001
+
+
 def subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
     """The parsers of its commands or actions by name, without hidden ones."""
     for item in parser._actions:  # noqa: SLF001
         if isinstance(item, argparse._SubParsersAction):  # noqa: SLF001
-            return {row.names: item.choices[row.names] for row in _summaries(item)}
+            return {row.names: item.choices[row.names] for row in summaries(parser)}
     return {}
+
+
+def summaries(parser: argparse.ArgumentParser) -> tuple[Row, ...]:
+    """What help says about each of its commands or actions, without hidden ones."""
+    return tuple(
+        Row(choice.dest, choice.help or "")
+        for item in parser._actions  # noqa: SLF001
+        if isinstance(item, argparse._SubParsersAction)  # noqa: SLF001
+        for choice in item._choices_actions  # noqa: SLF001
+    )
 
 
 def option_names(parser: argparse.ArgumentParser) -> list[str]:
@@ -137,16 +152,8 @@ def _commands(parser: argparse.ArgumentParser) -> Iterator[Group]:
     sections: dict[str, dict[str, str]] = getattr(parser, "sections", {})
     for title, commands in sections.items():
         yield Group(title, tuple(Row(name, text) for name, text in commands.items()))
-    if sections:
-        return
-    for item in parser._actions:  # noqa: SLF001
-        if isinstance(item, argparse._SubParsersAction):  # noqa: SLF001
-            yield Group("actions", tuple(_summaries(item)))
-
-
-def _summaries(actions: Any) -> Iterator[Row]:
-    for item in actions._choices_actions:  # noqa: SLF001
-        yield Row(item.dest, item.help or "")
+    if not sections and (actions := summaries(parser)):
+        yield Group("actions", actions)
 
 
 def _arguments(parser: argparse.ArgumentParser) -> Iterator[Group]:
@@ -159,7 +166,7 @@ def _arguments(parser: argparse.ArgumentParser) -> Iterator[Group]:
     last["output"].sort(key=lambda item: _OUTPUT.index(item.dest))
     for title, items in {**found, **last}.items():
         if items:
-            yield Group(title, tuple(Row(_typed(item), _text(parser, item)) for item in items))
+            yield Group(title, tuple(Row(_typed(item), meaning(parser, item)) for item in items))
 
 
 def _title(group: Any, item: argparse.Action) -> str:
@@ -213,7 +220,8 @@ def _many(item: argparse.Action) -> str:
     return f"[{value}...]" if item.nargs == "*" else value
 
 
-def _text(parser: argparse.ArgumentParser, item: argparse.Action) -> str:
+def meaning(parser: argparse.ArgumentParser, item: argparse.Action) -> str:
+    """What help says about an option or operand; empty if it says nothing."""
     text = (item.help or "") % {**vars(item), "prog": parser.prog}
     if item.metavar is None and item.choices and len(_braces(item)) > _CHOICES_WIDTH:
         if all(str(choice) in text for choice in item.choices):  # each is explained

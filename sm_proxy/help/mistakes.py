@@ -81,7 +81,8 @@ def option_before(parser: argparse.ArgumentParser, words: Sequence[str]) -> str:
         if not word.startswith("-") or word == "--":
             break
         name, equals, _ = word.partition("=")
-        item = parser._option_string_actions.get(name)  # noqa: SLF001 - no public way
+        known = described.arguments(parser)
+        item = next((each for each in known if name in each.option_strings), None)
         if item is None:
             more = "Options of a command stand after its name" if next(rest, "") else ""
             told = unknown_arguments(parser, [name])
