@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -62,12 +61,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def load_settings(args: argparse.Namespace) -> Settings:
     """The settings; if they cannot be read, the defaults, and a check reports the error."""
-    flags = flags_of(args)
     try:
-        return load_for(flags, _host(args))
+        return load_for(flags_of(args), _host(args))
     except SmProxyError:
-        ssh_dir = flags.get("ssh_dir") or sources.ssh_dir_of_variables()
-        return replace(Settings(), ssh_dir=ssh_dir)
+        return sources.load_folder(args)
 
 
 def run(args: argparse.Namespace, settings: Settings) -> Result:

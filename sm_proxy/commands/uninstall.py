@@ -13,7 +13,7 @@ from sm_proxy.commands import options
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.local import installation, output, paths, prompt
 from sm_proxy.local.output import Result
-from sm_proxy.settings import Settings, flags_of, sources
+from sm_proxy.settings import Settings, sources
 from sm_proxy.uninstall import elsewhere, folders, ssh_files
 from sm_proxy.uninstall.part import Part
 from sm_proxy.uninstall.ssh_files import Place
@@ -52,8 +52,7 @@ def load_settings(args: argparse.Namespace) -> Settings:
     try:
         return sources.load_without_contexts(args)
     except SmProxyError:
-        folder = flags_of(args).get("ssh_dir") or sources.ssh_dir_of_variables()
-        return Settings(ssh_dir=folder)
+        return sources.load_folder(args)
 
 
 def run(args: argparse.Namespace, settings: Settings) -> Result:

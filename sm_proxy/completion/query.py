@@ -27,8 +27,6 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.local import output
 from sm_proxy.state.cache import Cache
 
-WORDS: Final = ("completion", "query")
-"""How the program is called for it."""
 _KEEP_S: Final = 30 * 24 * 3600.0
 _LONGEST: Final = 80
 """Characters of a description: a terminal's line."""
@@ -38,7 +36,7 @@ def run(words: Sequence[str], make_table: Callable[[], Record]) -> int:
     """Print what may stand at the cursor; the exit status is 1 if nobody can tell.
 
     Args:
-        words: what follows `WORDS` on our command line.
+        words: what follows `completion query` on our command line.
         make_table: makes the table of arguments, which is kept in the cache.
     """
     # Whatever goes wrong: a message would stand in the middle of what the user types.

@@ -123,6 +123,11 @@ def load_nothing(_: argparse.Namespace) -> Settings:
     return Settings()
 
 
+def load_folder(args: argparse.Namespace) -> Settings:
+    """The defaults, and the folder of our ssh files: for when the other settings cannot be read."""
+    return Settings(ssh_dir=flags_of(args).get("ssh_dir") or ssh_dir_of_variables())
+
+
 def from_file() -> Settings:
     """The settings of the file, with defaults for the rest."""
     return replace(Settings(), **_from_file(config_file()))

@@ -9,7 +9,7 @@ import shlex
 from itertools import pairwise
 
 from sm_proxy.settings import contexts
-from sm_proxy.settings.schema import Settings
+from sm_proxy.settings.schema import Settings, option
 
 _COMMAND = "    ProxyCommand "
 _USER = "    User "
@@ -42,5 +42,5 @@ def _of_command(command: str) -> dict[str, str]:
     except ValueError:  # somebody has edited it
         return {}
     names = Settings.__dataclass_fields__.keys() - {"user"}
-    named = {f"--{name.replace('_', '-')}": name for name in names}
+    named = {option(name): name for name in names}
     return {named[word]: value for word, value in pairwise(words) if word in named}

@@ -58,9 +58,9 @@ def part(what: str, folder: Path, names: Sequence[str]) -> list[Part]:
         folder: it need not exist.
         names: patterns of our names.
     """
-    entries = _entries(folder)
-    others = [path.name for path in entries if not is_ours(path.name, names)]
-    if not folder.is_dir() or (others and len(others) == len(entries)) or is_shared(folder, names):
+    there = entries(folder)
+    others = [path.name for path in there if not is_ours(path.name, names)]
+    if not folder.is_dir() or (others and len(others) == len(there)) or is_shared(folder, names):
         return []
     stays = f" (not {_listed(others)})" if others else ""
     return [Part(f"{what} in {folder}{stays}", folder, lambda: clear(folder, names))]
@@ -77,7 +77,7 @@ def shared() -> list[str]:
         f"{folder}, which has files of yours, too: ours are {_listed(found)}"
         for folder, names in kinds
         if is_shared(folder, names)
-        and (found := [path.name for path in _entries(folder) if _is_surely_ours(path, names)])
+        and (found := [path.name for path in entries(folder) if _is_surely_ours(path, names)])
     ]
 
 
@@ -85,15 +85,19 @@ def is_shared(folder: Path, names: Sequence[str]) -> bool:
     """Whether the user may have files of their own in a folder that a variable names."""
     if folder.name == paths.APP:
         return False
-    return not all(_is_surely_ours(path, names) for path in _entries(folder))
+    return not all(_is_surely_ours(path, names) for path in entries(folder))
 
 
 def _is_surely_ours(path: Path, names: Sequence[str]) -> bool:
     """Whether it has one of our names, and if it is a folder, also the mode of ours."""
-    if not is_ours(path.name, names) or path.is_symlink():
+    try:
+        mode = path.lstat().st_mode
+    except OSError:  # a daemon has removed it since
+        return True
+    if not is_ours(path.name, names) or stat.S_ISLNK(mode):
         return False
-    is_private = stat.S_IMODE(path.stat().st_mode) == _MADE_BY_US or sys.platform == "win32"
-    return is_private or not path.is_dir()
+    is_private = stat.S_IMODE(mode) == _MADE_BY_US or sys.platform == "win32"
+    return is_private or not stat.S_ISDIR(mode)
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -107,7 +111,7 @@ def clear(folder: Path, names: Sequence[str]) -> None:
         SmProxyError: `config-read-only`.
     """
     try:
-        for path in _entries(folder):
+        for path in entries(folder):
             if is_ours(path.name, names):
                 remove(path)
     except OSError as error:
@@ -165,7 +169,8 @@ def unremovable(path: Path, error: OSError) -> SmProxyError:
     )
 
 
-def _entries(folder: Path) -> list[Path]:
+def entries(folder: Path) -> list[Path]:
+    """What is in a folder, sorted; nothing if it cannot be listed."""
     try:
         return sorted(folder.iterdir())
     except OSError:

@@ -101,7 +101,7 @@ def own_files(place: Place) -> list[Part]:
 
 def keys(place: Place) -> list[Part]:
     """Our keys, in files, the ssh-agent and the keyring."""
-    found = any(folders.is_ours(path.name, _KEYS) for path in _entries(place.folder))
+    found = any(folders.is_ours(path.name, _KEYS) for path in folders.entries(place.folder))
     if not (found and place.is_ours_alone):
         return []
     what = f"our ssh keys in {place.folder}: jobs that are running accept no others from here"
@@ -127,7 +127,7 @@ def _forget(key: Identity) -> None:
 
 
 def _sockets(folder: Path) -> Iterator[Path]:
-    for path in (*_entries(folder), *_entries(folder / "cm")):
+    for path in (*folders.entries(folder), *folders.entries(folder / "cm")):
         with contextlib.suppress(OSError):
             if stat.S_ISSOCK(path.lstat().st_mode):
                 yield path
@@ -143,10 +143,3 @@ def _exit(sockets: Sequence[Path]) -> None:
             )
         with contextlib.suppress(OSError):
             socket.unlink(missing_ok=True)
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except OSError:
-        return []
