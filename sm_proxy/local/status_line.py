@@ -12,12 +12,12 @@ import os
 import sys
 import threading
 import time
-import unicodedata
 from collections.abc import Callable
 from typing import Final
 
 from sm_proxy.errors import printable
 from sm_proxy.local import elapsed, output, screen
+from sm_proxy.local.layout import cells
 from sm_proxy.local.output import Wait
 from sm_proxy.local.redaction import redact
 
@@ -203,21 +203,10 @@ def cut(text: str, columns: int) -> str:
     return f"{_fitting(text[:start] if end else text, room).rstrip()}{_CUT}{end}"
 
 
-def cells(text: str) -> int:
-    """The columns that a text takes on a terminal."""
-    return sum(map(_cells_of, text))
-
-
-def _cells_of(character: str) -> int:
-    if unicodedata.combining(character):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
-
-
 def _fitting(text: str, columns: int) -> str:
     taken = 0
     for number, character in enumerate(text):
-        taken += _cells_of(character)
+        taken += cells(character)
         if taken > columns:
             return text[:number]
     return text

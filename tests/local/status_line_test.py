@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 from sm_proxy.errors import EXIT_INTERRUPTED
-from sm_proxy.local import output, prompt, status_line
+from sm_proxy.local import layout, output, prompt, status_line
 from sm_proxy.local.output import Wait
 from sm_proxy.local.status_line import StatusLine
 from tests.waits import await_true, read_until
@@ -55,7 +55,7 @@ class Screen(io.StringIO):
                 self.line = ""
             else:
                 self.line += part
-        self.widest = max(self.widest, status_line.cells(self.line))
+        self.widest = max(self.widest, layout.cells(self.line))
         return len(text)
 
 
