@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
 from sm_proxy.errors import printable
-from sm_proxy.local import elapsed, output, sizes, status_line
+from sm_proxy.local import elapsed, output, screen, sizes, status_line
+from sm_proxy.local.layout import cells
+from sm_proxy.local.screen import Screen
 from sm_proxy.transfer.progress import Progress
 
 LINE_S: Final = 10.0
@@ -31,7 +32,7 @@ def display(*, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
     """
     if quiet or sys.stderr is None:
         yield None
-    elif sys.stderr.isatty() and os.environ.get("TERM", "") not in {"dumb", "unknown"}:
+    elif output.has_terminal():
         with _bar() as show:
             yield show
     else:
@@ -68,11 +69,15 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Column  # noqa: PLC0415
 
-    console = Console(file=sys.stderr, markup=False, highlight=False, emoji=False)
-    wide = console.width >= _WIDE
+    place = screen.of(sys.stderr)
+    console = Console(
+        file=sys.stderr, no_color=not place.colours, markup=False, highlight=False, emoji=False
+    )
+    unicode = place.charset == screen.UTF8
+    wide = console.width >= _WIDE and unicode  # rich's bar is not ASCII
     room = console.width - (_BAR + 1 if wide else 0)
     # No markup: the name of a file may look like rich's.
-    column = Column(no_wrap=True, overflow="ellipsis")
+    column = Column(no_wrap=True, overflow="ellipsis" if unicode else "crop")
     text = bars.TextColumn("{task.description}", markup=False, table_column=column)
     columns = (bars.BarColumn(_BAR), text) if wide else (text,)
     bar = bars.Progress(
@@ -80,20 +85,28 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
     )
     began = time.monotonic()
     with output.terminal_lent(), bar as shown:
+        console.show_cursor()  # rich hides it, and ^Z would leave it so
         task = shown.add_task("", total=None, visible=False)
 
         def show(progress: Progress) -> None:
             waits = status_line.now_in_words(time.monotonic() - began)
+            waits = status_line.cut(place.shown(waits), room)
+            words = _in_line(progress, room, place) if progress.bytes_total else waits
             shown.update(
                 task,
                 total=progress.bytes_total,
                 completed=progress.bytes_done,
-                visible=bool(progress.bytes_total or waits),
-                description=_in_line(progress, room) if progress.bytes_total else waits,
-                refresh=True,
+                visible=bool(words),
+                description=words,
+                # In the background, the terminal's line is another program's.
+                refresh=output.has_terminal(),
             )
 
-        yield show
+        try:
+            yield show
+        finally:
+            if not output.has_terminal():  # rich draws it once more
+                shown.update(task, visible=False)
 
 
 def in_words(progress: Progress) -> str:
@@ -113,12 +126,16 @@ def in_words(progress: Progress) -> str:
     return ", ".join(words)
 
 
-def _in_line(progress: Progress, room: int) -> str:
+def _in_line(progress: Progress, room: int, place: Screen) -> str:
     """The numbers, and as much of the end of the file's name as there is room for."""
     numbers = in_words(progress)
-    name = printable(progress.name.rpartition("/")[2])
+    name = place.shown(printable(progress.name.rpartition("/")[2]))
     room -= len(numbers) + 2
-    if not name or room < min(_LEAST_NAME, len(name)):
+    if not name or room < min(_LEAST_NAME, cells(name)):
         return numbers
-    shown = name if len(name) <= room else "\N{HORIZONTAL ELLIPSIS}" + name[1 - room :]
-    return f"{numbers}  {shown}"
+    if cells(name) > room:
+        room -= len(place.ellipsis)
+        while cells(name) > room:
+            name = name[1:]
+        name = place.ellipsis + name
+    return f"{numbers}  {name}"

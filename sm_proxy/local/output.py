@@ -298,18 +298,19 @@ def terminal_lent() -> Iterator[None]:
 
 def is_lent() -> bool:
     """Whether a question, or another program, has the terminal."""
-    if _DISPLAY.hidden:
-        return True
     terminal = _terminal()
-    return terminal is not None and not _DISPLAY.echoes(terminal)
+    return bool(_DISPLAY.hidden) or (terminal is not None and not _DISPLAY.echoes(terminal))
 
 
 def rewrites() -> bool:
-    """Whether we may rewrite a line on stderr now: on a terminal, and not in the background."""
-    if not _DISPLAY.enabled or is_lent() or (terminal := _terminal()) is None:
-        return False
+    """Whether the status line may be rewritten on stderr now."""
+    return _DISPLAY.enabled and not is_lent() and has_terminal()
+
+
+def has_terminal() -> bool:
+    """Whether stderr is a terminal that takes a line again, and we are not in the background."""
     try:
-        return _DISPLAY.is_foreground(terminal)
+        return (terminal := _terminal()) is not None and _DISPLAY.is_foreground(terminal)
     except OSError:  # it is the terminal of another session
         return False
 

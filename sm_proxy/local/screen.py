@@ -32,7 +32,8 @@ _SGR: Final[dict[Style, str]] = {
     "heading": "1",
     "faint": "2",
 }
-_UTF8: Final = "utf-8"
+UTF8: Final = "utf-8"
+"""The charset that shows everything."""
 _ASCII: Final = "ascii"
 _LIKENESS: Final = str.maketrans(
     {
@@ -63,7 +64,7 @@ class Screen:
 
     columns: int | None = None
     colours: bool = False
-    charset: str = _UTF8
+    charset: str = UTF8
 
     def narrower(self, columns: int) -> Screen:
         """This screen without so many columns, for what is indented."""
@@ -77,7 +78,7 @@ class Screen:
 
     def shown(self, text: str) -> str:
         """The text in the characters that can be shown; others become escapes of Python."""
-        if self.charset == _UTF8 or text.isascii():
+        if self.charset == UTF8 or text.isascii():
             return text
         likeness = text.translate(_LIKENESS)
         return likeness.encode(self.charset, "backslashreplace").decode(self.charset)
@@ -153,7 +154,7 @@ def colours(stream: TextIO | None) -> bool:
 
 def unicode(stream: TextIO | None) -> bool:
     """Whether a stream shows all of Unicode: its encoding and the locale are UTF-8."""
-    return charset(stream) == _UTF8
+    return charset(stream) == UTF8
 
 
 def charset(stream: TextIO | None) -> str:
@@ -162,12 +163,12 @@ def charset(stream: TextIO | None) -> str:
     Python writes UTF-8 in the locale C (PEP 540), whose terminal need not show it. Other encodings
     get ASCII, because on Windows the reader of a pipe need not have the writer's code page.
     """
-    encoding = codecs.lookup(getattr(stream, "encoding", None) or _UTF8).name
-    if encoding != _UTF8:
+    encoding = codecs.lookup(getattr(stream, "encoding", None) or UTF8).name
+    if encoding != UTF8:
         return _ASCII
     if os.environ.get("PYTHONIOENCODING") or os.environ.get("PYTHONUTF8") == "1":
-        return _UTF8
-    return _UTF8 if sys.platform == "win32" or _is_utf8(_locale()) else _ASCII
+        return UTF8
+    return UTF8 if sys.platform == "win32" or _is_utf8(_locale()) else _ASCII
 
 
 def _is_on(name: str) -> bool:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import pty
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from sm_proxy.commands import cp_progress
+from sm_proxy.local import output
 from sm_proxy.transfer.progress import Progress
 from tests import waits
 
@@ -52,11 +55,17 @@ def test_quiet_shows_nothing() -> None:
 
 
 def on_terminal(
-    monkeypatch: pytest.MonkeyPatch, columns: int, name: str, term: str = "xterm"
+    monkeypatch: pytest.MonkeyPatch,
+    columns: int,
+    name: str,
+    term: str = "xterm",
+    foreground: Iterable[bool] = itertools.repeat(True),
 ) -> str:
     monkeypatch.setenv("TERM", term)
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setenv("LINES", "24")
+    answers = iter(foreground)
+    monkeypatch.setattr(output._DISPLAY, "is_foreground", lambda _: next(answers))
     ours, theirs = pty.openpty()
     with Path(os.ttyname(theirs)).open("w", encoding="utf-8") as stderr:
         monkeypatch.setattr(sys, "stderr", stderr)
@@ -87,8 +96,33 @@ def test_a_file_name_cannot_control_the_terminal(monkeypatch: pytest.MonkeyPatch
     assert "\x1b[2J" not in shown
 
 
-def test_no_color_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_COLOR", "1")
+def test_the_end_of_a_wide_file_name_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "料.pt" in on_terminal(monkeypatch, 100, "训练资料" * 10 + ".pt")
+
+
+@pytest.mark.parametrize("columns", [20, 100, 200])
+def test_a_locale_without_utf8_gets_ascii(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "C")
+    monkeypatch.delenv("PYTHONIOENCODING", raising=False)
+    monkeypatch.delenv("PYTHONUTF8", raising=False)
+    assert on_terminal(monkeypatch, columns, "é" * 40).isascii()
+
+
+def test_the_background_gets_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if it goes there while the bar is shown."""
+    later = on_terminal(monkeypatch, 80, "model.pt", foreground=(True, False, False))
+    assert "400.0 KB" not in later
+    assert "\x1b" not in on_terminal(monkeypatch, 80, "model.pt", foreground=(False,))
+
+
+def test_a_stop_leaves_the_cursor_visible(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, _, _ = on_terminal(monkeypatch, 80, "model.pt").partition("400.0 KB")
+    assert before.rfind("\x1b[?25h") > before.rfind("\x1b[?25l")
+
+
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("SM_PROXY_COLOR", "never")])
+def test_no_colour_is_obeyed(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
     assert "\x1b[9" not in on_terminal(monkeypatch, 200, "model.pt")
 
 
