@@ -26,7 +26,7 @@ _WHOLE: Final = re.compile(
 )
 """What a user may copy, a command: in backticks, or after a colon up to the next punctuation."""
 
-_PUBLIC_KEY: Final = re.compile(r"\S*(?:ssh|ecdsa|sk)-\S+ AAAA\S*")
+_PUBLIC_KEY: Final = re.compile(r"(?<!\S)\S*(?:ssh|ecdsa|sk)-\S+ AAAA\S*")
 _SIGNS: Final[dict[str, Style]] = {"+": "good", "-": "bad"}
 _NO_BREAK: Final = "\0"
 """A space within a word; no text has this character."""
@@ -73,7 +73,7 @@ def wrapped(text: str, columns: int | None) -> list[str]:
             lines[-1] += f" {word}"
         else:
             lines.append(word)
-    return lines
+    return lines or [""]  # nothing but spaces
 
 
 def paragraph(text: str, screen: Screen, indent: str = "", further: str | None = None) -> list[str]:
@@ -160,7 +160,7 @@ def _fits(text: str, indent: int, screen: Screen) -> bool:
     room, text = (screen.columns or 0) - indent, screen.shown(text)
     if cells(text) <= room:
         return True
-    longest = max(map(cells, _words(text, cells(text))))
+    longest = max(map(cells, _words(text, cells(text))), default=0)
     return room >= max(_LEAST_TEXT, longest)
 
 

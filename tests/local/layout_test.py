@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from sm_proxy.local import layout
@@ -135,3 +137,21 @@ def test_a_diff_is_coloured_but_not_wrapped() -> None:
     assert coloured[3] == "\033[31m-\033[0mold"
     assert coloured[4].startswith("\033[32m+\033[0mnew word")
     assert coloured[5] == " same"
+
+
+@pytest.mark.parametrize("columns", [None, 20, 80])
+@pytest.mark.parametrize("text", ["", "\n", " " * 100, f"{' ' * 100}\n", "e\u0301\n\nx"])
+def test_no_text_is_too_empty(text: str, columns: int | None) -> None:
+    screen = Screen(columns)
+    for label in ("", "a-label-longer-than-the-screen"):
+        assert "".join("".join(layout.pairs([(label, text)], screen)).split()) == label + "".join(
+            text.split()
+        )
+    assert not "".join(layout.paragraph(" " * 100, screen)).strip()
+
+
+def test_a_long_word_takes_no_time() -> None:
+    """The search for public keys would take 1.4 s if it began at each character."""
+    began = time.process_time()
+    layout.wrapped("x" * 10_000, 80)
+    assert time.process_time() - began < 0.5
