@@ -44,12 +44,12 @@ READY = {
 }
 TYPED = {
     b"sm-proxy resol\t": b"[resolve]",
-    b"sm-proxy list --chec\t": b"[list][--check]",
+    b"./it\\'s\\ a/sm-proxy list --chec\t": b"[list][--check]",
     b"sm-proxy logs sm-n\t-f": b"[logs][sm-new][-f]",
     b"sm-proxy cp sm-l\tdata out": b"[cp][sm-lab.space:data][out]",
     b"sm-proxy list --profile a\t": b"[list][--profile][a b]",
     b"sm-proxy cp 'my f\tsm-l\tx": b"[cp][my file][sm-lab.space:x]",
-    b"sm-proxy cp it\\'s\\ a/\t": b"[cp][it's a/b]",
+    b"sm-proxy cp it\\'s\\ a/b\t": b"[cp][it's a/b-c]",
     b"sm-proxy --profile=x\t": b"[--profile=x$(touch${IFS}ran)]",
     b"sm-proxy list --profile y\t": b"[list][--profile][y`touch ran`]",
 }
@@ -92,8 +92,9 @@ def test_tab_completes_on_a_terminal(
     typed = TYPED if lacks else TYPED | TYPED_TO_SSH
     folder = tmp_path / "here"
     (folder / "it's a").mkdir(parents=True)
-    for name in ("it's a/b", "my file"):
+    for name in ("it's a/b-c", "my file"):
         (folder / name).touch()
+    (folder / "it's a" / "sm-proxy").symlink_to(Path(program.partition(":")[0]) / "sm-proxy")
     with terminal(shell, folder, program) as shown:
         for keys, expected in typed.items():
             os.write(shown, keys + b"\r")

@@ -2,6 +2,7 @@
 
 _sm_proxy() {
     local marks='' line i program=${1/#\~\//$HOME/}
+    program=${program//\\/}
     COMPREPLY=()
     {
         IFS= read -r marks || return
