@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,22 +37,54 @@ def drawn() -> Iterator[tuple[str, str, str]]:
             yield name, above[len(indent) - 2], module
 
 
+@functools.cache
+def nodes() -> list[tuple[str, ast.AST]]:
+    """Module and syntax node of each class and call in the code."""
+    folder = Path(errors.__file__).parent
+    return [
+        (path.relative_to(folder).as_posix(), node)
+        for path in folder.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, (ast.ClassDef, ast.Call))
+    ]
+
+
 def defined() -> Iterator[tuple[str, str, str]]:
     """Class, base and module of each exception class in the code."""
-    folder = Path(errors.__file__).parent
-    for path in folder.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if not isinstance(node, ast.ClassDef) or not node.bases:
-                continue
-            base = ast.unparse(node.bases[0]).rpartition(".")[2]
-            if any(
-                re.search("(Error|Exception|Hangup|SkipCheck)$", word) for word in (base, node.name)
-            ):
-                yield node.name, base, path.relative_to(folder).as_posix()
+    shown = {name for name, _, _ in drawn()}
+    for module, node in nodes():
+        if not isinstance(node, ast.ClassDef) or not node.bases:
+            continue
+        base = ast.unparse(node.bases[0]).rpartition(".")[2]
+        words = (base, node.name)
+        if base in shown or any(re.search("(Error|Exception|Hangup)$", word) for word in words):
+            yield node.name, base, module
 
 
 def test_the_tree_shows_every_exception_class() -> None:
     assert sorted(drawn()) == sorted(defined())
+
+
+def written(node: ast.expr) -> str:
+    """The text of a literal, with a stroke for each value in it; empty for other expressions."""
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(str(p.value) if isinstance(p, ast.Constant) else "|" for p in node.values)
+    return ""
+
+
+def test_messages_and_hints_are_written_alike() -> None:
+    """A message follows `sm-proxy: <code>: `; a hint is a sentence, or ends with a command."""
+    seen = 0
+    for module, node in nodes():
+        if not isinstance(node, ast.Call) or ast.unparse(node.func) != "SmProxyError":
+            continue
+        message, hint = (*map(written, node.args[1:3]), "", "")[:2]
+        seen += bool(message)
+        assert not re.match("(An?|It|No|Some|Source|The|There|This|Your) ", message), module
+        assert re.search(r"[.?:|]$|^$|: | --|https:", hint), (module, hint)
+    assert seen > 300
 
 
 def test_a_line_has_the_code_the_message_and_the_hint() -> None:

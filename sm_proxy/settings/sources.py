@@ -90,7 +90,7 @@ def load_given(given: Mapping[str, Any], host: str) -> Settings:
         raise SmProxyError(
             "bad-setting",
             f"there is no setting {min(unknown)}",
-            "docs/settings.md lists them",
+            "See them: `sm-proxy settings`.",
         )
     values = {
         name: validate(name, value, "the call")

@@ -54,9 +54,9 @@ def parse(word: str, *, windows: bool | None = None) -> Place:
         SmProxyError: `usage`: a form of ssh addresses that we do not take, or no host.
     """
     if not word:
-        raise SmProxyError("usage", "An empty path names no file", _HOST_PATH)
+        raise SmProxyError("usage", "an empty path names no file", _HOST_PATH)
     if "\0" in word:
-        raise SmProxyError("usage", "A path cannot contain a NUL character")
+        raise SmProxyError("usage", "a path cannot contain a NUL character")
     if _URI.match(word):
         raise SmProxyError("usage", f"{word} is a URI, which cp does not take", _HOST_PATH)
     if (word.startswith("[") and "]:" in word) or "@[" in word.partition("/")[0]:
@@ -97,17 +97,19 @@ def ends(sources: Sequence[str], target: str, *, windows: bool | None = None) ->
     if to.host and remote:
         raise SmProxyError(
             "usage",
-            "Source and target are both remote",
-            "Copy to this machine first, or use scp -3",
+            "source and target are both remote",
+            "Copy to this machine first, or use scp -3.",
         )
     if to.host:
         return Ends(froms, to, "up", to)
     if not remote:
-        raise SmProxyError("usage", "Neither source nor target names a host", _HOST_PATH)
+        raise SmProxyError("usage", "neither source nor target names a host", _HOST_PATH)
     if len(remote) < len(froms):
-        raise SmProxyError("usage", "Some sources are local, as is the target", _HOST_PATH)
+        raise SmProxyError("usage", "some sources and the target are local", _HOST_PATH)
     if len({(place.host, place.user, place.every_node) for place in froms}) > 1:
-        raise SmProxyError("usage", "The sources are on several hosts", "Run cp once for each host")
+        raise SmProxyError(
+            "usage", "the sources are on several hosts", "Run cp once for each host."
+        )
     return Ends(froms, to, "down", froms[0])
 
 

@@ -110,8 +110,8 @@ def failure(outcome: Outcome, *, verify: bool = True) -> SmProxyError | None:
     if verify and not outcome.verified:
         return SmProxyError(
             "not-verified",
-            "all files are copied, but the container has no way to compute SHA-256, or S3 no "
-            "checksum of some: only their sizes were compared",
+            "all files are copied, but some were compared by size only: the container cannot "
+            "compute SHA-256, or S3 has no checksum of them",
             "Install coreutils or Python there, or copy with --no-verify.",
         )
     return None

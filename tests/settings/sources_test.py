@@ -159,7 +159,7 @@ def test_our_files_are_beside_the_ssh_config_of_a_variable(
     [
         ({"route": "nope"}, "route in the call must be auto or "),
         ({"wait": "soon"}, "wait in the call must be a duration "),
-        ({"rote": "direct"}, "there is no setting rote. docs/settings.md lists them"),
+        ({"rote": "direct"}, "there is no setting rote. See them: `sm-proxy settings`."),
     ],
 )
 def test_a_wrong_keyword_in_python_is_no_option(given: dict[str, Any], why: str) -> None:

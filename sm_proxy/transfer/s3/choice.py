@@ -134,7 +134,7 @@ def _named(bucket: str | None) -> str:
     if not address:
         raise SmProxyError(
             "bad-setting",
-            "these files are not in S3, and no bucket is named in which to hand them over",
+            "these files are not in S3, and no bucket is named to copy them through",
             "Name one of yours with --bucket BUCKET or as copy_s3 in config.toml, or copy with"
             " --via ssh.",
         )

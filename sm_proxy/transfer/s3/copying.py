@@ -177,7 +177,7 @@ def _differs(download: Download) -> SmProxyError:
     where = f"s3://{download.item.bucket}/{download.item.key}"
     return SmProxyError(
         "not-verified",
-        f"what came of {where} does not have the checksum that S3 has of it",
+        f"the copy of {where} differs from the checksum that S3 has of it",
         "It may have changed meanwhile: copy it again.",
     )
 

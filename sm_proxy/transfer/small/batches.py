@@ -265,10 +265,10 @@ class SmallFiles:
             return SmProxyError(
                 "source-changed",
                 f"{source}: it changed each time that it was copied",
-                "Copy it again when nobody writes to it",
+                "Copy it again when nothing writes to it.",
             )
         return SmProxyError(
-            "not-verified", f"{source}: {file.entry.target} in the container had other bytes"
+            "not-verified", f"{source}: {file.entry.target} in the container differs from it"
         )
 
 

@@ -74,8 +74,8 @@ class FarSide:
         if isinstance(expanded, OSError):
             raise SmProxyError(
                 "copy-failed",
-                f"The server does not tell where {path} is: {expanded}",
-                "Write the path from / instead",
+                f"the server does not tell where {path} is: {expanded}",
+                "Write the path from / instead.",
             )
         return expanded
 
@@ -127,8 +127,8 @@ class FarSide:
         if self._names > MOST_NAMES:
             raise SmProxyError(
                 "copy-failed",
-                f"There are more than {MOST_NAMES} files",
-                "Copy an archive of them, or one folder after the other",
+                f"there are more than {MOST_NAMES} files",
+                "Copy an archive of them, or one folder after the other.",
             )
 
 

@@ -85,7 +85,7 @@ def _is_folder(target: str, *, several_words: bool, several: bool) -> bool:
         raise SmProxyError(
             "copy-failed",
             f"{target} is not a folder",
-            "Several files go into a folder: make it first",
+            "Several files go into a folder: make it first.",
         )
     return several
 

@@ -53,14 +53,14 @@ def list_up(
         raise SmProxyError(
             "copy-failed",
             f"{target} is not a folder in the container",
-            "Several files go into a folder: make it first",
+            "Several files go into a folder: make it first.",
         )
     if is_link and not into:
         (real,) = far.real([target])
         target = target if isinstance(real, OSError) else real
     if isinstance(there, Attributes) and there.type not in {stat.S_IFDIR, stat.S_IFREG, 0}:
         # a rename would replace a device
-        raise SmProxyError("copy-failed", f"{target} is no file in the container")
+        raise SmProxyError("copy-failed", f"{target} is not a regular file in the container")
     if into and recursive and len(paths) == 1:
         mark = unfinished.mark_of("up", host, paths[0])
         into = runner.run([unfinished.is_there(target, mark)]) != [True]

@@ -102,7 +102,7 @@ def test_several_sources_need_a_folder_and_different_names(
     write(home, "a", "d/a")
     with pytest.raises(SmProxyError, match="new is not a folder") as raised:
         list_down(far, ["a", "d/a"], "new")
-    assert raised.value.hint == "Several files go into a folder: make it first"
+    assert raised.value.hint == "Several files go into a folder: make it first."
     tree = list_down(far, ["a", "d/a"], ".")
     assert [one.source for one in tree.files] == ["a"]
     assert why(tree) == {"d/a": "another source is copied to ./a, too"}

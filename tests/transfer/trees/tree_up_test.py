@@ -62,7 +62,7 @@ def test_several_sources_need_a_folder_and_different_names(
     write(here, "a", "d/a")
     with pytest.raises(SmProxyError, match="new is not a folder in the container") as raised:
         list_up(far, ["a", "d/a"], "new")
-    assert raised.value.hint == "Several files go into a folder: make it first"
+    assert raised.value.hint == "Several files go into a folder: make it first."
     assert why(list_up(far, ["a", "d/a"], ".")) == {
         "d/a": "another source is copied to ./a, too",
     }
@@ -98,7 +98,7 @@ def test_what_is_no_file_is_not_replaced(far: Connection, home: Path, here: Path
     os.mkfifo(home / "device")
     (home / "link").symlink_to("device")
     for target in ("device", "link"):
-        with pytest.raises(SmProxyError, match="device is no file in the container"):
+        with pytest.raises(SmProxyError, match="device is not a regular file in the container"):
             list_up(far, ["a"], target)
 
 
