@@ -77,7 +77,7 @@ def _of_this_machine(error: Exception) -> SmProxyError | None:
     if isinstance(error, RuntimeError) and str(error) == _NO_THREAD:
         return SmProxyError(
             "unsupported",
-            "this machine starts no more threads",
+            "this machine cannot start more threads",
             "End some programs, or raise the limit (`ulimit -u`).",
         )
     return _missing_package(error)

@@ -190,7 +190,7 @@ def _accepts(transport: Any, container: Container, attempt: Callable[[], object]
         return False
     except (_paramiko.SSHException, EOFError, OSError) as error:
         raise SmProxyError(
-            "session-lost", f"{container.host} was lost at the login: {error}", "Try again."
+            "session-lost", f"{container.host} was lost during login: {error}", "Try again."
         ) from None
     return bool(transport.is_authenticated())
 
@@ -199,7 +199,7 @@ def _why(tunnel: BlockingSocket, container: Container, error: Exception) -> SmPr
     """The error for a key exchange that failed."""
     return tunnel.failure or SmProxyError(
         "session-lost",
-        f"the SSH server of {container.host} does not agree with us on a connection: {error}",
+        f"the SSH handshake with {container.host} failed: {error}",
         f"Try: ssh -v {container.host}",
     )
 

@@ -286,7 +286,7 @@ def test_no_thread_left_is_an_expected_error(
     monkeypatch.setattr(threading.Thread, "start", lambda _: failing(none_left))
     assert run_guarded("x", lambda: failing(none_left)) == 1
     line = capsys.readouterr().err
-    assert line.startswith("sm-proxy: unsupported: this machine starts no more threads. ")
+    assert line.startswith("sm-proxy: unsupported: this machine cannot start more threads. ")
     assert line.count("\n") == 1
     assert last_errors()[-1]["code"] == "unsupported"
     assert run_guarded("x", lambda: failing(RuntimeError("another"))) == 70

@@ -173,7 +173,7 @@ class _Asker:
             return self.ask(question)
         raise SmProxyError(
             "no-credentials",
-            f"the role of AWS profile {profile} needs a code of {serial}; a code has six digits",
+            f"the role of AWS profile {profile} needs an MFA code from {serial}: six digits",
             "Try again with the code that the device shows.",
         )
 
@@ -206,8 +206,8 @@ class _Asker:
             hint = f"{secret_store.remedy()}, then type the code once in a terminal: {login}"
         return SmProxyError(
             "expired-credentials" if expired else "no-credentials",
-            f"{state}the role of AWS profile {profile or 'default'} needs a code of {serial}, and "
-            f"{reason}",
+            f"{state}the role of AWS profile {profile or 'default'} needs an MFA code from "
+            f"{serial}, and {reason}",
             hint,
         )
 

@@ -184,7 +184,9 @@ class RemoteShell:
         self._seen += data.replace(b"\r", b"")
         if len(self._seen) > ANSWER_LIMIT:
             raise SmProxyError(
-                "unsupported", "the container's shell prints without an end", "Look at its profile."
+                "unsupported",
+                "the container's shell does not stop printing",
+                "Look at its profile.",
             )
 
 

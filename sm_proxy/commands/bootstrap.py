@@ -39,8 +39,8 @@ _PLAN: Final = (
 )
 
 DESCRIPTION: Final = (
-    "Starts an SSH server in a running training container whose image has none of ours. "
-    "RemoteDebug must be on; it lists what it changes, and asks first."
+    "Starts an SSH server in a running training container whose image has none. "
+    "RemoteDebug must be on. Lists what it will change, and asks first."
 )
 EXAMPLES: Final = (
     ("sm-proxy enable-remote-debug sm-myjob", "first, if RemoteDebug is off"),

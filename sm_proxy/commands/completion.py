@@ -14,7 +14,7 @@ from sm_proxy.settings import Settings, sources
 
 DESCRIPTION: Final = (
     "Makes TAB complete commands, options, profiles, regions and host names, in bash, zsh and fish."
-    " Host names are those that `sm-proxy list` has shown: TAB itself calls nobody."
+    " Host names are those that `sm-proxy list` has shown: TAB makes no call to AWS."
 )
 EXAMPLES: Final = (
     ("sm-proxy completion install", "for your login shell"),
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace, _: Settings) -> Result:
     if shell is None:
         raise SmProxyError(
             "usage",
-            "your login shell, by $SHELL, is none of bash, zsh and fish",
+            "your login shell ($SHELL) is not bash, zsh or fish",
             "Name one: `sm-proxy completion install bash`.",
         )
     changed = [str(path) for path in install.install(shell)]

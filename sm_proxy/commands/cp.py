@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sessions",
         type=_sessions,
         metavar="N",
-        help="how many sessions at most (default: as many as help, 8 at most)",
+        help="most sessions at once (default: as many as help, up to 8)",
     )
     parser.add_argument(
         "--via",

@@ -10,7 +10,7 @@ from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
 
 DESCRIPTION: Final = (
-    "Ends a container that stays after its program, for you to look at "
+    "Ends a container that is kept for you after its program has failed "
     "(SM_PROXY_KEEP_FAILURE). The job then ends as it would have."
 )
 EXAMPLES: Final = (

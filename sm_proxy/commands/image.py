@@ -215,7 +215,7 @@ def _digest(aws: Aws, wanted: Repository, done: dict[str, Any]) -> str:
     if not pushed:
         raise SmProxyError(
             "build-failed",
-            f"the build succeeded, and its image {wanted.name}:{wanted.tag} is not to be found",
+            f"the build succeeded, but its image {wanted.name}:{wanted.tag} cannot be found",
             "Allow ecr:DescribeImages: `sm-proxy infra policy launcher` prints what you need.",
         )
     return pushed

@@ -110,7 +110,8 @@ def _no_dockerfile(folder: Path) -> SmProxyError:
 
 
 def _no_entry_point(folder: Path, what: str) -> SmProxyError:
-    output.status(f"add to {folder / 'Dockerfile'}, with your own program at the end of the last:")
+    dockerfile = folder / "Dockerfile"
+    output.status(f"add these lines to {dockerfile}, with your own program in the last one:")
     for line in _lines():
         output.write_to_stderr(f"    {line}")
     return SmProxyError("bad-setting", what, "Add the lines above to the Dockerfile.")
@@ -142,7 +143,7 @@ def _check_our_files(folder: Path, found: Context) -> None:
 def _warn(found: Context) -> None:
     """Say what of a context may surprise."""
     if found.passed_over:
-        output.status(f"not sent, because no image can have it: {_some(found.passed_over)}")
+        output.status(f"not sent, because an image cannot contain it: {_some(found.passed_over)}")
     if secrets := found.secrets():
         output.status(
             f"the build context has {_some(secrets)}, which may hold secrets: leave out with"

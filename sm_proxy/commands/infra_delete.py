@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--with-data",
         action="store_true",
-        help="delete the stack's bucket even if it has more than what sm-proxy put there",
+        help="delete the stack's bucket even if it has files that sm-proxy did not put there",
     )
     parser.add_argument(
         "--images",
@@ -167,7 +167,7 @@ def _is_meant(run: Run, found: _Found | None, images: tuple[Repository, ...]) ->
             going.append(f"the bucket {found.bucket} with {found.contents.words}")
     going += [f"the repository {_words(item)}" for item in images]
     for item in going:
-        output.status(f"what goes: {item}")
+        output.status(f"will be deleted: {item}")
     return run.confirmed("Delete it? It cannot be brought back.")
 
 
@@ -182,7 +182,7 @@ def _delete(run: Run, found: _Found) -> bool:
     # Before the stack: who is interrupted, and finds no stack next time, has no stale network.
     forgot = _forget(found)
     if found.begun:
-        output.status(f"the stack {run.name} is being deleted: going on to show its events")
+        output.status(f"the stack {run.name} is already being deleted; its events follow")
         run.succeeded(found.stack)
     else:
         last = events.newest(run.aws, found.stack.id)

@@ -89,7 +89,7 @@ class _Deployment:
 
     def _attach(self, found: Stack) -> Stack | None:
         """Go on showing what CloudFormation does; the stack then, None if it is gone."""
-        output.status(f"the stack {found.name} is {found.status}: going on to show its events")
+        output.status(f"the stack {found.name} is {found.status}; its events follow")
         return self._run.succeeded(found)
 
     def _created(self, found: Stack | None, wanted: Request) -> tuple[Stack, bool] | None:
@@ -139,8 +139,8 @@ class _Deployment:
         if any(item.logical_id == "BastionTemplate" for item in differing) and not found.paused:
             pause, resume = self._run.command("pause"), self._run.command("resume")
             output.status(
-                "the bastion that runs stays as it is until it is replaced; to replace it after"
-                f" this: `{pause}`, then `{resume}`"
+                "the running bastion keeps its type and image until it is replaced; to replace"
+                f" it after this update: `{pause}`, then `{resume}`"
             )
         self._tell_cost(_cost(wanted.plan, self._args))
         if not self._run.confirmed("Change it?"):

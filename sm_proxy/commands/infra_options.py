@@ -27,7 +27,7 @@ def add_stack(parser: argparse.ArgumentParser) -> None:
         "--stack",
         metavar="NAME",
         default=_DEFAULTS.stack,
-        help=f"the stack's name: names of its resources begin so (default: {_DEFAULTS.stack})",
+        help=f"the stack's name: names of its resources begin with it (default: {_DEFAULTS.stack})",
     )
 
 
@@ -72,7 +72,8 @@ def _add_network(group: options.Group) -> None:
         type=names,
         metavar="NAME,...",
         help=f"interface endpoints, billed by the hour: {', '.join(partition.MENU)} (default: none;"
-        f" with --nat none: {', '.join(partition.SMALLEST)}). That for S3 is free and always there",
+        f" with --nat none: {', '.join(partition.SMALLEST)}). The one for S3 is free, and always"
+        " there",
     )
     group.add_argument(
         "--cidr",
@@ -108,8 +109,8 @@ def add_prices(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="NAME=USD",
         default=[],
-        help="what one costs an hour, instead of the price in our table: NAME is one of"
-        f" {', '.join(costs.PRICES)}",
+        help="price of one for an hour, instead of that in our table; NAME is one of"
+        f" {', '.join(costs.PRICES)}; may be repeated",
     )
 
 
@@ -173,7 +174,7 @@ def _existing(args: argparse.Namespace, aws: Aws | None) -> Existing | None:
     if not args.vpc or not (args.subnets or aws):
         raise SmProxyError(
             "usage",
-            "--subnets are those of a VPC" if args.subnets else "no subnets are named",
+            "--subnets needs --vpc" if args.subnets else "no subnets are named",
             "Name both: --vpc vpc-0a1b2c3d --subnets subnet-0a1b2c3d,subnet-1a2b3c4d.",
         )
     if aws is None:

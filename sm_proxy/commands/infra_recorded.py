@@ -61,7 +61,7 @@ def _refuse_other_network(typed: dict[str, Any], recorded: Plan) -> None:
             "usage",
             f"the stack {recorded.stack} has the addresses {recorded.prefix}.0.0/16, and cannot"
             " change them",
-            "Make another stack with the other ones: --stack NAME; or delete this one first.",
+            "Make another stack with other addresses: --stack NAME; or delete this one first.",
         )
     if existing is not None and "zones" in typed:
         raise SmProxyError(

@@ -55,7 +55,7 @@ _HELP: Final[dict[str, dict[str, Any]]] = {
         "description": "Makes a new key. ssh also offers the old one until `keys revoke`, so that"
         " you can still get into running jobs.",
         "examples": (
-            ("sm-proxy keys rotate", "a key as the old one"),
+            ("sm-proxy keys rotate", "of the same kind as the old one"),
             ("sm-proxy keys rotate --passphrase", "with a passphrase in the keyring"),
         ),
         "uses": _WITH_S3,

@@ -37,7 +37,7 @@ _SHOWN: Final = 60
 
 DESCRIPTION: Final = (
     "Runs your own command, and every job that it creates gets ssh; or creates the job of one"
-    " request file. Nothing in your script or image must change."
+    " request file. Your script and image stay as they are."
 )
 EXAMPLES: Final = (
     ("sm-proxy launch -- python train.py", "the jobs of a script"),

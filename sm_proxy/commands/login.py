@@ -78,7 +78,7 @@ def _browser(args: argparse.Namespace) -> bool:
 
 def _invite(invited: Invitation, portal: Portal, *, browser: bool) -> None:
     output.status(f"to log in to {portal.start_url}, open {invited.url}")
-    output.status(f"there, confirm if it shows this code: {invited.code}")
+    output.status(f"confirm there, if it shows this code: {invited.code}")
     if browser:
         threads.Background(lambda: _open(invited.url))
     where = "in the browser window that opens" if browser else "in any browser"

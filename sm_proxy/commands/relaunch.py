@@ -29,7 +29,7 @@ EXAMPLES: Final = (
     ("sm-proxy relaunch sm-myjob --dry-run", "show what would change and cost"),
     ("sm-proxy relaunch sm-myjob --smaller", "one small node, for an hour"),
     ("sm-proxy relaunch latest", "the newest failed job"),
-    ("sm-proxy relaunch sm-myjob --shell", "start its program yourself, by `go`"),
+    ("sm-proxy relaunch sm-myjob --shell", "start its program yourself, with `go`"),
 )
 USES: Final = options.USES_HOST
 

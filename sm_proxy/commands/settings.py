@@ -21,7 +21,7 @@ from sm_proxy.ssh_config import carried
 
 DESCRIPTION: Final = (
     "Shows the value of each setting and where it comes from, and changes config.toml. When a "
-    "command or ssh does not do what you have configured, it tells what wins."
+    "command or ssh does not do what you have configured, see here which value counts."
 )
 EXAMPLES: Final = (
     ("sm-proxy settings", "every setting"),
@@ -205,7 +205,7 @@ def _tell_unknown_variables() -> None:
     known = [name.removeprefix(start) for name in (*variables.OTHERS, *variables.OF_SETTINGS)]
     for name in variables.unknown():
         close = suggestion.sentence(name.removeprefix(start), known, start)
-        output.status(f"{name} is set, but means nothing. {close}".rstrip())
+        output.status(f"{name} is set, but not known. {close}".rstrip())
 
 
 def _data(report: Report, name: str, block: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,8 +28,8 @@ from sm_proxy.spaces.waiting import Waiter
 _INSTANCE: Final = re.compile(r"ml\.[a-z0-9-]{1,30}\.[a-z0-9-]{1,30}")
 
 DESCRIPTION: Final = (
-    "Starts the app of a Studio space with remote access on, so that ssh reaches it. It is "
-    "billed until `sm-proxy stop`; it asks first."
+    "Starts the app of a Studio space with remote access on, so that ssh reaches it. Asks "
+    "first, because the space is billed until `sm-proxy stop`."
 )
 EXAMPLES: Final = (
     ("sm-proxy start sm-myspace.space", "on the instance type that it has"),
@@ -115,7 +115,7 @@ def _refuse_other_kinds(target: Target) -> None:
         again = f"To run it again: sm-proxy relaunch {target.host}"
     raise SmProxyError(
         "unsupported",
-        f"{target.host} is no Studio space, and nothing else that has ended starts again",
+        f"{target.host} is not a Studio space, and only a space can be started again",
         f"{again}. If you mean a space: sm-proxy start {name}",
     )
 
@@ -152,8 +152,8 @@ def _plan_again(aws: Aws, plan: Plan, instance_type: str, waiter: Waiter) -> Pla
     if again.restarts and not plan.restarts:
         raise SmProxyError(
             "busy",
-            f"somebody has started the space {now.name} in the meantime, otherwise than planned",
-            f"See what would be done now: {waiter.again}",
+            f"somebody else has started the space {now.name}, so it must be restarted now",
+            f"To see the new plan, and agree to it: {waiter.again}",
         )
     return again
 

@@ -20,7 +20,7 @@ from sm_proxy.local.prompt import NobodyToAskError
 from sm_proxy.settings import Settings
 
 DESCRIPTION: Final = (
-    "Ends a job, or the app of a Studio space. Both are billed until then; it asks first."
+    "Ends a job, or the app of a Studio space, and asks first. Both are billed until then."
 )
 EXAMPLES: Final = (
     ("sm-proxy stop sm-myjob", "a job"),

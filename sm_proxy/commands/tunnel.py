@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="[LOCAL:]PORT",
         nargs="+",
         type=_forward,
-        help="a port of the container, and the local one if it is to be another number",
+        help="a port of the container; LOCAL is the port on this machine, if it differs",
     )
     parser.add_argument("--open", action="store_true", help="open the first one in your browser")
     options.add_wait(parser)

@@ -116,7 +116,7 @@ def _prepared(editor: Editor, host: str, *, global_timeout: bool) -> Outcome:
         )
     if outcome.config_file:
         output.status(
-            f"{editor.title} reads {outcome.config_file} (remote.SSH.configFile): "
-            "that file needs our Include: see `sm-proxy config write --ssh-config`"
+            f"{editor.title} reads {outcome.config_file} (remote.SSH.configFile), which needs our "
+            f"Include: sm-proxy config write --ssh-config {outcome.config_file}"
         )
     return outcome

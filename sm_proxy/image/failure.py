@@ -162,7 +162,7 @@ def _grant(action: str, resource: str, project: Project) -> str:
     if action.startswith("sts:AssumeRole"):
         return (
             f"The trust policy of the role {project.role} must let codebuild.amazonaws.com assume"
-            " it: `sm-proxy infra deploy` mends it."
+            " it: `sm-proxy infra deploy` repairs it."
         )
     hint = (
         f"Allow {action}{where} in the policies of the build's role {project.role}:"

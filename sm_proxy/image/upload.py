@@ -68,7 +68,7 @@ def ensure(
         raise SmProxyError(
             "bad-setting",
             f"the bucket {project.bucket} of the CodeBuild project {project.name} does not exist",
-            "`sm-proxy infra status` shows what the stack has; `sm-proxy infra deploy` mends it.",
+            "`sm-proxy infra status` shows what the stack has; `sm-proxy infra deploy` repairs it.",
         ) from None
     return True
 

@@ -174,13 +174,13 @@ def _offline(
             "bastion-offline",
             f"the group {group} has launched no bastion{trouble}",
             "If its type or its zone is the reason: sm-proxy infra deploy --bastion-type t3.nano."
-            f" To wait on: `{again}`.",
+            f" To wait longer: `{again}`.",
         )
     return SmProxyError(
         "bastion-offline",
         f"after {int(deadline.seconds)} s, the bastion {found.instance} is not online in SSM:"
         f" {found.words}",
-        f"{bastion_lookup.OFFLINE_HINT} `sm-proxy doctor` checks them. To wait on: `{again}`.",
+        f"{bastion_lookup.OFFLINE_HINT} `sm-proxy doctor` checks them. To wait longer: `{again}`.",
     )
 
 

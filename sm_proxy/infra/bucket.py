@@ -82,8 +82,9 @@ def refuse_data(bucket: str, found: Contents) -> None:
     more = " and more" if len(found.others) > _SHOWN else ""
     raise SmProxyError(
         "in-use",
-        f"the bucket {bucket} has more than what sm-proxy puts there: {named}{more}",
-        "Move it to another bucket. To delete it with the stack: sm-proxy infra delete --with-data",
+        f"the bucket {bucket} has files that sm-proxy did not put there: {named}{more}",
+        "Move them to another bucket. To delete them with the stack: sm-proxy infra delete"
+        " --with-data",
     )
 
 

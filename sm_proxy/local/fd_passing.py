@@ -109,7 +109,7 @@ def fork_if_passing() -> None:
     except OSError as error:
         raise SmProxyError(
             "unsupported",
-            f"this machine starts no more processes: {error.strerror or error}",
+            f"this machine cannot start more processes: {error.strerror or error}",
             "End some programs, or raise the limit (`ulimit -u`).",
         ) from None
     finally:

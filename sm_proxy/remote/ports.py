@@ -80,4 +80,4 @@ def listen(forward: Forward, on_status: Callable[[str], None]) -> socket.socket:
         if forward.local and got != forward.local:
             on_status(f"local port {forward.local} cannot be used ({why}): taking {got}")
         return listener
-    raise SmProxyError("unsupported", f"this machine gives no local port: {why}")
+    raise SmProxyError("unsupported", f"no local port can be opened: {why}")

@@ -202,8 +202,8 @@ class _Hop:
                 "key-refused",
                 f"the sshd of the bastion {self._target} does not accept the key that EC2 Instance "
                 f"Connect has pushed for {self._user}",
-                "Has it this user (else set SM_PROXY_BASTION_USER), and the package "
-                "ec2-instance-connect? Amazon Linux has both.",
+                "It needs this user (if not, set SM_PROXY_BASTION_USER) and the package "
+                "ec2-instance-connect. Amazon Linux has both.",
             ) from None
 
     def _not_forwarded(self, reason: int, said: str) -> SmProxyError:

@@ -103,7 +103,7 @@ def connect(container: Container, settings: Settings, aws: Aws) -> WebSocketStre
         raise SmProxyError("route-unusable", what, "")
     output.status(
         f"connecting through the EC2 Instance Connect Endpoint {endpoint.id}: a tunnel lasts at "
-        "most an hour (this route is not confirmed by an account)"
+        "most an hour (this route has not been tried on AWS yet)"
     )
     try:
         websocket = threads.run(_open, endpoint, container, aws)

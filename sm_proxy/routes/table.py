@@ -161,8 +161,8 @@ def unusable(name: str, verdict: Verdict) -> SmProxyError:
         "route-unusable",
         f"the route {name} cannot serve: {verdict.reason}",
         hint
-        or "Leave out --route, SM_PROXY_ROUTE or route in config.toml for the best route that can "
-        "serve; `sm-proxy config write --route auto` ends that of a prefix.",
+        or "For the best route that can serve, leave out --route, SM_PROXY_ROUTE and `route` in "
+        "config.toml. For ssh to a prefix: sm-proxy config write --route auto",
     )
 
 

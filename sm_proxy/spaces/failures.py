@@ -59,8 +59,8 @@ def of_call(error: ServiceError, space: Space, again: str) -> SmProxyError:
             "request-limit",
             what,
             "Ask for more in Service Quotas (`Studio ... Apps running on ... instances`), stop"
-            f" another app, or take another instance with --instance-type. Then again: {again}",
+            f" another app, or take another instance with --instance-type. To try again: {again}",
         )
     if error.error == IN_USE:
-        return SmProxyError("busy", what, f"Something else changes it just now. Again: {again}")
+        return SmProxyError("busy", what, f"Something else is changing it. To try again: {again}")
     return SmProxyError("aws-error", what, f"To try again: {again}", passing=error.passing)

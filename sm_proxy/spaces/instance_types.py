@@ -31,7 +31,7 @@ def refuse_unknown(aws: Aws, instance_type: str, stop: str) -> None:
     hint = f"Did you mean {' or '.join(close)}? " if close else ""
     raise SmProxyError(
         "unsupported",
-        f"botocore {botocore.__version__} knows no instance {instance_type} of Studio, and the"
-        " running app would be ended for it",
+        f"botocore {botocore.__version__} does not know {instance_type} as an instance of Studio,"
+        " and the running app would be ended before SageMaker checks it",
         f"{hint}If SageMaker has it by now, update botocore, or end the app first: {stop}",
     )

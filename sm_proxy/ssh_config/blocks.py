@@ -320,7 +320,7 @@ def stub_span(content: bytes, path: Path) -> tuple[int, int] | None:
         number = content.count(b"\n", 0, (begins or ends)[-1]) + 1
         raise SmProxyError(
             "config-malformed",
-            f"{path}:{number}: a mark of the stubs is missing or repeated",
+            f"{path}:{number}: a marker line of the running hosts is missing or repeated",
             f"Delete {path}, then run `sm-proxy config write`.",
         )
     return begins[0], ends[0]

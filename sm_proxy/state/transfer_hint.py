@@ -22,7 +22,7 @@ def tell(rate: float) -> None:
     if _is_first():
         output.status(
             f"this transfer gets {sizes.in_words(rate)}/s. `sm-proxy cp` copies over several "
-            "sessions at once, and goes on after a break (SM_PROXY_TRANSFER_HINT=0: never say this)"
+            "sessions at once, and resumes after a break (SM_PROXY_TRANSFER_HINT=0 hides this hint)"
         )
 
 

@@ -58,7 +58,7 @@ def test_the_stack_its_bucket_and_the_network_in_config_toml_go(
     assert account.cloud.status == "DELETE_COMPLETE"
     assert "[launch]" not in sources.config_file().read_text()
     shown = capsys.readouterr()
-    assert "what goes: the stack sm-proxy in account 111122223333, eu-west-1" in shown.err
+    assert "will be deleted: the stack sm-proxy in account 111122223333, eu-west-1" in shown.err
     assert "with build/ (1 object, 7 B)" in shown.err
     assert "Vpc DELETE_COMPLETE" in shown.err
     assert shown.out.startswith("the stack sm-proxy is deleted\n")
@@ -165,7 +165,7 @@ def test_a_deletion_that_runs_is_shown_on(account: Account, capsys: Captured) ->
     assert "`sm-proxy infra delete`" in line
     account.cloud.held = False
     assert account.infra("delete") == 0  # not asked: it has begun
-    assert "going on to show its events" in capsys.readouterr().err
+    assert "its events follow" in capsys.readouterr().err
     assert called(account, "DeleteStack") == []
 
 
@@ -180,7 +180,7 @@ def test_a_deletion_of_somebody_else_takes_no_data_and_no_images_unasked(
     assert "in-use: the bucket" in last_line(capsys)
     account.answers["ListObjectVersions"] = {}
     assert account.infra("delete", "--images", reply="no") == 1
-    assert "what goes: the repository train" in capsys.readouterr().err
+    assert "will be deleted: the repository train" in capsys.readouterr().err
     assert called(account, "DeleteRepository") == called(account, "DeleteObjects") == []
 
 

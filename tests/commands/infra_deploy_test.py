@@ -176,7 +176,7 @@ def test_deploy_goes_on_with_an_operation_that_runs(account: Account, capsys: Ca
     account.cloud.held = False
     assert account.infra("deploy") == 0  # not asked: it has begun
     shown = capsys.readouterr().err
-    assert "going on to show its events" in shown
+    assert "its events follow" in shown
     assert len(called(account, "CreateStack")) == 0
     assert account.cloud.status == "CREATE_COMPLETE"
 
@@ -301,7 +301,7 @@ def test_interrupted_by_ctrl_c_it_says_what_goes_on_and_a_second_run_ends_it(
     first, second = log.read_text().split("status 130\n")
     assert "CloudFormation goes on with the stack sm-proxy" in first
     assert "sm-proxy infra deploy" in first.splitlines()[-1]
-    assert "going on to show its events" in second
+    assert "its events follow" in second
     assert second.endswith("status 0\n")
 
 

@@ -100,7 +100,7 @@ def test_an_existing_vpc_is_looked_at() -> None:
     [
         ([], "only AWS knows the names of your availability zones"),
         (["--vpc", VPC], "no subnets are named"),
-        (["--subnets", SUBNET, "--zones", "a,b"], "those of a VPC"),
+        (["--subnets", SUBNET, "--zones", "a,b"], "--subnets needs --vpc"),
         (["--zones", "us-east-1a,us-east-1b"], "not in the region eu-west-1"),
         (["--zones", "a,b", "--endpoints", "nonsense"], "'nonsense' is not an endpoint"),
     ],

@@ -131,7 +131,7 @@ def test_what_is_wrong_is_shown_with_all_the_rest(
     assert "\033" not in printed.out
     noticed, last = printed.err.splitlines()
     assert noticed == (
-        "sm-proxy: SM_PROXY_ROUT is set, but means nothing. Did you mean `SM_PROXY_ROUTE`?"
+        "sm-proxy: SM_PROXY_ROUT is set, but not known. Did you mean `SM_PROXY_ROUTE`?"
     )
     assert last.startswith(f"sm-proxy: bad-setting: {config_toml()}: unknown 'regoin'.")
     run("--json", status=1)

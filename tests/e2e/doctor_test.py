@@ -253,7 +253,7 @@ def test_doctor_does_not_ask_for_an_mfa_code(lab: Lab, tmp_path: Path) -> None:
         os.close(far)
     (failed,) = [item for item in data["checks"] if item["result"] == "failed"]
     assert (failed["id"], data["cause"]) == ("credentials", "no-credentials")
-    assert "needs a code of arn:aws:iam::123456789012:mfa/me" in failed["reason"]
+    assert "needs an MFA code from arn:aws:iam::123456789012:mfa/me" in failed["reason"]
     assert failed["ms"] < 40_000
 
 

@@ -172,7 +172,7 @@ def test_the_tunnel_is_asked_for_as_the_aws_cli_does(
     )
     said = capsys.readouterr().err
     assert "an hour" in said
-    assert "not confirmed by an account" in said
+    assert "not been tried on AWS" in said
     assert "X-Amz" not in said
 
 

@@ -220,7 +220,7 @@ def _id_of(job: Job) -> str:
         raise SmProxyError(
             "aws-error",
             f"the ARN of {NOUN} {job.name} has an unknown form: {printable(job.arn, _SHOWN)}",
-            "Is this sm-proxy older than the service?",
+            "Update sm-proxy: the service may have changed.",
         )
     return found["id"]
 

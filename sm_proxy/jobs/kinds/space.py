@@ -52,7 +52,7 @@ def stop_call(name: str) -> tuple[str, dict[str, str]]:
     Raises:
         SmProxyError: `unsupported`.
     """
-    raise SmProxyError("unsupported", f"{NOUN} {name} has no call of its own that stops it", "")
+    raise SmProxyError("unsupported", f"{NOUN} {name} cannot be stopped by its name alone", "")
 
 
 def describe(aws: Aws, name: str, known: Job | None = None) -> Job | None:
