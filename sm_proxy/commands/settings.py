@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -81,12 +81,12 @@ def run(args: argparse.Namespace, _settings: Settings) -> Result:
     """Change the file if asked to, then show; data: `{"settings": [...], "problems": [...]}`."""
     flags = flags_of(args)
     asked = _asked(args.words, origins.trace(flags))
-    wanted = _wanted(args)
+    wanted = _wanted(args, change.keys() if args.unset else ())
     written = change.write(wanted, asked.host) if wanted else None
     report = _with_aws_region(_with_host(origins.trace(flags, asked.host), asked.host))
     block = _block(report)
     _tell_unknown_variables()
-    names = asked.names or tuple(wanted) or _NAMES
+    names = asked.names or tuple(name for name in wanted if name in _NAMES) or _NAMES
     data = {
         "host": asked.host,
         "prefix": report.prefix,
@@ -125,8 +125,8 @@ def _asked(words: Sequence[str], report: Report) -> _Asked:
     return _Asked(names, hosts[0] if hosts else None)
 
 
-def _wanted(args: argparse.Namespace) -> dict[str, str | None]:
-    """What to write, by name; None to remove.
+def _wanted(args: argparse.Namespace, in_file: Container[str]) -> dict[str, str | None]:
+    """What to write, by name; None to remove, which an unknown key of the file can be, too.
 
     Raises:
         SmProxyError: `bad-setting`, no value is given, or there is no such setting.
@@ -138,9 +138,10 @@ def _wanted(args: argparse.Namespace) -> dict[str, str | None]:
             what = f"--set {text} has no value"
             raise SmProxyError("bad-setting", what, "Write it as --set NAME=VALUE.")
         found[name.replace("-", "_")] = value
-    found |= {name.replace("-", "_"): None for name in args.unset}
-    for name in found:
-        if name not in _NAMES:
+    unset = [name if name in in_file else name.replace("-", "_") for name in args.unset]
+    found |= dict.fromkeys(unset)
+    for name, text in found.items():
+        if name not in _NAMES and (text is not None or name not in in_file):
             raise settings_text.no_such_setting(name, _NAMES)
     return found
 

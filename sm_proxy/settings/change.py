@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +11,7 @@ import tomlkit
 from tomlkit.items import InlineTable
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.settings import contexts, file_edit
+from sm_proxy.settings import contexts, file_edit, sources
 from sm_proxy.settings.schema import FILE_ONLY, Settings, validate
 
 _HOST_KEY: Final = "trust_first_use"
@@ -36,8 +37,18 @@ def write(wanted: Mapping[str, str | None], host: str | None = None) -> tuple[Pa
     return file_edit.change(lambda text, path: _edited(text, path, values, host), by_hand)
 
 
+def keys() -> frozenset[str]:
+    """The keys of the file; none if it cannot be read or is not TOML, which `write` reports."""
+    path = sources.config_file()
+    with contextlib.suppress(SmProxyError):
+        return frozenset(sources.parse_toml(sources.read_text(path), path))
+    return frozenset()
+
+
 def _checked(name: str, text: str | None, host: str | None) -> bool | str | None:
     """The value as it stands in the file."""
+    if name not in Settings.__dataclass_fields__ and text is None and host is None:
+        return None  # a key that the file should not have
     if name not in Settings.__dataclass_fields__:
         raise SmProxyError(
             "bad-setting", f"there is no setting {name!r}", "See them: `sm-proxy settings`."

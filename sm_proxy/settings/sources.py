@@ -19,8 +19,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -219,13 +220,21 @@ def checked(name: str, value: object, where: str, path: Path) -> Any:
     """
     known = {item.name for item in fields(Settings)}
     if name not in known:
-        names = ", ".join(sorted(known))
-        raise SmProxyError("bad-setting", f"{path}: unknown {name!r}", f"Known: {names}.")
+        raise SmProxyError("bad-setting", f"{path}: unknown {name!r}", _way_out(name, known))
     if name != "launch":
         return validate(name, value, where)
     from sm_proxy.settings import launch_table  # noqa: PLC0415 - only if there is one
 
     return launch_table.parse(value, where)
+
+
+def _way_out(name: str, known: Iterable[str]) -> str:
+    """What to do about an unknown key of the file."""
+    import difflib  # noqa: PLC0415 - only after a mistake
+
+    meant = difflib.get_close_matches(name, known, 1)
+    guess = f"Did you mean {meant[0]}? " if meant else ""
+    return f"{guess}Correct it, or remove it: sm-proxy settings --unset {shlex.quote(name)}"
 
 
 def parse_toml(text: str, path: Path) -> dict[str, Any]:

@@ -141,6 +141,17 @@ def test_what_is_wrong_is_shown_with_all_the_rest(
     assert len(found["data"]["settings"]) == len(Settings.__dataclass_fields__)
 
 
+def test_an_unknown_key_is_removed_as_its_error_says(capsys: pytest.CaptureFixture[str]) -> None:
+    write_file('regoin = "x"\nuser = "ubuntu"\n')
+    run(status=1)
+    advice = "Did you mean region? Correct it, or remove it: sm-proxy settings --unset regoin"
+    assert capsys.readouterr().err.rstrip().endswith(advice)
+    assert shown(capsys, "--unset", "regoin")[0] == f"wrote {config_toml()}"
+    assert config_toml().read_text() == 'user = "ubuntu"\n'
+    run("--unset", "regoin", status=1)
+    assert "there is no setting 'regoin'" in capsys.readouterr().err
+
+
 def test_tables_are_shown_by_host_and_by_region(capsys: pytest.CaptureFixture[str]) -> None:
     write_file(
         '[launch]\nregion = "eu-west-1"\nsubnets = ["subnet-1"]\nsecurity_groups = ["sg-1"]\n'
