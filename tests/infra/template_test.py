@@ -48,6 +48,17 @@ def test_an_existing_vpc_gets_no_network() -> None:
     assert resources(made)["JobGroup"]["Properties"]["VpcId"] == EXISTING.vpc_id
 
 
+@pytest.mark.parametrize("existing", [None, EXISTING])
+def test_only_in_an_existing_vpc_does_the_bastion_reach_jobs_of_other_groups(
+    existing: Any,
+) -> None:
+    group = resources(plan(existing=existing))["BastionGroup"]["Properties"]
+    rules = [rule for rule in group["SecurityGroupEgress"] if rule["FromPort"] != 443]
+    ports = {rule["FromPort"] for rule in rules if rule.get("CidrIp") == "10.0.0.0/8"}
+    assert ports == ({22, 2222} if existing else set())
+    assert "0.0.0.0/0" not in {rule.get("CidrIp") for rule in rules}
+
+
 def test_an_interface_endpoint_is_in_one_zone_unless_no_zone_may_need_another() -> None:
     for nat, zones in (("one", 1), ("none", 1), ("per-zone", 3)):
         made = plan(3, ("ssm", "ssmmessages", "ecr.api"), nat=nat)

@@ -16,6 +16,8 @@ _SSH: Final = (22, 2222)
 """Our entry point listens on 2222 if it is not root, if 22 is taken, and in jobs with MPI."""
 _HTTPS: Final = 443
 _EVERYWHERE: Final = "0.0.0.0/0"
+_PRIVATE: Final = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
+"""Blocks of private addresses that a VPC may have (RFC 1918, RFC 6598)."""
 
 
 def resources(plan: Plan) -> Resources:
@@ -33,6 +35,7 @@ def resources(plan: Plan) -> Resources:
                     _rule(port, f"SSH to containers on {port}", "DestinationSecurityGroupId")
                     for port in _SSH
                 ),
+                *_to_other_groups(plan),
             ],
         ),
     }
@@ -55,6 +58,26 @@ def resources(plan: Plan) -> Resources:
         },
     )
     return found | _endpoints(plan)
+
+
+def _to_other_groups(plan: Plan) -> list[dict[str, Any]]:
+    """Egress of the bastion to jobs with groups of their own, as an existing VPC has them.
+
+    Those groups must still admit the bastion.
+    """
+    if plan.existing is None:
+        return []
+    return [
+        {
+            "IpProtocol": "tcp",
+            "FromPort": port,
+            "ToPort": port,
+            "CidrIp": block,
+            "Description": f"SSH to containers with other groups on {port}",
+        }
+        for port in _SSH
+        for block in _PRIVATE
+    ]
 
 
 def _endpoints(plan: Plan) -> Resources:
