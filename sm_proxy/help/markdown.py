@@ -29,6 +29,7 @@ def render(root: Command, commands: Sequence[Command]) -> str:
     sections = [group for group in root.groups if group.title != "output"]
     parts += ["\n".join(_section(group)) for group in sections]
     parts += ["\n".join(_command(command)) for command in commands]
+    parts.append("[The manual](index.md)\n")
     return "\n".join(parts)
 
 

@@ -21,5 +21,6 @@ def test_a_page_has_sections_that_lead_to_commands() -> None:
         "## do\n\nDoes it.\n\n`prog do FILE` or `prog do -- CMD`\n\n    prog do x  # now\n\n"
         "| options | |\n|---|---|\n| `--to A\\|B` | such as &lt;job> |\n\n"
         "Settings: `--region`, `--prefix`.\n\nWith `--json`, the result is one JSON object.\n\n"
-        "### do stop\n\nStops it.\n\n`prog do stop`\n\n    prog do stop  # now\n"
+        "### do stop\n\nStops it.\n\n`prog do stop`\n\n    prog do stop  # now\n\n"
+        "[The manual](index.md)\n"
     )
