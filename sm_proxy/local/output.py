@@ -199,7 +199,7 @@ class Wait:
     began: float = 0.0
 
     def tell(self, what: str, on_status: Callable[[str], None]) -> None:
-        """Change what is waited for: in the status line, or where it cannot stand, as a line.
+        """Change what is waited for: in the status line, or as a line where it cannot be rewritten.
 
         Args:
             what: in words.
@@ -207,7 +207,8 @@ class Wait:
         """
         if what != self.what:
             self.what = what
-            if not rewrites():
+            # Not `rewrites`: on a lent terminal, a line would break into a question.
+            if not (_DISPLAY.enabled and has_terminal()):
                 on_status(what)
 
 

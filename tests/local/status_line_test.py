@@ -246,6 +246,16 @@ def test_a_question_has_the_terminal_to_itself(
     assert shown.screen.lines == []
 
 
+def test_news_do_not_break_into_a_question(shown: Shown) -> None:
+    with output.waiting("waiting") as wait:
+        with output.terminal_lent():
+            shown.screen.write("Passphrase: ")
+            wait.tell("my-job: Training", output.status)
+            assert (shown.screen.lines, shown.screen.line) == ([], "Passphrase: ")
+            shown.screen.write("\n")
+        assert shown.after(2) == "sm-proxy: my-job: Training (2s)"
+
+
 def test_the_line_is_erased_at_the_end(shown: Shown) -> None:
     with output.waiting("waiting"):
         assert shown.after(2)
