@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sm_proxy import error_handler
 from sm_proxy.doctor.check import Context, SkipCheck
+from sm_proxy.jobs import times
 from sm_proxy.state import connection_log
 
 NAME: Final = "last-failure"
@@ -34,7 +35,8 @@ def _connection(host: str) -> str | None:
     failed, since = records[at], sum(record.code == connection_log.OK for record in records[:at])
     session = f"session {failed.session}, " if failed.session else ""
     through = f" ({session}through {failed.through})" if failed.through else ""
-    well = f"; {since} connection(s) since then succeeded" if since else ""
+    counted = "1 connection" if since == 1 else f"{since} connections"
+    well = f"; {counted} since then succeeded" if since else ""
     return _message({"time": failed.time, "line": failed.line or failed.code}, through + well)
 
 
@@ -44,11 +46,4 @@ def _message(record: dict[str, Any], more: str) -> str | None:
         line = str(record["line"]).removeprefix("sm-proxy: ")
     except (ValueError, KeyError, TypeError):
         return None
-    return f"{_age(time.time() - at)} ago: {line}{more}"
-
-
-def _age(seconds: float) -> str:
-    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(0, seconds):.0f} s"
+    return f"{times.in_words(time.time() - at)} ago: {line}{more}"
