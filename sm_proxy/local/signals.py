@@ -170,6 +170,9 @@ class Watch:
 def interrupt_main_thread(number: int = signal.SIGTERM) -> None:
     """Make the main thread act as if ssh had told this process to end; call it in any thread.
 
+    Python runs a handler between two steps. If the signal comes after the last step before a system
+    call, the call blocks all the same, so the signal is sent until `_raise` has run.
+
     Args:
         number: one of `ENDING`.
     """
@@ -179,6 +182,10 @@ def interrupt_main_thread(number: int = signal.SIGTERM) -> None:
         _thread.interrupt_main()
     elif (main := threading.main_thread().ident) is not None:
         signal.pthread_kill(main, number)
+        time.sleep(_AGAIN_S)
+        while signal.getsignal(number) is _raise:  # when it runs, it ignores the signal
+            signal.pthread_kill(main, number)
+            time.sleep(_AGAIN_S)
 
 
 def _handle(handler: Callable[[int, FrameType | None], None], again: Collection[int] = ()) -> None:

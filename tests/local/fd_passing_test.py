@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -100,7 +101,7 @@ class Helper:
 
     def nothing_is_left(self) -> bool:
         """Whether all processes end: each has a copy of this pipe's other end."""
-        return os.read(self.alive, 1) == b""
+        return bool(select.select([self.alive], [], [], 60)[0]) and os.read(self.alive, 1) == b""
 
     def said(self) -> bytes:
         assert self.process.stderr is not None

@@ -60,6 +60,22 @@ def test_the_watch_interrupts_any_blocking_call(blocked: str) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_signal_that_comes_just_before_a_blocking_call_is_sent_again() -> None:
+    """As if Python had looked for signals just before: the first one ends no call."""
+    program = (
+        "kill, sent = signal.pthread_kill, []\n"
+        "def at_first_in_vain(thread, number):\n"
+        "    if sent:\n        kill(thread, number)\n"
+        "    sent.append(number)\n"
+        "signal.pthread_kill = at_first_in_vain\n"
+        "try:\n"
+        "    with signals.Watch(lambda _: True):\n        time.sleep(10)\n"
+        "except signals.Hangup:\n    print('hung up')\n"
+    )
+    assert ended(python(program)) == (0, "hung up\n", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize("name", ["SIGHUP", "SIGTERM", "SIGINT"])
 def test_signals_interrupt_a_blocking_call_too(name: str) -> None:
     program = (
