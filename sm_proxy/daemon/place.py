@@ -29,12 +29,15 @@ _PRIME = (1 << 64) - 59
 def identity() -> str:
     """What a launcher and its daemon have in common, as text.
 
+    The first start of a PEX made with `--venv` names its environment by another path than later
+    ones, which take a short link to it.
+
     Raises:
         OSError: this system does not tell where we are.
     """
     parts = (
         *(sm_proxy.__version__, os.path.realpath(sm_proxy.__file__)),
-        *(sys.version, os.path.realpath(sys.executable), sys.prefix),
+        *(sys.version, os.path.realpath(sys.executable), os.path.realpath(sys.prefix)),
         sys.getfilesystemencoding(),
         *(str(os.geteuid()), peers.place()),
         *(os.environ.get(name, "") for name in AT_START),

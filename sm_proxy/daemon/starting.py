@@ -80,8 +80,7 @@ def program() -> list[str]:
     """This program, as it was started: by its module's name, its path, or an archive's path."""
     words = [sys.executable, "-I"]
     if archive := python_environment.archive():
-        # Of each Python, a PEX makes an environment: ssh starts it with this one, too.
-        return [getattr(sys, "_base_executable", sys.executable), "-I", archive]
+        return [*words, archive]
     if "-m" in sys.orig_argv[1:3]:
         return [*words, "-m", "sm_proxy"]
     return [*words, str(Path(sm_proxy.__file__).with_name("__main__.py"))]

@@ -115,6 +115,19 @@ def test_other_code_has_another_daemon(usual: pytest.MonkeyPatch) -> None:
     assert len(found) == len({place.sockets(whose)[0] for whose in found}) == 4
 
 
+def test_a_link_to_the_environment_is_no_other_environment(
+    usual: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A PEX made with `--venv` starts the first time from the folder, then from a link to it."""
+    (tmp_path / "venv").mkdir()
+    (tmp_path / "short").symlink_to("venv")
+    found = set()
+    for prefix in ("venv", "short", "other"):
+        usual.setattr(sys, "prefix", str(tmp_path / prefix))
+        found.add(place.identity())
+    assert len(found) == 2
+
+
 def started_by(form: str, folder: Path) -> list[str]:
     """How a user, an editor or ssh starts the program."""
     if form == "script":

@@ -167,7 +167,7 @@ def test_ssh_is_of_the_version_that_is_installed_now(
         def served() -> bool:  # an older daemon ends when it sees that its files have changed
             debug = {"SM_PROXY_LOG": "debug"}
             told = user.run("ssh", "-F", str(tmp_path / "ssh"), user.host, "true", env=debug)
-            return b"no daemon" not in told.stderr and {*daemons(user, program)} == {version}
+            return b"no daemon" not in told.stderr and daemons(user, program) == [version]
 
         await_true(served, 60, lambda: daemons(user, program))
 
