@@ -19,7 +19,7 @@ from typing import Any, Final, NoReturn
 
 from sm_proxy import __version__, error_handler
 from sm_proxy.errors import EXIT_USAGE, SmProxyError, printable
-from sm_proxy.local import fd_passing, output
+from sm_proxy.local import fd_passing, output, waits
 from sm_proxy.settings import load_for_command
 from sm_proxy.settings.schema import FLAGS, option
 
@@ -218,7 +218,7 @@ def main(argv: list[str] | None = None) -> int:
         words = [*(word for word in words if word != "help"), "--help"]
     name = _command_name(words)
     if name != "connect":  # which has stderr in common with ssh
-        output.show_waits(_start_status_line)
+        waits.show(_start_status_line)
     # Found before parsing, which may fail. Arguments after `--` belong to another program.
     own = words[: words.index("--")] if "--" in words else words
     as_json = "--json" in own
@@ -227,7 +227,7 @@ def main(argv: list[str] | None = None) -> int:
             name, lambda: _run(name, words, as_json=as_json), as_json=as_json
         )
     finally:
-        output.hide_waits()
+        waits.hide()
 
 
 def _start_status_line() -> None:

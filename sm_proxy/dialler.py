@@ -20,7 +20,7 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.host_keys import known_hosts
 from sm_proxy.host_keys.policy import HostKeyPolicy
 from sm_proxy.jobs.hostname import Target
-from sm_proxy.local import debug_log, output, threads
+from sm_proxy.local import debug_log, output, threads, waits
 from sm_proxy.local.fd_passing import PassingStdio
 from sm_proxy.local.stdio import Stdio
 from sm_proxy.resolver import Container
@@ -87,7 +87,7 @@ class Dialler:
             SmProxyError: as `resolver.resolve`.
         """
         try:
-            with output.waiting(f"looking for the container of {self._target.host}"):
+            with waits.waiting(f"looking for the container of {self._target.host}"):
                 self.container = threads.run(self._resolve)
         except SmProxyError as error:
             if error.code in {"job-ended", "job-failed"}:
@@ -103,7 +103,7 @@ class Dialler:
         """
         self._refuse_wrong_user(container)
         keys = self._policy(container)
-        with output.waiting(f"looking for a route to the container of {container.host}"):
+        with waits.waiting(f"looking for a route to the container of {container.host}"):
             try:
                 stream = self._dial(container, keys)
             except SmProxyError as error:

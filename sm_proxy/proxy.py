@@ -17,7 +17,7 @@ from sm_proxy.aws.clients import Aws
 from sm_proxy.dialler import Dialler
 from sm_proxy.errors import EXIT_INTERRUPTED, EXIT_OK, SmProxyError
 from sm_proxy.jobs import hostname
-from sm_proxy.local import debug_log, output, signals, stdio
+from sm_proxy.local import debug_log, signals, stdio, waits
 from sm_proxy.local.fd_passing import PassingStdio
 from sm_proxy.local.stdio import Stdio
 from sm_proxy.local.threads import Background
@@ -60,7 +60,7 @@ def connect(
         SmProxyError: with the code that fits.
     """
     signals.raise_on_hangup()
-    output.show_waits()
+    waits.show()
     connection = _Connection(host, stdio.take_over(), time.time(), when_up)
     ended_by: BaseException | None = None
     try:
@@ -76,7 +76,7 @@ def connect(
         if isinstance(ended_by, Exception):
             _print_last_line(ended_by)
         else:  # a program that reads stderr to its end must not wait for the clean-up
-            output.hide_waits(erase=False)  # ssh has gone: the terminal's line is not ours
+            waits.hide(erase=False)  # ssh has gone: the terminal's line is not ours
             signals.detach_stderr()
         _clean_up(connection, ended_by)
     return EXIT_OK
@@ -151,7 +151,7 @@ def _run(connection: _Connection, port: int, user: str | None, settings: Setting
 
         connection.housekeeping = BackgroundHousekeeping(aws, stream, settings, once_up)
         if not stream.session_id:
-            output.hide_waits()  # from now on, ssh may write to the terminal
+            waits.hide()  # from now on, ssh may write to the terminal
             if dialler.passes_socket(stream, connection.ssh):
                 connection.is_passed = True
                 return
@@ -161,10 +161,10 @@ def _run(connection: _Connection, port: int, user: str | None, settings: Setting
         lambda greeting: greeting.failure(container.place, stream.through, container.look),
         connection.leave,
         connection.tell_of_transfer,
-        on_answer=output.hide_waits,
+        on_answer=waits.hide,
         on_silence=silence.tell,
     )
-    with output.waiting(f"waiting for the SSH server in {container.place}", covers=True):
+    with waits.waiting(f"waiting for the SSH server in {container.place}", covers=True):
         connection.pump.run()
     if stream.refusal is not None:  # ssh may have left before the pump could raise it
         raise stream.refusal
@@ -193,7 +193,7 @@ def _print_last_line(failure: Exception) -> None:
     """Print the last line while ssh still waits for us, in a thread: stderr may be blocked."""
 
     def work() -> None:
-        output.hide_waits()
+        waits.hide()
         if not isinstance(failure, SmProxyError):
             error_handler.report_bug_now("connect", failure)
         elif not failure.reported:

@@ -78,7 +78,7 @@ def test_the_pin_of_a_replaced_node_is_not_that_of_its_successor(tmp_path: Any) 
         made.open_stream(made.find())
     assert caught.value.code == "host-key-unknown"
     assert f"workers.{instance(2)} in c" in caught.value.message
-    assert f'[hosts."{HOST}"]' in caught.value.hint
+    assert f"`sm-proxy settings {HOST} --set trust_first_use=true`" in caught.value.hint
     assert "entrypoint" not in caught.value.line
 
 

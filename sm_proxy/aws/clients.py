@@ -20,7 +20,7 @@ from sm_proxy.aws import clock, errors, network, renewal
 from sm_proxy.aws.botocore_session import BotocoreSession, config_for
 from sm_proxy.aws.network import STREAMS
 from sm_proxy.errors import SmProxyError
-from sm_proxy.local import debug_log, output, secret_values
+from sm_proxy.local import debug_log, secret_values, waits
 from sm_proxy.ssm.dial import Network
 
 if TYPE_CHECKING:
@@ -326,7 +326,7 @@ class Aws:
         from botocore import xform_name  # noqa: PLC0415 - see above
 
         action = f"{service}:{operation}"
-        asking = output.waiting(f"asking AWS: {action}", is_call=True)
+        asking = waits.waiting(f"asking AWS: {action}", is_call=True)
         with asking, self._translated(action):
             client = self._client(service, attempts=attempts)
             _refuse_unknown(client, action)

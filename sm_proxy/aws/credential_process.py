@@ -16,7 +16,7 @@ from typing import Any, Final
 from botocore.utils import parse_timestamp
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.local import output, secret_values
+from sm_proxy.local import output, secret_values, waits
 from sm_proxy.local.threads import Background
 
 _REPORTED_AFTER_S: Final = 3.0
@@ -69,7 +69,7 @@ class CredentialProcess(subprocess.Popen[bytes]):
         patience.daemon = True
         patience.start()
         try:
-            with output.terminal_lent():  # some of these programs ask on it
+            with waits.terminal_lent():  # some of these programs ask on it
                 printed, stderr = super().communicate(*words, **{"timeout": _LIMIT_S, **options})
         except subprocess.TimeoutExpired:
             self.kill()

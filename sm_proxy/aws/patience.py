@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.local import output
+from sm_proxy.local import waits
 
 T = TypeVar("T")
 
@@ -50,7 +50,7 @@ class Patience:
             else:
                 self._failing = False
                 return found
-            with output.waiting(why):
+            with waits.waiting(why):
                 time.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
             pause = min(2 * pause, _LONGEST_S)
 

@@ -23,7 +23,7 @@ from sm_proxy.aws import credentials, errors
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
-from sm_proxy.local import output, private_files
+from sm_proxy.local import private_files, waits
 
 _DEVICE: Final = "urn:ietf:params:oauth:grant-type:device_code"
 _SCOPE: Final = "sso:account:access"
@@ -131,7 +131,7 @@ def log_in(aws: Aws, portal: Portal, invite: Callable[[Invitation], None]) -> No
     invite(invitation)
     pause = _clamp(begun.get("interval"), _PAUSE_S)
     asked = {**own, "deviceCode": _text(begun, "deviceCode")}
-    with output.waiting("waiting for you to confirm the code", lasts_s):
+    with waits.waiting("waiting for you to confirm the code", lasts_s):
         token = _await_token(ask, asked, invitation, pause)
     kept = {
         "startUrl": portal.start_url,

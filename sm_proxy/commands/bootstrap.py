@@ -21,7 +21,7 @@ from sm_proxy.jobs.cache import JobCache
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job
 from sm_proxy.launch import wheels
-from sm_proxy.local import output, prompt
+from sm_proxy.local import output, prompt, waits
 from sm_proxy.local.output import Result
 from sm_proxy.local.prompt import NobodyToAskError
 from sm_proxy.routes import remote_debug
@@ -166,7 +166,7 @@ def _start(place: _Place, identity: Identity, settings: Settings, aws: Aws) -> S
         output.status(f"a shell session is open in {job}/{node}: sending our SSH server")
         shell.enter()
         key = " ".join(identity.public_key.split()[:2])
-        with output.waiting(f"starting our SSH server in {job}/{node}"):
+        with waits.waiting(f"starting our SSH server in {job}/{node}"):
             started = server.start(shell, key, _fetch_wheels, output.status)
         shell.leave()
     finally:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import cp_progress, options
 from sm_proxy.commands.interruptible import Interruptible
-from sm_proxy.local import elapsed, output, sizes
+from sm_proxy.local import elapsed, output, sizes, waits
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings, flags_of, load_for
 from sm_proxy.transfer import places, tally
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace, _settings: Settings) -> Result:
     settings = load_for(flags_of(args), ends.remote.host)
     aws = Aws(settings.profile, settings.region)
     if args.quiet:
-        output.hide_waits()
+        waits.hide()
     say: Callable[[str], None] = (lambda _: None) if args.quiet else output.status
     with (
         Interruptible("stopped: run the same command again to go on where it was"),

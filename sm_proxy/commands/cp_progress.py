@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from sm_proxy.errors import printable
-from sm_proxy.local import elapsed, output, screen, sizes, status_line
+from sm_proxy.local import elapsed, output, screen, sizes, status_line, waits
 from sm_proxy.local.layout import cells
 from sm_proxy.local.screen import Screen
 from sm_proxy.transfer.progress import Progress
@@ -32,7 +32,7 @@ def display(*, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
     """
     if quiet or sys.stderr is None:
         yield None
-    elif output.has_terminal():
+    elif waits.has_terminal():
         with _bar() as show:
             yield show
     else:
@@ -84,14 +84,14 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
         *columns, console=console, auto_refresh=False, transient=True, redirect_stdout=False
     )
     began = time.monotonic()
-    with output.terminal_lent(), bar as shown:
+    with waits.terminal_lent(), bar as shown:
         console.show_cursor()  # rich hides it, and ^Z would leave it so
         task = shown.add_task("", total=None, visible=False)
 
         def show(progress: Progress) -> None:
-            waits = status_line.now_in_words(time.monotonic() - began)
-            waits = status_line.cut(place.shown(waits), room)
-            words = _in_line(progress, room, place) if progress.bytes_total else waits
+            waited_for = status_line.now_in_words(time.monotonic() - began)
+            waited_for = status_line.cut(place.shown(waited_for), room)
+            words = _in_line(progress, room, place) if progress.bytes_total else waited_for
             shown.update(
                 task,
                 total=progress.bytes_total,
@@ -99,13 +99,13 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
                 visible=bool(words),
                 description=words,
                 # In the background, the terminal's line is another program's.
-                refresh=output.has_terminal(),
+                refresh=waits.has_terminal(),
             )
 
         try:
             yield show
         finally:
-            if not output.has_terminal():  # rich draws it once more
+            if not waits.has_terminal():  # rich draws it once more
                 shown.update(task, visible=False)
 
 

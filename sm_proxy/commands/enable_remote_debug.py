@@ -21,8 +21,9 @@ from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job, training_target
 from sm_proxy.jobs.times import in_words
 from sm_proxy.launch import permissions, remote_debug, shapes
-from sm_proxy.local import output
-from sm_proxy.local.output import Result, Wait
+from sm_proxy.local import output, waits
+from sm_proxy.local.output import Result
+from sm_proxy.local.waits import Wait
 from sm_proxy.routes.remote_debug import ROLE_HINT, agent_connected
 from sm_proxy.settings import Settings
 
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     node = typed.node if typed.names_node else None
     target = hostname.compose(settings.prefix, job.name, node)
     kinds.refuse_missing_node(job, target.node)
-    with output.waiting(f"asking about {job.name}", args.timeout) as wait:
+    with waits.waiting(f"asking about {job.name}", args.timeout) as wait:
         switch = _Switch(aws, job, target, time.monotonic() + args.timeout, wait)
         switch.turn_on()
         JobCache(aws).forget_all(job)  # what is cached may say that it is off

@@ -22,7 +22,7 @@ from sm_proxy.image.buildspec import DIGEST, Order
 from sm_proxy.image.context import Context
 from sm_proxy.image.names import Repository
 from sm_proxy.image.project import Project
-from sm_proxy.local import output, signals, sizes
+from sm_proxy.local import output, signals, sizes, waits
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
 
@@ -179,7 +179,7 @@ def _built(args: argparse.Namespace, aws: Aws, wanted: Repository, source: Sourc
 
 def _sent(aws: Aws, project: Project, found: Context) -> tuple[str, bool]:
     """Pack the context and upload it; its key, and whether it was not there yet."""
-    waiting = output.waiting("reading the build context", covers=True)
+    waiting = waits.waiting("reading the build context", covers=True)
     with tempfile.TemporaryFile() as file, waiting as wait:
         tell = functools.partial(wait.tell, on_status=output.status)
         made = archive.write(found, file, upload.progress("reading", found.size, tell))

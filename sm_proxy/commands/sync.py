@@ -17,7 +17,7 @@ from sm_proxy.config_writer import Change, Stub
 from sm_proxy.errors import SmProxyError
 from sm_proxy.host_keys import known_hosts
 from sm_proxy.inventory.running import RunningHosts
-from sm_proxy.local import layout, output, signals
+from sm_proxy.local import layout, output, signals, waits
 from sm_proxy.local.output import Result
 from sm_proxy.local.threads import Background
 from sm_proxy.settings import Settings, contexts, durations, flags_of, load, sources
@@ -105,7 +105,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     """Do one round, or with `--watch` one after another."""
     flags = flags_of(args)
     if args.watch:
-        output.hide_waits()  # it goes on for days
+        waits.hide()  # it goes on for days
         return _watched(flags, settings, float(args.interval))
     running = _running_hosts(flags, settings, {})
     done = _round(settings, running, dry_run=args.dry_run)

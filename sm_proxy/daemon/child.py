@@ -19,7 +19,7 @@ from typing import Final
 from sm_proxy.daemon import kept, peers, wire
 from sm_proxy.daemon.workers import Job
 from sm_proxy.errors import EXIT_EXPECTED, EXIT_OK
-from sm_proxy.local import debug_log, fd_passing, output, poll, prompt, signals
+from sm_proxy.local import debug_log, fd_passing, poll, prompt, signals, waits
 from sm_proxy.routes import ssm_session
 
 Run = Callable[[list[str]], int]
@@ -116,7 +116,7 @@ def _connect(job: Job, request: wire.Request, descriptors: Sequence[int], run: R
     fd_passing.adopt(launcher)
     launcher.watch()
     prompt.have_no_terminal(launcher.take_back)
-    output.set_foreground_test(lambda _: _in_foreground(connection))
+    waits.set_foreground_test(lambda _: _in_foreground(connection))
     ssm_session.kept_source = kept.source(job.inbox.tell)
     words = [os.fsdecode(word) for word in request.words]
     sys.argv = ["sm-proxy", *words]

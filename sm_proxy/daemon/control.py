@@ -15,7 +15,7 @@ from typing import Final
 from sm_proxy.daemon import listening, peers, place, starting, wire
 from sm_proxy.daemon.status import Status
 from sm_proxy.errors import SmProxyError
-from sm_proxy.local import output, process_identity
+from sm_proxy.local import output, process_identity, waits
 from sm_proxy.settings import Settings
 
 STATUS: Final = "status"
@@ -121,7 +121,7 @@ def stop(daemon: Daemon) -> None:
     with contextlib.suppress(OSError):  # it has ended
         _ask(daemon.socket, STOP)
     began = time.monotonic()
-    with output.waiting("ending the daemon", _END_S) as wait:
+    with waits.waiting("ending the daemon", _END_S) as wait:
         while left := [pid for pid, begun in alive.items() if _begun(pid) == begun]:
             waited = time.monotonic() - began
             if waited > _END_S:

@@ -19,7 +19,7 @@ from sm_proxy.doctor.check import (
     Verdict,
 )
 from sm_proxy.errors import Code, SmProxyError, printable
-from sm_proxy.local import debug_log, output
+from sm_proxy.local import debug_log, waits
 from sm_proxy.local.redaction import redact
 from sm_proxy.local.threads import Background
 
@@ -69,7 +69,7 @@ def _run_stage(context: Context, stage: Stage) -> Iterator[Finding]:
     for name, work in running:
         # This check may ask the user for a code.
         limit = ASKED_S if name == "credentials" and os.isatty(0) else DEADLINE_S
-        with output.waiting(f"checking: {name}", limit, covers=True):
+        with waits.waiting(f"checking: {name}", limit, covers=True):
             found = work.settled(max(0.0, started + limit - time.monotonic()))
         late = f"no answer within {limit:.0f} s"
         fix = _LATE.get(name, "Try again.")

@@ -10,7 +10,7 @@ import sys
 from typing import Final
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.local import output
+from sm_proxy.local import waits
 
 _WORKSPACE: Final = ".code-workspace"
 _BATCH_SPECIAL: Final = re.compile(r'["%^&|<>!\r\n]')
@@ -67,7 +67,7 @@ def start(words: list[str]) -> None:
         SmProxyError: `unsupported`, it cannot be started or reports a failure.
     """
     try:
-        with output.terminal_lent():
+        with waits.terminal_lent():
             done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=_stderr(), check=False)
     except OSError as error:
         raise _failed(words[0], str(error.strerror or error)) from None

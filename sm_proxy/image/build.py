@@ -17,10 +17,10 @@ from sm_proxy.image import buildspec
 from sm_proxy.image.build_log import BuildLog
 from sm_proxy.image.buildspec import Order
 from sm_proxy.image.project import Project
-from sm_proxy.local import output
-from sm_proxy.local.output import Wait
+from sm_proxy.local import waits
 from sm_proxy.local.signals import Deadline, Hangup
 from sm_proxy.local.threads import Background
+from sm_proxy.local.waits import Wait
 
 COMPUTE: Final = ("small", "medium", "large", "xlarge", "2xlarge")
 """The sizes of a build's host; larger ones have more memory, processors and disk."""
@@ -100,7 +100,7 @@ def run(
         starting.begin()
         name = starting.result()
         on_status(f"the build is {name}; ^C stops it")
-        with output.waiting("building", request.timeout_s) as wait:
+        with waits.waiting("building", request.timeout_s) as wait:
             return _Follower(aws, name, log, on_status, wait).run(request.timeout_s)
     except (Hangup, KeyboardInterrupt):
         with Deadline(_STOPPING_S) as deadline:

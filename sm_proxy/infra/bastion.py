@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple
 from sm_proxy.aws import asking
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.local import output
-from sm_proxy.local.output import Wait
+from sm_proxy.local import waits
+from sm_proxy.local.waits import Wait
 from sm_proxy.routes import bastion_lookup
 from sm_proxy.settings.deadline import Deadline
 
@@ -122,7 +122,7 @@ def wait_until_online(
     Raises:
         SmProxyError: `bastion-offline`, after the deadline, or if none will be launched; as `look`.
     """
-    with output.waiting("waiting until the bastion is online in SSM", deadline.left) as wait:
+    with waits.waiting("waiting until the bastion is online in SSM", deadline.left) as wait:
         return _online(aws, group, deadline, functools.partial(_tell, wait, say), again)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sm_proxy.aws import asking
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.local import output
+from sm_proxy.local import waits
 from sm_proxy.settings.deadline import Deadline
 
 _POLL_S: Final = (1.0, 2.0)
@@ -59,7 +59,7 @@ def detect(
         SmProxyError: `wait-timeout`; `aws-error`; as `Aws.call`.
     """
     started = asking.ask(aws, "cloudformation", "DetectStackDrift", StackName=stack)
-    with output.waiting(f"CloudFormation compares {stack} with its template", deadline.left):
+    with waits.waiting(f"CloudFormation compares {stack} with its template", deadline.left):
         _await(aws, stack, str(started["StackDriftDetectionId"]), deadline, say)
     return tuple(_drifted(aws, stack))
 

@@ -18,8 +18,8 @@ from sm_proxy.infra import stack as stacks
 from sm_proxy.infra.events import Event
 from sm_proxy.infra.stack import Stack
 from sm_proxy.jobs import times
-from sm_proxy.local import output
-from sm_proxy.local.output import Wait
+from sm_proxy.local import waits
+from sm_proxy.local.waits import Wait
 from sm_proxy.settings.deadline import Deadline
 
 _POLL_S: Final = (1.0, 2.0)
@@ -74,7 +74,7 @@ class Watch:
         Raises:
             SmProxyError: `wait-timeout`; as `Aws.call`, but for errors that pass.
         """
-        with output.waiting(self._words(), deadline.left) as wait:
+        with waits.waiting(self._words(), deadline.left) as wait:
             return self._until_settled(deadline, again, wait)
 
     def _until_settled(self, deadline: Deadline, again: str, wait: Wait) -> Stack:

@@ -15,7 +15,7 @@ from sm_proxy.inventory import session_kinds, trial
 from sm_proxy.jobs import hostname, kinds, logs
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job, Summary
-from sm_proxy.local import output, threads
+from sm_proxy.local import threads, waits
 from sm_proxy.settings import Settings
 
 _AT_ONCE: Final = 8
@@ -112,7 +112,7 @@ def check_all(
             wait.what = f"{doing}: {len(tried)} done"
 
     doing = f"trying to reach {len(alive)}, as ssh would"
-    with output.waiting(doing, covers=True) as wait, trial.no_session_left_open():
+    with waits.waiting(doing, covers=True) as wait, trial.no_session_left_open():
         answers = threads.map_concurrently(attempt, alive, _AT_ONCE)
     for number, answer in zip(alive, answers, strict=True):
         found[number] = answer

@@ -20,8 +20,8 @@ from sm_proxy.host_keys import trust_on_first_use
 from sm_proxy.jobs import search
 from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.hostname import Target
-from sm_proxy.local import output, signals
-from sm_proxy.local.output import Wait
+from sm_proxy.local import signals, waits
+from sm_proxy.local.waits import Wait
 from sm_proxy.routes import sessions
 from sm_proxy.routes import table as routes
 from sm_proxy.settings import Settings
@@ -73,7 +73,7 @@ def wait_until_answering(
                 if error.code not in _STILL_STARTING or left <= 0:
                     raise
                 if waiting is None:
-                    waiting = held.enter_context(output.waiting("", left, covers=True))
+                    waiting = held.enter_context(waits.waiting("", left, covers=True))
                 waiting.tell(f"{error.message}; waiting, it may still be starting", on_status)
             else:
                 return found

@@ -18,8 +18,8 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import kinds, log_streams
 from sm_proxy.jobs.job import Job
 from sm_proxy.jobs.log_events import PAGE, Event, LogEvents
-from sm_proxy.local import output, threads
-from sm_proxy.local.output import Wait
+from sm_proxy.local import threads, waits
+from sm_proxy.local.waits import Wait
 
 _AT_ONCE: Final = 8
 """Concurrent calls: GetLogEvents has a quota of 10 a second in an account, or 25."""
@@ -152,7 +152,7 @@ class JobLog:
         Raises:
             SmProxyError: a call failed, and would fail again.
         """
-        with output.waiting("", covers=True) as wait:
+        with waits.waiting("", covers=True) as wait:
             self._wait = wait
             self._read_to_the_end(show)
         return self.job

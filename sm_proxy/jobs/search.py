@@ -20,9 +20,9 @@ from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job
 from sm_proxy.jobs.log_formats import MARKERS, LogAddress
 from sm_proxy.jobs.subnets import Subnets, describe_if_allowed, describe_subnets, first_inside
-from sm_proxy.local import debug_log, output
-from sm_proxy.local.output import Wait
+from sm_proxy.local import debug_log, waits
 from sm_proxy.local.threads import Background
+from sm_proxy.local.waits import Wait
 from sm_proxy.settings import Settings
 
 POLL_S: Final = (2.0, 4.0)
@@ -76,7 +76,7 @@ class Search:
         Raises:
             SmProxyError: with the code that fits.
         """
-        with output.waiting(f"looking for {self._target.host}") as waiting:
+        with waits.waiting(f"looking for {self._target.host}") as waiting:
             return self._look_until(wait, waiting, 0.0 if fresh else float("inf"))
 
     def _look_until(self, wait: float, waiting: Wait, max_age: float) -> Container:

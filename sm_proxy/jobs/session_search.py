@@ -15,7 +15,7 @@ from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job
 from sm_proxy.jobs.search import POLL_S
 from sm_proxy.jobs.times import in_words
-from sm_proxy.local import debug_log, output
+from sm_proxy.local import debug_log, waits
 from sm_proxy.settings import durations
 
 
@@ -50,7 +50,7 @@ class SessionSearch:
             SmProxyError: with the code that fits.
         """
         deadline = time.monotonic() + wait
-        with output.waiting(f"looking for {self._target.host}") as waiting:
+        with waits.waiting(f"looking for {self._target.host}") as waiting:
             found = self._look(cached=not fresh)
             while isinstance(found, Job):
                 left = deadline - time.monotonic()

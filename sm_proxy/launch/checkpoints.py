@@ -18,8 +18,8 @@ from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
 from sm_proxy.launch.caller import Caller
 from sm_proxy.launch.changes import Draft, Path
-from sm_proxy.local import output, sizes, threads
-from sm_proxy.local.output import Wait
+from sm_proxy.local import sizes, threads, waits
+from sm_proxy.local.waits import Wait
 
 Mode = Literal["copy", "same", "none"]
 MODES: Final[tuple[Mode, ...]] = ("copy", "same", "none")
@@ -123,7 +123,7 @@ def copy(aws: Caller, plan: Copy, on_status: Callable[[str], None]) -> None:
             _copy_object(aws, plan.bucket, item, target)
         progress.add(item.size)
 
-    with output.waiting("copying checkpoints", covers=True) as progress.wait:
+    with waits.waiting("copying checkpoints", covers=True) as progress.wait:
         threads.map_concurrently(one, plan.objects, _AT_ONCE)
 
 

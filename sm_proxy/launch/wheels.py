@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.local import debug_log, output, paths, private_files
+from sm_proxy.local import debug_log, paths, private_files, waits
 from sm_proxy.local.threads import map_concurrently
 
 Architecture = Literal["x86_64", "aarch64"]
@@ -216,7 +216,7 @@ def _run(pip: list[str], key: tuple[str, str], wheels: list[Wheel]) -> dict[str,
 def _call(command: list[str], environment: dict[str, str]) -> None:
     debug_log.write("runs pip", command=command)
     try:
-        with output.waiting("pip fetches an SSH server", _PIP_TIMEOUT_S):
+        with waits.waiting("pip fetches an SSH server", _PIP_TIMEOUT_S):
             done = subprocess.run(
                 command,
                 check=False,

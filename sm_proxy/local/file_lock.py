@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.local import output, paths, permissions, private_files, process_identity
+from sm_proxy.local import output, paths, permissions, private_files, process_identity, waits
 
 WRITER_S: Final = 10.0
 """Seconds to wait for a writer's lock; a writer needs only milliseconds."""
@@ -106,7 +106,7 @@ def _wait(handle: int, path: Path, what: str, *, for_cache: bool) -> None:
     waited = 0.0
     pause, longest = _PAUSE_S
     limit = CACHE_S if for_cache else WRITER_S
-    with output.waiting(f"waiting for the lock of {what}", limit) as wait:
+    with waits.waiting(f"waiting for the lock of {what}", limit) as wait:
         while waited < limit:
             if waited >= _REPORT_AFTER_S:
                 holder = _holder(handle)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from sm_proxy.errors import printable
-from sm_proxy.local import output, secret_values
+from sm_proxy.local import secret_values, waits
 
 _LINE_LIMIT: Final = 1024
 _DISPLAYS: Final = ("DISPLAY", "WAYLAND_DISPLAY")
@@ -49,7 +49,7 @@ def confirm(question: str) -> bool:
     """
     if not at_terminal():
         raise NobodyToAskError("there is no terminal to ask on")
-    with output.terminal_lent():
+    with waits.terminal_lent():
         sys.stderr.write(f"{printable(question)} [y/N] ")
         sys.stderr.flush()
         return sys.stdin.readline().strip().lower() in {"y", "yes"}
@@ -65,7 +65,7 @@ def ask(question: str, *, terminal: bool = True) -> str:
     Raises:
         NobodyToAskError: there is no way to ask, or the user gave no answer.
     """
-    with output.terminal_lent():
+    with waits.terminal_lent():
         answer = _answer(printable(question) + " ", terminal=terminal)
     secret_values.keep(answer)
     return answer

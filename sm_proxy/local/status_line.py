@@ -16,10 +16,10 @@ from collections.abc import Callable
 from typing import Final
 
 from sm_proxy.errors import printable
-from sm_proxy.local import elapsed, output, screen
+from sm_proxy.local import elapsed, output, screen, waits
 from sm_proxy.local.layout import cells
-from sm_proxy.local.output import Wait
 from sm_proxy.local.redaction import redact
+from sm_proxy.local.waits import Wait
 
 SILENCE_S: Final = 1.0
 """How long a process may be silent before it says what it waits for."""
@@ -40,7 +40,7 @@ def start(silent_s: float = 0.0) -> None:
         silent_s: how long the process has been silent already, in seconds.
     """
     line = StatusLine(silent_s)
-    if output.put_line(line):
+    if waits.put_line(line):
         line.start()
 
 
@@ -52,7 +52,7 @@ def _columns() -> int:
 
 
 class StatusLine:
-    """Shows what is waited for. `erase` and `tick` are called with `output.PEN` held.
+    """Shows what is waited for. `erase` and `tick` are called with `waits.PEN` held.
 
     Args:
         silent_s: how long this process has been silent already, in seconds.
@@ -86,11 +86,11 @@ class StatusLine:
         """Show nothing any more. It does not wait for a terminal that takes no output."""
         self._over.set()
         # Also if nothing is drawn: the thread may be about to.
-        if erase and output.PEN.acquire(timeout=_TICK_S):
+        if erase and waits.PEN.acquire(timeout=_TICK_S):
             try:
                 self.erase()
             finally:
-                output.PEN.release()
+                waits.PEN.release()
 
     def erase(self) -> None:
         """Erase the line: something else is about to be written."""
@@ -99,16 +99,16 @@ class StatusLine:
 
     def tick(self) -> None:
         """Show what is waited for now, as fits the place that stderr leads to."""
-        if output.is_lent():
+        if waits.is_lent():
             return
-        wait = shown(output.waits())
+        wait = shown(waits.current())
         if wait is None or not wait.what:
             self._clear()
             return
         now = self._clock()
         silent = now - self._silent_since
         waited = silent if wait.is_call else now - wait.began
-        if output.rewrites():
+        if waits.rewrites():
             if silent >= SILENCE_S or waited >= SILENCE_S:
                 self._draw(in_words(wait, waited))
         else:
@@ -117,7 +117,7 @@ class StatusLine:
 
     def _run(self) -> None:
         while not self._over.is_set():
-            with output.PEN:
+            with waits.PEN:
                 if not self._over.is_set():
                     self.tick()
             self._over.wait(_TICK_S)
@@ -143,7 +143,7 @@ class StatusLine:
 
     def _clear(self) -> None:
         # In the background, the terminal's line is another program's by now.
-        if self._drawn and output.rewrites():
+        if self._drawn and waits.rewrites():
             self._written(self._erasing())
         self._drawn = ""
 
@@ -175,7 +175,7 @@ def now_in_words(silent_s: float) -> str:
     Args:
         silent_s: how long nothing has been shown, in seconds.
     """
-    wait = shown(output.waits())
+    wait = shown(waits.current())
     if wait is None or not wait.what or silent_s < SILENCE_S:
         return ""
     return in_words(wait, silent_s if wait.is_call else time.monotonic() - wait.began)

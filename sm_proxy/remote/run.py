@@ -18,7 +18,7 @@ from sm_proxy import error_handler
 from sm_proxy.errors import SmProxyError
 from sm_proxy.identity import identities
 from sm_proxy.jobs.container import Container
-from sm_proxy.local import output
+from sm_proxy.local import waits
 from sm_proxy.settings import Settings
 from sm_proxy.ssh_config.ssh_command import SSH_FAILED, Complaints, failure, ssh_command
 
@@ -73,7 +73,7 @@ def run_script(
         timer = threading.Timer(timeout, process.kill)
         timer.start()
         try:
-            with output.waiting(f"waiting for an answer from {container.host}", timeout):
+            with waits.waiting(f"waiting for an answer from {container.host}", timeout):
                 answer = _exchanged(process, script)
                 status = process.wait()
         finally:

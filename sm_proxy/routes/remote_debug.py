@@ -18,7 +18,7 @@ from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import Code, SmProxyError
 from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.job import training_target
-from sm_proxy.local import output, threads
+from sm_proxy.local import output, threads, waits
 from sm_proxy.routes.session_api import SessionRequest
 from sm_proxy.routes.ssm_session import Words, open_session, open_stream
 from sm_proxy.routes.verdict import Verdict
@@ -125,7 +125,7 @@ def _open_once_connected(open_now: Callable[[], _Opened], host: str, within_s: f
         f"waiting up to {within_s:.0f} s for the agent in the container of {host} to "
         "connect to Session Manager"
     )
-    with output.waiting(f"waiting for the agent in the container of {host}", within_s, covers=True):
+    with waits.waiting(f"waiting for the agent in the container of {host}", within_s, covers=True):
         while True:
             left = max(0.0, deadline - time.monotonic())
             threads.run(time.sleep, min(left, random.uniform(*_POLL_S)))  # noqa: S311 - jitter

@@ -13,7 +13,7 @@ from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import Code, SmProxyError
 from sm_proxy.jobs.container import Container
-from sm_proxy.local import output, threads
+from sm_proxy.local import output, threads, waits
 from sm_proxy.routes.session_api import SessionRequest
 from sm_proxy.routes.space_api import SpaceApi
 from sm_proxy.routes.ssm_session import Words, open_session
@@ -61,7 +61,7 @@ def connect(container: Container, settings: Settings, aws: Aws) -> Stream:
                 f"the space {container.job} is not registered with Session Manager yet: trying "
                 f"again for {sum(_PAUSES_S):.0f} s"
             )
-        with output.waiting(f"waiting until the space {container.job} is registered"):
+        with waits.waiting(f"waiting until the space {container.job} is registered"):
             threads.run(time.sleep, pause)
     return _open(container, aws)
 

@@ -13,7 +13,7 @@ from sm_proxy.aws import network
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import Code, SmProxyError
-from sm_proxy.local import debug_log, output, paths, private_files, process_identity, threads
+from sm_proxy.local import debug_log, output, paths, private_files, process_identity, threads, waits
 from sm_proxy.local.signals import Hangup
 from sm_proxy.local.threads import Background
 from sm_proxy.routes import sessions
@@ -118,7 +118,7 @@ def open_session(
         target=f"{words.route} {target}".strip(),
         session_type=api.session_type,
     )
-    opening = output.waiting(f"opening a session by {options.target}")
+    opening = waits.waiting(f"opening a session by {options.target}")
     with opening, started(api, aws) as grant:
         return threads.run(ssm.start, api, options, grant)
 

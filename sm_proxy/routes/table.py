@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol, cast
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import Code, SmProxyError, printable
 from sm_proxy.jobs.container import Container
-from sm_proxy.local import debug_log, output, threads
+from sm_proxy.local import debug_log, output, threads, waits
 from sm_proxy.routes import memory
 from sm_proxy.routes.verdict import Verdict
 from sm_proxy.settings import Settings
@@ -208,7 +208,7 @@ class _Attempts:
             self._tell(name)
             self._tried.add(name)
             try:
-                with output.waiting(f"connecting to {self._asked[0].host} by {name}"):
+                with waits.waiting(f"connecting to {self._asked[0].host} by {name}"):
                     stream = route(name).connect(*self._asked)
             except SmProxyError as error:
                 if not self._note(name, error):

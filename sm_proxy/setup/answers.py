@@ -13,7 +13,7 @@ from typing import Any
 
 from sm_proxy.aws import profiles
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.local import output, prompt
+from sm_proxy.local import output, prompt, waits
 from sm_proxy.settings import Settings
 from sm_proxy.settings.schema import is_region
 
@@ -126,7 +126,7 @@ def _ask_on_terminal(question: Question) -> str:
     shown = f" [{question.default}]" if question.default else ""
     why = ""
     for _ in range(_TRIES):
-        with output.terminal_lent():
+        with waits.terminal_lent():
             sys.stderr.write(f"{question.words}{listed}{shown} ")
             sys.stderr.flush()
             line = sys.stdin.readline()

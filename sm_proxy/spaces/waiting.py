@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.local import output
-from sm_proxy.local.output import Wait
+from sm_proxy.local import waits
+from sm_proxy.local.waits import Wait
 from sm_proxy.settings.deadline import Deadline
 
 _POLL_S: Final = (1.0, 2.0)
@@ -44,7 +44,7 @@ class Waiter:
         Raises:
             SmProxyError: `wait-timeout`; what `look` raises, but for errors that pass.
         """
-        with output.waiting(f"{what}: asking SageMaker", self.deadline.left) as wait:
+        with waits.waiting(f"{what}: asking SageMaker", self.deadline.left) as wait:
             self._until(what, look, wait)
 
     def _until(self, what: str, look: Callable[[], str], wait: Wait) -> None:

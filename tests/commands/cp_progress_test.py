@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from sm_proxy.commands import cp_progress
-from sm_proxy.local import output
+from sm_proxy.local import waits
 from sm_proxy.transfer.progress import Progress
-from tests import waits
+from tests.waits import read_until
 
 HOSTILE = "/opt/ml/[red]\x1b[2Jmodel\n.pt"
 
@@ -65,7 +65,7 @@ def on_terminal(
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setenv("LINES", "24")
     answers = iter(foreground)
-    monkeypatch.setattr(output._DISPLAY, "is_foreground", lambda _: next(answers))
+    monkeypatch.setattr(waits._DISPLAY, "is_foreground", lambda _: next(answers))
     ours, theirs = pty.openpty()
     with Path(os.ttyname(theirs)).open("w", encoding="utf-8") as stderr:
         monkeypatch.setattr(sys, "stderr", stderr)
@@ -74,7 +74,7 @@ def on_terminal(
             show(at(400_000, name))
         print("END", file=stderr, flush=True)
         monkeypatch.undo()
-        shown = waits.read_until(ours, b"END").decode()
+        shown = read_until(ours, b"END").decode()
     os.close(theirs)
     os.close(ours)
     return shown

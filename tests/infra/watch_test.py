@@ -8,7 +8,7 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.infra import stack as stacks
 from sm_proxy.infra import watch
 from sm_proxy.infra.watch import Watch
-from sm_proxy.local import output
+from sm_proxy.local import waits
 from sm_proxy.settings import deadline
 from sm_proxy.settings.deadline import Deadline
 from tests.fakes import Answer, Clock, FakeAws
@@ -112,14 +112,14 @@ def test_the_status_line_says_what_is_waited_for(monkeypatch: pytest.MonkeyPatch
     sleep = deadline.sleep
 
     def look(bounds: tuple[float, float]) -> None:
-        seen.update(wait.what for wait in output.waits())
+        seen.update(wait.what for wait in waits.current())
         sleep(bounds)
 
     monkeypatch.setattr(deadline, "sleep", look)
     with pytest.raises(SmProxyError):
         watching.until_settled(deadline, "")
     assert any("is CREATE_IN_PROGRESS; waiting for Vpc (" in words for words in seen)
-    assert not output.waits()
+    assert not waits.current()
 
 
 def test_events_may_lag_behind_the_status() -> None:

@@ -16,9 +16,9 @@ from types import SimpleNamespace
 import pytest
 
 from sm_proxy.errors import EXIT_INTERRUPTED
-from sm_proxy.local import layout, output, prompt, status_line
-from sm_proxy.local.output import Wait
+from sm_proxy.local import layout, output, prompt, status_line, waits
 from sm_proxy.local.status_line import StatusLine
+from sm_proxy.local.waits import Wait
 from tests.waits import await_true, read_until
 
 FOLDERS = ("HOME", "SM_PROXY_STATE_DIR", "SM_PROXY_CACHE_DIR", "SM_PROXY_CONFIG_DIR")
@@ -97,20 +97,20 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
     # Not those of `sys`: pytest sets them again between this fixture and the test.
     streams = {"stdin": io.StringIO(), "stdout": screen, "stderr": screen}
     system = SimpleNamespace(platform=sys.platform, **streams)
-    for module in (output, status_line, prompt):
+    for module in (output, waits, status_line, prompt):
         monkeypatch.setattr(module, "sys", system)
     monkeypatch.setenv("TERM", "xterm")
-    display = output._Display()
+    display = waits._Display()
     display.line, display.enabled = found.line, True
     display.is_foreground = lambda _: found.foreground
     display.echoes = lambda _: found.echo
     display.clock = lambda: found.now
-    monkeypatch.setattr(output, "_DISPLAY", display)
+    monkeypatch.setattr(waits, "_DISPLAY", display)
     return found
 
 
 def test_a_wait_shows_its_time_and_its_end_in_one_line(shown: Shown) -> None:
-    with output.waiting("waiting for my-job", 900) as wait:
+    with waits.waiting("waiting for my-job", 900) as wait:
         assert shown.after(1) == "sm-proxy: waiting for my-job (1s of 15m)"
         assert shown.after(129) == "sm-proxy: waiting for my-job (2m10s of 15m)"
         wait.tell("my-job: Downloading", output.status)
@@ -121,13 +121,13 @@ def test_a_wait_shows_its_time_and_its_end_in_one_line(shown: Shown) -> None:
 
 def test_a_short_wait_shows_nothing(shown: Shown) -> None:
     shown.now += 0.5
-    with output.waiting("waiting"):
+    with waits.waiting("waiting"):
         shown.line.tick()
     assert shown.after(1) == ""
 
 
 def test_a_lasting_line_and_a_result_stand_above_the_status_line(shown: Shown) -> None:
-    with output.waiting("waiting"):
+    with waits.waiting("waiting"):
         shown.after(3)
         output.status("the agent has connected")
         assert shown.screen.line == ""
@@ -138,25 +138,25 @@ def test_a_lasting_line_and_a_result_stand_above_the_status_line(shown: Shown) -
 
 def test_calls_are_shown_as_one_silence(shown: Shown) -> None:
     for second in range(1, 4):
-        with output.waiting("asking AWS: sagemaker:ListTrainingJobs", is_call=True):
+        with waits.waiting("asking AWS: sagemaker:ListTrainingJobs", is_call=True):
             line = shown.after(1)
         assert line == f"sm-proxy: asking AWS: sagemaker:ListTrainingJobs ({second}s)"
 
 
 def test_a_call_is_a_part_of_what_is_waited_for(shown: Shown) -> None:
-    with output.waiting("checking"), output.waiting("asking AWS: x:Y", is_call=True):
+    with waits.waiting("checking"), waits.waiting("asking AWS: x:Y", is_call=True):
         assert shown.after(2) == "sm-proxy: checking (2s)"
 
 
 def test_the_newest_wait_is_shown_unless_one_covers_it(shown: Shown) -> None:
-    with output.waiting("trying 3 jobs", covers=True), output.waiting("opening a session"):
+    with waits.waiting("trying 3 jobs", covers=True), waits.waiting("opening a session"):
         assert shown.after(2) == "sm-proxy: trying 3 jobs (2s)"
-    with output.waiting("looking for my-job"), output.waiting("opening a session"):
+    with waits.waiting("looking for my-job"), waits.waiting("opening a session"):
         assert shown.after(2) == "sm-proxy: opening a session (2s)"
 
 
 def test_nothing_is_shown_while_a_wait_without_words_covers_all(shown: Shown) -> None:
-    with output.waiting("", covers=True), output.waiting("asking AWS: x:Y", is_call=True):
+    with waits.waiting("", covers=True), waits.waiting("asking AWS: x:Y", is_call=True):
         assert shown.after(60) == ""
     assert shown.screen.lines == []
 
@@ -164,14 +164,14 @@ def test_nothing_is_shown_while_a_wait_without_words_covers_all(shown: Shown) ->
 @pytest.mark.parametrize("columns", [20, 40, 60])
 def test_a_narrow_terminal_cuts_the_line_and_keeps_the_time(shown: Shown, columns: int) -> None:
     shown.columns = columns
-    with output.waiting("waiting for the agent in the container of sm-my-job 训练作业", 900):
+    with waits.waiting("waiting for the agent in the container of sm-my-job 训练作业", 900):
         line = shown.after(75)
     assert line.endswith("... (1m15s of 15m)") or columns == 20
     assert shown.screen.widest < columns
 
 
 def test_a_terminal_that_becomes_narrow_is_noticed(shown: Shown) -> None:
-    with output.waiting("waiting for the agent in the container of sm-my-job"):
+    with waits.waiting("waiting for the agent in the container of sm-my-job"):
         shown.after(2)
         shown.columns, shown.screen.widest = 30, 0
         assert len(shown.after(1)) < 30
@@ -195,7 +195,7 @@ def test_where_no_line_can_be_rewritten_lines_come_more_and_more_seldom(
 ) -> None:
     assert callable(place)
     place(shown)
-    with output.waiting("looking", 3600) as wait:
+    with waits.waiting("looking", 3600) as wait:
         wait.tell("my-job: Starting", output.status)
         shown.after(800)
     assert shown.screen.lines == [
@@ -207,14 +207,14 @@ def test_where_no_line_can_be_rewritten_lines_come_more_and_more_seldom(
 
 
 def test_a_line_that_is_another_programs_by_now_is_not_erased(shown: Shown) -> None:
-    with output.waiting("waiting"):
+    with waits.waiting("waiting"):
         line = shown.after(2)
     shown.foreground = False
     assert shown.after(1) == line
 
 
 def test_a_passphrase_that_another_program_asks_for_is_left_alone(shown: Shown) -> None:
-    with output.waiting("waiting"):
+    with waits.waiting("waiting"):
         line = shown.after(2)
         shown.screen.write("\nPassphrase: ")
         shown.echo = False
@@ -239,7 +239,7 @@ def test_a_question_has_the_terminal_to_itself(
             return "yes\n"
 
     monkeypatch.setattr("sm_proxy.local.prompt.sys.stdin", Keys())
-    with output.waiting("waiting"):
+    with waits.waiting("waiting"):
         shown.after(2)
         assert prompt.confirm("Go on?")
     assert seen == ["Go on? [y/N] "]
@@ -247,8 +247,8 @@ def test_a_question_has_the_terminal_to_itself(
 
 
 def test_news_do_not_break_into_a_question(shown: Shown) -> None:
-    with output.waiting("waiting") as wait:
-        with output.terminal_lent():
+    with waits.waiting("waiting") as wait:
+        with waits.terminal_lent():
             shown.screen.write("Passphrase: ")
             wait.tell("my-job: Training", output.status)
             assert (shown.screen.lines, shown.screen.line) == ([], "Passphrase: ")
@@ -257,28 +257,28 @@ def test_news_do_not_break_into_a_question(shown: Shown) -> None:
 
 
 def test_the_line_is_erased_at_the_end(shown: Shown) -> None:
-    with output.waiting("waiting"):
+    with waits.waiting("waiting"):
         assert shown.after(2)
-        output.hide_waits()
+        waits.hide()
     assert shown.screen.line == ""
 
 
 def test_the_line_stays_where_the_terminal_may_be_another_programs(shown: Shown) -> None:
-    with output.waiting("waiting"):
+    with waits.waiting("waiting"):
         line = shown.after(2)
-        output.hide_waits(erase=False)
+        waits.hide(erase=False)
     assert shown.screen.line == line
 
 
 def test_hostile_words_do_not_reach_the_terminal(shown: Shown) -> None:
-    with output.waiting("my-job: \x1b]0;title\x07 \rx"):
+    with waits.waiting("my-job: \x1b]0;title\x07 \rx"):
         line = shown.after(1)
     assert line.isprintable()
 
 
 def test_a_terminal_without_utf8_gets_no_line_that_is_too_long(shown: Shown) -> None:
     shown.screen.encoding = "ascii"
-    with output.waiting("my-job: \u8bad\u7ec3" * 9):
+    with waits.waiting("my-job: \u8bad\u7ec3" * 9):
         shown.after(1)
     assert shown.screen.line.isascii()
     assert shown.screen.widest < shown.columns
@@ -286,20 +286,20 @@ def test_a_terminal_without_utf8_gets_no_line_that_is_too_long(shown: Shown) -> 
 
 def test_a_closed_stderr_is_no_failure(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sm_proxy.local.output.sys.stderr", None)
-    with output.waiting("waiting"):
+    with waits.waiting("waiting"):
         shown.after(12)
     assert shown.screen.lines == []
 
 
 def test_a_library_shows_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    with output.waiting("waiting"):
+    with waits.waiting("waiting"):
         status_line.start(5)
     assert capfd.readouterr() == ("", "")
 
 
 def test_the_thread_shows_what_has_been_silent_for_long(shown: Shown) -> None:
     line = StatusLine(silent_s=2, clock=lambda: shown.now)
-    with output.waiting("waiting"):
+    with waits.waiting("waiting"):
         line.start()
         await_true(lambda: shown.screen.line == "sm-proxy: waiting", 10)
         line.stop(erase=True)

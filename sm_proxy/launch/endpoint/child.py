@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import Any, Final
 
-from sm_proxy.local import debug_log, output
+from sm_proxy.local import debug_log, waits
 
 ENDPOINT: Final = "AWS_ENDPOINT_URL_SAGEMAKER"
 _IGNORE: Final = "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"
@@ -67,7 +67,7 @@ def run(words: Sequence[str], variables: Mapping[str, str]) -> int:
     """
     # Windows finds a script such as `aws.cmd` by its full path only.
     program = shutil.which(words[0]) if sys.platform == "win32" else None
-    with output.terminal_lent(), _Relay() as relay:
+    with waits.terminal_lent(), _Relay() as relay:
         process = subprocess.Popen([program or words[0], *words[1:]], env=dict(variables))
         relay.attach(process)
         status = process.wait()
