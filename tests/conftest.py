@@ -22,7 +22,7 @@ from botocore import hooks
 from botocore.loaders import JSONFileLoader, Loader
 from hypothesis import HealthCheck, Phase, settings
 
-from sm_proxy.local import paths, secret_values
+from sm_proxy.local import paths, python_environment, secret_values
 from sm_proxy.local.threads import Background
 from sm_proxy.tunnel import host_key_probe
 from tests.home_watch import HomeWatch
@@ -64,6 +64,10 @@ _THREADS_S: Final = 120.0
 `script/test` runs the other Pythons with the lowest priority: on a busy machine, what takes 3 ms of
 CPU has taken a second there.
 """
+_SCREEN: Final = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE")
+_LOCALE: Final = ("LC_ALL", "LC_CTYPE", "LANG")
+"""The first that is set counts: locale(7)."""
+_UTF_8: Final = re.compile(r"utf-?8", re.IGNORECASE)
 _SIGNALS = [
     getattr(signal, name)
     for name in ("SIGHUP", "SIGTERM", "SIGINT", "SIGQUIT")
@@ -84,6 +88,16 @@ def pytest_configure(config: pytest.Config) -> None:
         if signal.getsignal(number) == signal.SIG_IGN:
             default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
             signal.signal(number, default)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart() -> None:
+    """Forget how wide and how colourful this user wants screens: pytest's own has begun."""
+    for name in (*_SCREEN, *python_environment.MISLEADING):
+        os.environ.pop(name, None)
+    if not _UTF_8.search(next(filter(None, map(os.environ.get, _LOCALE)), "UTF-8")):
+        os.environ.pop("LC_ALL", None)
+        os.environ["LC_CTYPE"] = "C.UTF-8"
 
 
 @pytest.hookimpl(wrapper=True)
