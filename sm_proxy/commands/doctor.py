@@ -22,7 +22,7 @@ from sm_proxy.doctor import (
 from sm_proxy.doctor.check import Context, Finding
 from sm_proxy.errors import EXIT_EXPECTED, SmProxyError, printable
 from sm_proxy.jobs import hostname
-from sm_proxy.local import paths, signals
+from sm_proxy.local import output, paths, signals
 from sm_proxy.local.output import Result
 from sm_proxy.routes import sessions
 from sm_proxy.settings import Settings, flags_of, load_for, sources
@@ -83,6 +83,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     findings = [*findings, *remembered]
     if args.bundle:
         support_bundle.write(Path(args.bundle), context, findings)
+        output.status(f"wrote the report {args.bundle}: it has no secrets")
     failure = _failure(findings)
     data = {
         "cause": failure.code if failure else None,

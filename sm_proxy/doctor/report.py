@@ -33,7 +33,7 @@ def text(findings: Sequence[Finding], command: str, screen: Screen, *, verbose: 
         screen: where it is shown.
         verbose: whether to show every check with its time, not only what a user must look at.
     """
-    shown = [item for item in findings if verbose or _matters(item)]
+    shown = list(findings) if verbose else _important(findings)
     names = max((len(item.id) for item in shown), default=0)
     lines = layout.pairs(
         ((_label(item, names, verbose=verbose), _reason(item)) for item in shown), screen
@@ -47,8 +47,15 @@ def text(findings: Sequence[Finding], command: str, screen: Screen, *, verbose: 
     return "\n".join(lines)
 
 
-def _matters(item: Finding) -> bool:
-    return _word(item) in {"failed", "doubtful", _EARLIER}
+def _important(findings: Sequence[Finding]) -> list[Finding]:
+    """What a user must look at; not an earlier failure in the words of one that is shown anyway."""
+    reasons = [item.reason for item in findings if _word(item) == "failed"]
+    return [
+        item
+        for item in findings
+        if _word(item) in {"failed", "doubtful"}
+        or (_word(item) == _EARLIER and not any(words in item.reason for words in reasons))
+    ]
 
 
 def _word(item: Finding) -> str:

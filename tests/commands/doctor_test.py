@@ -131,3 +131,23 @@ def test_a_failed_check_is_shown_with_its_fix_and_as_the_last_line(
         "The first cause is agent. Fix it, then check again: sm-proxy doctor"
     )
     assert shown.err.splitlines()[-1] == "sm-proxy: bastion-offline: it is away. Start it."
+
+
+def test_a_cause_is_told_once_and_the_report_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kind in ("STATE", "CACHE", "CONFIG"):
+        monkeypatch.setenv(f"SM_PROXY_{kind}_DIR", str(tmp_path / kind))
+    job = Finding("job", "failed", "there is no job x", 1, "Check the name.", "job-not-found")
+    before = Finding("last-failure", "passed", "3 s ago: job-not-found: there is no job x. Check.")
+    others = Finding("last-failure", "passed", "2 h ago: network: no answer within 45 s")
+    report = tmp_path / "report.txt"
+    args = argparse.Namespace(host=None, ssh_config=None, bundle=str(report), verbose=False)
+    for earlier, count in ((before, 1), (others, 2)):
+        found = iter([[earlier], [job]])
+        monkeypatch.setattr(runner, "examine", lambda *_, found=found: next(found))
+        shown = text_of(doctor.run(args, doctor.load_settings(args)))
+        assert shown.count("there is no job x") == 1
+        assert len(shown.split("\n\n")[0].splitlines()) == count + 1  # and the fix
+    assert f"wrote the report {report}" in capsys.readouterr().err
+    assert "last-failure" in report.read_text()
