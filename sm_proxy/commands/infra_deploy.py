@@ -208,9 +208,10 @@ def _next_steps(run: Run, stack: Stack, found: Bastion) -> tuple[str, ...]:
     words = "its bastion is paused" if stack.paused else f"its bastion is {found.words}"
     return (
         f"the stack {stack.name} is complete; {words}",
-        f"the role for your jobs: {stack.output('JobRole')}. What is next:",
-        f"sm-proxy image build DIR --repository NAME:TAG{run.typed}",
-        "sm-proxy launch -- python YOUR_SCRIPT.py",
+        f"the role for your jobs: {stack.output('JobRole')}",
+        "next, once on each laptop: sm-proxy setup",
+        f"to build an image with ssh: sm-proxy image build DIR --repository NAME:TAG{run.typed}",
+        "to start jobs with ssh: sm-proxy launch -- python YOUR_SCRIPT.py",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -48,9 +49,11 @@ def test_an_empty_account_gets_the_stack_and_launch_its_network(
     assert "what it makes in account 111122223333, eu-west-1: 1 VPC, 4 subnets" in shown.err
     assert "what it costs: about $0.055 an hour, $40 a month" in shown.err
     assert [line for line in said if "NatGateway CREATE_COMPLETE" in line]
-    assert shown.out.splitlines()[-2:] == [
-        "sm-proxy image build DIR --repository NAME:TAG",
-        "sm-proxy launch -- python YOUR_SCRIPT.py",
+    assert re.fullmatch(r"the role for your jobs: arn:aws:iam::\S+\w", shown.out.splitlines()[-4])
+    assert shown.out.splitlines()[-3:] == [
+        "next, once on each laptop: sm-proxy setup",
+        "to build an image with ssh: sm-proxy image build DIR --repository NAME:TAG",
+        "to start jobs with ssh: sm-proxy launch -- python YOUR_SCRIPT.py",
     ]
     written = sources.config_file().read_text()
     assert 'subnets = ["subnet-1", "subnet-2"]' in written
