@@ -81,7 +81,7 @@ uncompiled="$uncompiled|moto/(?!core|ec2|iam|moto_api|s3|sagemaker|ssm|sts|utili
 make_venv() {
     wanted=$(cksum <pyproject.toml)
     [ "$(cat "$1/.made-for" 2>/dev/null)" = "$wanted" ] && return 0
-    say "making $1 with $("$2" --version)"
+    say "making $1 with $("$2" --version): this takes some minutes"
     folder=$1 python=$1/bin/python
     # Only .venv needs the pip that Python brings, to install uv: uv installs pip in a tenth of the time.
     without=--without-pip

@@ -33,15 +33,16 @@ _REQUEST_FIELDS = (
     "Environment",
 )
 _END = """
-All of this used a real ssh, a real sshd, real AWS calls (to an AWS inside this machine) and the
-real SSM data channel. To do the same in your account:
+All of this used a real ssh, a real sshd, the real protocol of Session Manager,
+and real AWS calls to an AWS that is simulated on this machine.
+To do the same in your account:
 
-    sm-proxy infra deploy             # once: a network, a bastion and roles; asks first
-    sm-proxy setup                    # once: makes a key, writes the ssh config, checks AWS
-    sm-proxy launch -- CMD            # CMD creates jobs: they get ssh
+    sm-proxy infra deploy      # once: network, bastion, roles; asks first
+    sm-proxy setup             # once: a key, and the ssh config
+    sm-proxy launch -- CMD     # CMD creates jobs: they get ssh
     ssh sm-<your job's name>
 
-docs/ has more: an image with ssh, built without docker; networks of your own; IAM policies.
+README.md and docs/index.md tell more.
 """
 
 
