@@ -148,7 +148,7 @@ def _completion(*, may_ask: bool) -> list[Step]:
         place = scripts.place(shell)
         line = f", and a line in {place.startup}" if place.startup else ""
         if not prompt.confirm(
-            f"Complete sm-proxy at TAB in {shell}? This writes {place.script}{line}."
+            f"Install tab completion of sm-proxy for {shell}? It writes {place.script}{line}."
         ):
             return [Step("completion", "skipped", "later: sm-proxy completion install")]
         install.install(shell)
@@ -168,7 +168,11 @@ def _outside(settings: Settings) -> list[Step]:
 
 def _text(taken: list[Step], data: dict[str, Any], screen: Screen) -> str:
     lines = layout.pairs([step.row for step in taken], screen)
-    lines += ["", "Add to the Environment of your jobs:"] if data["environment"] else []
+    lines += (
+        ["", "Add to the Environment of jobs that `launch` does not start:"]
+        if data["environment"]
+        else []
+    )
     lines += [f"    {name}={value}" for name, value in data["environment"].items()]
     lines += ["", f"Next: sm-proxy list, then {data['next']}"]
     if any(step.failure for step in taken):

@@ -31,7 +31,7 @@ USES: Final = ("ssh_dir",)
 LEAVES_NOTHING: Final = True
 """No housekeeping follows: it would write to the folders that are gone."""
 _STAYS: Final = (
-    "what `infra deploy` has made in AWS, and what costs money: sm-proxy infra delete",
+    "what `infra deploy` made in AWS: it costs money until sm-proxy infra delete",
     "logins that the AWS CLI shares: ~/.aws",
 )
 

@@ -86,7 +86,11 @@ def lines(place: Place) -> list[Part]:
     users, _ = config_writer.plan_removal(place.config, place.settings)
     if not users.needed:
         return []
-    what = f"our lines in {place.config}" if users.after else f"the file {place.config}, only ours"
+    what = (
+        f"our lines in {place.config}"
+        if users.after
+        else f"the file {place.config}: it has only our lines"
+    )
     return [Part(what, users.path, lambda: _take_out(place))]
 
 

@@ -34,7 +34,7 @@ def test_completion_is_installed_after_a_yes(
 
     monkeypatch.setattr(prompt, "confirm", confirm)
     assert [result for result, _ in offered()] == ["passed" if answer else "skipped"]
-    assert questions == [f"Complete sm-proxy at TAB in fish? This writes {script}."]
+    assert questions == [f"Install tab completion of sm-proxy for fish? It writes {script}."]
     assert script.exists() == answer
 
 

@@ -145,7 +145,7 @@ def test_setup_asks_for_profile_region_and_completion_at_a_terminal(
     os.write(ours, b"prod\n")
     shown += read_until(ours, b"Which AWS region")  # botocore reads an empty variable as a region
     os.write(ours, b"us-east-1\n")
-    shown += read_until(ours, b"Complete sm-proxy at TAB in fish?")
+    shown += read_until(ours, b"Install tab completion of sm-proxy for fish?")
     os.write(ours, b"y\n")
     out, _ = process.communicate(timeout=60)
     os.close(ours)
