@@ -13,6 +13,27 @@ _TICK_S = 1.0
 _WITHOUT_CURSOR = {"dumb", "unknown"}
 
 
+class _Line:
+    """The line of the terminal that stderr is."""
+
+    def __init__(self) -> None:
+        self._stands = False
+
+    def show(self, text: str) -> None:
+        """Write it, or write it anew."""
+        self._stands = True
+        _write(text)
+
+    def erase(self) -> None:
+        """Erase it, if it stands there."""
+        if self._stands:
+            self._stands = False
+            _write("")
+
+
+_LINE = _Line()
+
+
 @contextlib.asynccontextmanager
 async def shown() -> AsyncIterator[None]:
     """While entered, a line tells each second that the lab starts; then it is erased."""
@@ -22,14 +43,19 @@ async def shown() -> AsyncIterator[None]:
     finally:
         if line is not None:
             line.cancel()
-            _write("")
+        erase()
+
+
+def erase() -> None:
+    """Erase the line, if it stands there: a process that exits at once leaves `shown` no time."""
+    _LINE.erase()
 
 
 async def _show() -> None:
     began = time.monotonic()
     while True:
         await asyncio.sleep(_TICK_S)
-        _write(f"sm-proxy lab: starting ({time.monotonic() - began:.0f}s)")
+        _LINE.show(f"sm-proxy lab: starting ({time.monotonic() - began:.0f}s)")
 
 
 def _is_ours() -> bool:

@@ -385,6 +385,7 @@ def main() -> None:
     def leave(status: int) -> NoReturn:
         if os.getppid() != parent:  # init was killed, so it cannot clean up
             reap.clean_up(options.folder)
+        start_up.erase()
         sys.stderr.flush()
         os._exit(status)
 
