@@ -334,7 +334,8 @@ def _no_credentials(message: str) -> SmProxyError:
     return _failure(
         "no-credentials",
         message,
-        "Name a profile of ~/.aws/config with --profile or AWS_PROFILE.",
+        "Name a profile of ~/.aws with --profile or AWS_PROFILE, or set AWS_ACCESS_KEY_ID and"
+        " AWS_SECRET_ACCESS_KEY.",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -72,7 +73,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     taken.append(steps.run_step("ssh", lambda: steps.ssh(settings, ssh_config)))
     taken += _outside(settings)
     failure = next((step.failure for step in taken if step.failure), None)
-    after = f"ssh {settings.prefix}<job>" if failure is None else "sm-proxy setup"
+    after = f"ssh {settings.prefix}<job>" if failure is None else _again(flags, args.ssh_config)
     data = {
         "checks": [step.data() for step in taken],
         "environment": key.environment() if key.fits_environment else {},
@@ -164,6 +165,12 @@ def _outside(settings: Settings) -> list[Step]:
     if first.failure:
         return [first, Step("bastion", "skipped", "it needs credentials")]
     return [first, steps.run_step("bastion", lambda: steps.bastion(aws, settings))]
+
+
+def _again(flags: Mapping[str, Any], ssh_config: str | None) -> str:
+    """The command line for this prefix and file; its other options are kept in our ssh config."""
+    words = ["sm-proxy", "setup", *(["--prefix", flags["prefix"]] if flags.get("prefix") else [])]
+    return shlex.join([*words, *(["--ssh-config", ssh_config] if ssh_config else [])])
 
 
 def _text(taken: list[Step], data: dict[str, Any], screen: Screen) -> str:

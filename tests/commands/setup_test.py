@@ -64,3 +64,9 @@ def test_a_failure_is_a_warning_because_ssh_works(
 def test_another_shell_gets_no_offer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHELL", "/bin/ksh")
     assert offered() == []
+
+
+def test_the_next_setup_is_of_the_same_prefix_and_file() -> None:
+    assert setup._again({"region": "eu-west-1"}, None) == "sm-proxy setup"
+    words = setup._again({"prefix": "sm-eu-"}, "my config")
+    assert words == "sm-proxy setup --prefix sm-eu- --ssh-config 'my config'"
