@@ -6,6 +6,10 @@ import runpy
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import pytest
+
+pytest.importorskip("pyte", reason="script/pythons installs no terminal to record in")
+
 ROOT = Path(__file__).parents[1]
 TEXT = "{http://www.w3.org/2000/svg}text"
 RECORDER = runpy.run_path(str(ROOT / "script" / "record_demo.py"))

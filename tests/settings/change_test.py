@@ -17,6 +17,11 @@ def text() -> str:
     return (paths.config_dir() / "config.toml").read_text(encoding="utf-8")
 
 
+def without_gaps(content: str) -> str:
+    """Without the empty line before a table, which tomlkit adds since 0.13.3 only."""
+    return content.replace("\n\n[", "\n[")
+
+
 @pytest.mark.parametrize(
     ("before", "wanted", "after"),
     [
@@ -40,7 +45,7 @@ def test_only_what_is_named_changes(before: str, wanted: dict[str, str | None], 
     path, changed = change.write(wanted)
     assert path == paths.config_dir() / "config.toml"
     assert changed == (before != after)
-    assert text() == after
+    assert without_gaps(text()) == without_gaps(after)
     settings.load()
 
 
