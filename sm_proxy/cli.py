@@ -29,7 +29,7 @@ SECTIONS: Final = {
         "cp": "copy files from and to containers, over several sessions at once",
         "vscode": "open a folder of a container in VS Code or an editor of its family",
         "logs": "show what a job has written, follow it, on one node or on all",
-        "tunnel": "let local ports lead to ports of a container, until its job ends",
+        "tunnel": "forward local ports to a container, until its job ends",
         "inspect": "show a job's machine: GPUs, disks, memory, network, processes",
         "wait": "wait until ssh can reach a container, space or node",
         "start": "start a Studio space, with remote access on",
@@ -43,7 +43,7 @@ SECTIONS: Final = {
         "infra": "make the network, bastion and roles that ssh needs, as one CloudFormation stack",
     },
     "jobs that ssh can reach": {
-        "launch": "run a command, or a request file, whose jobs get ssh",
+        "launch": "run a command whose jobs get ssh, or create one job from a file",
         "relaunch": "run a job again, with ssh on",
         "enable-remote-debug": "let Session Manager reach a training job, without VPC and bastion",
         "bootstrap": "put an SSH server into a running container that has none",

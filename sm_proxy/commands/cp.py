@@ -23,7 +23,7 @@ _LISTED: Final = 20
 
 DESCRIPTION: Final = (
     "Copies files between this machine and containers, with scp's grammar, several times as "
-    "fast. If it was interrupted, the same command goes on where it was."
+    "fast. If it was interrupted, run the same command again to resume."
 )
 EXAMPLES: Final = (
     ("sm-proxy cp sm-myjob:/opt/ml/model/a.bin .", "download a file"),
@@ -54,12 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--via",
         choices=("auto", "ssh", "s3"),
         default="auto",
-        help="how the bytes travel; auto takes a checkpoint from S3 if it is there",
+        help="which way to copy; auto takes a checkpoint from S3 if it is there",
     )
     parser.add_argument(
         "--bucket",
         metavar="BUCKET[/PREFIX]",
-        help="where --via s3 hands over files that are not in S3",
+        help="the bucket through which --via s3 copies files that are not in S3",
     )
     parser.add_argument(
         "--compress",
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace, _settings: Settings) -> Result:
         waits.hide()
     say: Callable[[str], None] = (lambda _: None) if args.quiet else output.status
     with (
-        Interruptible("stopped: run the same command again to go on where it was"),
+        Interruptible("stopped: run the same command again to resume"),
         cp_progress.display(quiet=args.quiet or args.json) as show,
     ):
         outcome = copy(ends, settings, aws, _options(args), progress=show, on_status=say)

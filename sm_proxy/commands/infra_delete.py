@@ -173,7 +173,7 @@ def _is_meant(run: Run, found: _Found | None, images: tuple[Repository, ...]) ->
 
 def _delete(run: Run, found: _Found) -> bool:
     """Empty the bucket, delete the stack; whether config.toml has forgotten its network."""
-    run.left.words = f"the stack may have been begun to go; to go on: {run.again} --yes"
+    run.left.words = f"the deletion may have begun; to continue: {run.again} --yes"
     if found.bucket and found.contents.counts:
         count = bucket.empty(
             run.aws, found.bucket, run.deadline, output.status, with_data=found.with_data

@@ -109,7 +109,9 @@ class _Deployment:
             return None
         if found is not None:
             self._delete(found)
-        self._run.left.words = f"the stack may have been begun: {self._run.again}"
+        self._run.left.words = (
+            f"the stack may have been made in part; to continue: {self._run.again}"
+        )
         return self._run.completed(deploy.create(self._aws, wanted)), True
 
     def _delete(self, found: Stack) -> None:
@@ -122,7 +124,7 @@ class _Deployment:
         self, found: Stack, deployed: Mapping[str, Any], wanted: Request
     ) -> tuple[Stack, bool] | None:
         """The stack as it is to be, and whether it was changed; None if the user says no."""
-        nothing = f"the stack {found.name} is {found.status}, and as it is to be: nothing to do"
+        nothing = f"the stack {found.name} is {found.status} and up to date: nothing to do"
         differing = changes.between(Deployed(deployed, found.parameters), wanted.deployed)
         if not differing:
             output.status(nothing)

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
         found = run.settled()
         pause.refuse_unless_settled(found)
         changed = set_count(run, found, 1)
-        left.words = f"the bastion starts without us; to wait for it: {run.again}"
+        left.words = f"the bastion is starting; to wait for it: {run.again}"
         up = bastion.wait_until_online(
             run.aws, found.output("Bastion"), run.deadline, output.status, run.again
         )

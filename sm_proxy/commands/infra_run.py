@@ -39,8 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, asks: bool = True) -> None
         type=options.duration,
         metavar="DURATION",
         default=_TIMEOUT_S,
-        help="how long to wait for AWS, which goes on without us (default:"
-        f" {durations.form(_TIMEOUT_S)})",
+        help=f"how long to wait; AWS goes on after that (default: {durations.form(_TIMEOUT_S)})",
     )
     options.add_json(parser)
 

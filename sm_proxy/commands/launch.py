@@ -36,7 +36,7 @@ _OF_FILES: Final = ("dry_run", "json", "name", "smaller", "instance_type")
 _SHOWN: Final = 60
 
 DESCRIPTION: Final = (
-    "Runs your own command, and every job that it creates gets ssh; or creates the job of one"
+    "Runs your own command, and every job that it creates gets ssh. Or creates one job from a"
     " request file. Your script and image stay as they are."
 )
 EXAMPLES: Final = (

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser, wait: str = "0") -> None:
         "--keep",
         type=options.duration,
         metavar="DURATION",
-        help="how long its container stays after a failure, and at most while you are connected"
+        help="how long its container stays after a failure; also the limit while you are connected"
         f" (default: {keep})",
     )
     job.add_argument(
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser, wait: str = "0") -> None:
     job.add_argument(
         "--shell",
         action="store_true",
-        help="print its program instead of running it, until `sm-proxy go`",
+        help="print the command of its program, and run it only after `sm-proxy go`",
     )
     job.add_argument(
         "--entrypoint",
@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser, wait: str = "0") -> None:
         text = f"the {name.replace('-', ' ')} it runs in ({defaults})"
         job.add_argument(f"--{name}", type=_ids, action="extend", metavar=metavar, help=text)
     parser.add_argument(
-        "--yes", action="store_true", help="go on although ssh will probably not reach the job"
+        "--yes", action="store_true", help="go on even if ssh will probably not reach the job"
     )
 
 

@@ -83,7 +83,7 @@ def add_wait(parser: argparse.ArgumentParser) -> None:
 
 def add_timeout(parser: Group) -> None:
     """`--timeout DURATION`: when to give up waiting until ssh can reach a job."""
-    text = f"how long we wait until ssh can reach it (default: {durations.form(WAIT_DEFAULT_S)})"
+    text = f"how long to wait until ssh can reach it (default: {durations.form(WAIT_DEFAULT_S)})"
     parser.add_argument(
         "--timeout", type=duration, metavar="DURATION", default=WAIT_DEFAULT_S, help=text
     )

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace, settings: Settings, target: Target) -> Result:
             return Result(data, f"Studio space {space.name} goes on", exit_status=1)
         again = f"sm-proxy stop {own.host}"
         waiter = space_argument.waiter(_TIMEOUT_S, again)
-        left.words = f"SageMaker may go on; to see what has become of it: {again}"
+        left.words = f"SageMaker may still stop the app; to see its state: {again}"
         space_argument.forget(aws, space)
         if ending:
             changes.await_gone(aws, space, waiter)

@@ -27,7 +27,7 @@ _BROWSER_S: Final = 10.0
 _COMPLETED: Final = "Completed"
 
 DESCRIPTION: Final = (
-    "Makes ports of a container reachable on this machine, such as TensorBoard or Jupyter. It"
+    "Forwards ports of this machine to a container, for TensorBoard or Jupyter, for instance. It"
     " reconnects by itself, and ends with the job."
 )
 EXAMPLES: Final = (

@@ -31,6 +31,7 @@ def healthy(context: Context) -> str:
             return f"process {told.pid} answers; {work}"
         others.append(told.version)
     beside = f", beside that of sm-proxy {', '.join(others)}" if others else ""
+    none = f"no daemon of sm-proxy {__version__} runs"
     if why := control.hindrance(context.settings):
-        return f"none of sm-proxy {__version__} runs, and {why} keeps ssh from starting one{beside}"
-    return f"none of sm-proxy {__version__} runs; the next ssh starts one{beside}"
+        return f"{none}, and {why} keeps ssh from starting one{beside}"
+    return f"{none}; the next ssh starts one{beside}"

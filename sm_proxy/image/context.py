@@ -113,7 +113,7 @@ def scan(folder: Path, file: Path | None = None) -> Context:
         raise SmProxyError(
             "bad-setting",
             f"there is no {dockerfile}",
-            f"--file counts from the current folder, as in `docker build`: --file {elsewhere}"
+            f"--file is relative to the current folder, as in `docker build`: --file {elsewhere}"
             if elsewhere.is_file()
             else "Name it with --file.",
         )

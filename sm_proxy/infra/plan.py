@@ -146,7 +146,7 @@ class Plan:
             return cls(**known)
         except (AttributeError, KeyError, SmProxyError, TypeError) as error:
             raise _usage(
-                f"the template of the stack tells no plan that this version understands: {error}",
+                f"this sm-proxy cannot read the plan in the template of the stack: {error}",
                 "Was it changed by hand? Use the version of sm-proxy that made the stack, or"
                 " `sm-proxy infra delete`, which needs no plan.",
             ) from None

@@ -74,7 +74,7 @@ def repeats(job: Job) -> str:
     if job.phase != "failed" or cause is None or _would_get_further(job, cause):
         return ""
     return (
-        f"{job.name} failed before ssh could have entered it, and a copy may too, unless you mend"
+        f"{job.name} failed before ssh could have entered it, and a copy may too, unless you fix"
         f" this first: {cause.what}. {cause.advice}"
     )
 

@@ -154,6 +154,4 @@ def test_json_has_the_figures_and_all_problems(
 def test_ctrl_c_says_how_to_go_on(copied: Copied, capsys: pytest.CaptureFixture[str]) -> None:
     copied(KeyboardInterrupt())
     assert cli.main(["cp", "-q", "sm-bert:a", "."]) == 130
-    assert capsys.readouterr().err == (
-        "sm-proxy: stopped: run the same command again to go on where it was\n"
-    )
+    assert capsys.readouterr().err == ("sm-proxy: stopped: run the same command again to resume\n")

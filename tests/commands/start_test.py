@@ -240,7 +240,7 @@ def test_an_interrupt_says_how_to_go_on(
 ) -> None:
     account.studio.refusals["CreateApp"] = signals.Hangup(2)
     assert account.run("start", HOST, "--yes") == 130
-    assert last_line(capsys).endswith(f"the rest waits for you: sm-proxy start {HOST}")
+    assert last_line(capsys).endswith(f"for the rest, run: sm-proxy start {HOST}")
 
 
 def test_stop_ends_the_app_and_forgets_its_server(

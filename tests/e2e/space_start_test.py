@@ -54,7 +54,7 @@ def test_a_stopped_space_is_started_and_stopped_again(lab: Lab, domain: str) -> 
     assert refusal(space).startswith("sm-proxy: space-stopped: ")
     with lab.faults(studio={"app_ms": 600_000}):
         interrupted = start_and_interrupt(space)
-    assert f"the rest waits for you: sm-proxy start {space.host}" in interrupted
+    assert f"for the rest, run: sm-proxy start {space.host}" in interrupted
     started = lab.warm("start", space.host, "--json")
     assert started.returncode == 0, started.stderr
     data = json.loads(started.stdout)["data"]

@@ -31,7 +31,7 @@ def read(path: str) -> tuple[bytes, os.stat_result]:
     with open(handle, "rb") as file:  # noqa: PTH123 - a descriptor
         before = os.fstat(handle)
         if not stat.S_ISREG(before.st_mode):
-            raise OSError("it is no file any more")
+            raise OSError("it is no longer a file")
         data = file.read(MOST + 1)
         seen = os.fstat(handle)
     if len(data) > MOST:

@@ -77,7 +77,7 @@ def fetch(file: SmallFile, moved: Callable[[int], None]) -> Task[None]:
     if file.suspect:  # a pipe by now? The server would wait for a writer, and answer nothing.
         (found,) = yield [Request(sftp.CMD_STAT, file.entry.source)]
         if pipeline.attributes(found).type not in {stat.S_IFREG, 0}:
-            raise OSError("it is no file any more")
+            raise OSError("it is no longer a file")
     (opened,) = yield [sftp_packets.opened(file.entry.source)]
     handle = pipeline.data(opened)
     try:

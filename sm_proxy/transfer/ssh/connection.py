@@ -171,7 +171,7 @@ class Connection:
         paramiko = import_paramiko()
         garbled = (paramiko.SSHException, paramiko.SFTPError, struct.error)
         if self.alive and isinstance(error, garbled):
-            self.process.wire.lose(f"its SFTP makes no sense: {printable(str(error))}")
+            self.process.wire.lose(f"its SFTP server broke the protocol: {printable(str(error))}")
         return None if self.alive else self.why()
 
     def close(self) -> None:

@@ -82,7 +82,7 @@ class OneByOne:
             return self._calls[request.kind](request)
         except OSError as error:
             if self._connection.failure(error):
-                raise EOFError("The connection is lost") from error
+                raise EOFError("the connection is lost") from error
             if error.errno is None and not str(error):
                 return OSError(errno.EIO, "Input/output error")
             return error

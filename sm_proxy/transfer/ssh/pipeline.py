@@ -132,7 +132,7 @@ class Pipeline:
         while True:
             length = int.from_bytes(self._read(4), "big")
             if not 5 <= length <= sftp_packets.LARGEST:
-                raise SSHException(f"The SFTP server sent a packet of {length} bytes")
+                raise SSHException(f"the SFTP server sent a packet of {length} bytes")
             number, reply = sftp_packets.decode(self._read(length))
             if asked := self._asked.pop(number, None):
                 one, index = asked
@@ -145,7 +145,7 @@ class Pipeline:
         while missing:
             part = self._channel.recv(missing)
             if not part:
-                raise EOFError("The SFTP server has closed the connection")
+                raise EOFError("the SFTP server has closed the connection")
             parts.append(part)
             missing -= len(part)
         return b"".join(parts)

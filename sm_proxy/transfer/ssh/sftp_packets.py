@@ -166,12 +166,12 @@ def decode(packet: bytes) -> tuple[int, Reply]:
         return number, _status(message.get_int(), message.get_string())
     if kind in {sftp.CMD_HANDLE, sftp.CMD_DATA}:
         # An empty handle or no data at all would pass for another reply.
-        return number, message.get_string() or OSError("The server sent an empty reply")
+        return number, message.get_string() or OSError("the server sent an empty reply")
     if kind == sftp.CMD_ATTRS:
         return number, _attributes(message)
     if kind == sftp.CMD_NAME:
         return number, _names(message, len(packet) // _SHORTEST_NAME)
-    raise SSHException(f"The SFTP server sent a packet of type {kind}")
+    raise SSHException(f"the SFTP server sent a packet of type {kind}")
 
 
 def _status(code: int, text: bytes) -> Reply:
@@ -193,7 +193,7 @@ def _names(message: Message, most: int) -> Names:
     names: Names = []
     count = message.get_int()
     if count > most:
-        raise SSHException("The SFTP server sent fewer names than it says")
+        raise SSHException("the SFTP server sent fewer names than it says")
     for _ in range(count):
         name = message.get_string().decode("utf-8", "surrogateescape")
         message.get_string()  # as `ls -l` shows it

@@ -56,7 +56,7 @@ class Folders:
             for entry, error in zip(able, self._make_some(connection, able), strict=True):
                 if error is not None:
                     failed.add(_key(entry))
-                    problems.append(problem(entry.source, error, "Nothing in it is copied"))
+                    problems.append(problem(entry.source, error, "Nothing in it is copied."))
             there = [one for one in able if _key(one) not in failed]
             self._mark(connection, [one for one in there if _above(one) not in known])
             for entry in there:

@@ -27,7 +27,7 @@ def refusal(name: str, *, windows: bool | None = None) -> str:
         return "the server sent a name that no file can have"
     if sys.platform == "win32" if windows is None else windows:
         if _WINDOWS.search(name) or _DEVICES.match(name):
-            return "Windows allows no file of this name"
+            return "Windows does not allow this file name"
     return ""
 
 

@@ -15,7 +15,7 @@ DEEPEST: Final = 200
 """No folder that is deeper is copied: a hostile server's tree has no end."""
 LOOP: Final = "a link leads back to a folder that it is in"
 TOO_DEEP: Final = f"it is more than {DEEPEST} folders deep"
-RECURSIVE: Final = "Use -r to copy folders"
+RECURSIVE: Final = "Use -r to copy folders."
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ def test_garbage_in_place_of_sftp_is_a_lost_connection(server: Server, tmp_path:
         first.sftp.stat("/")
     lost = first.failure(caught.value)
     assert lost is not None
-    assert "no sense" in lost.message
+    assert "broke the protocol" in lost.message
     assert not first.alive
     connections.close()
 
