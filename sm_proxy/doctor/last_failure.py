@@ -20,7 +20,8 @@ def failure(context: Context) -> str:
     if context.host and (found := _connection(context.host)):
         return found
     for record in reversed(error_handler.last_errors()):
-        if record.get("command") == "doctor":  # a finding of an earlier examination
+        # A finding of an earlier examination, or a command line that the user has seen to be wrong.
+        if record.get("command") == "doctor" or record.get("code") == "usage":
             continue
         if found := _message(record, f" (sm-proxy {record.get('command', '?')})"):
             return found

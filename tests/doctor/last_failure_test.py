@@ -34,9 +34,10 @@ def test_the_last_failed_connection_to_the_host_is_shown() -> None:
         last_failure_of("sm-b")
 
 
-def test_failures_of_doctor_itself_are_ignored() -> None:
+def test_failures_of_doctor_itself_and_of_usage_are_ignored() -> None:
     error_handler.report_last_line("list", SmProxyError("no-credentials", "there are none"))
     error_handler.report_last_line("doctor", SmProxyError("network", "no answer"))
+    error_handler.report_last_line("stop", SmProxyError("usage", "no terminal to ask on"))
     assert last_failure_of(None).endswith("ago: no-credentials: there are none (sm-proxy list)")
 
 
