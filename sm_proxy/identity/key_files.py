@@ -100,6 +100,15 @@ def read(path: Path) -> Pair:
     return Pair(private, f"{public} {COMMENT}")
 
 
+def has_our_comment(path: Path) -> bool:
+    """Whether the public half beside the private key `path` has the comment of those we make."""
+    try:
+        words = private_files.read_own(public_path(path), _LIMIT).split()
+    except OSError:
+        return False
+    return words[2:] == [COMMENT.encode()]
+
+
 def is_whole(path: Path, pair: Pair) -> bool:
     """Whether the public half beside the private key `path` is that of `pair`."""
     try:

@@ -1,14 +1,16 @@
 """Our folders for settings, cache and state.
 
 A variable may have put one of these folders where the user has other files, and a name such as
-`models` may be the user's. So in a folder with another name than `sm-proxy`, we remove something
-only if we know everything that is there, and if all folders have the mode that we give them.
+`models` may be the user's. So in such a folder we remove something only if we know everything that
+is there, and if all folders have the mode that we give them. Its name says nothing: a clone of this
+project has the name `sm-proxy`, too.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fnmatch
+import os
 import shutil
 import stat
 import sys
@@ -21,6 +23,7 @@ from sm_proxy.local import paths
 from sm_proxy.state.cache import PURPOSES
 from sm_proxy.uninstall.part import Part
 
+_VARIABLES: Final = ("SM_PROXY_CONFIG_DIR", "SM_PROXY_CACHE_DIR", "SM_PROXY_STATE_DIR")
 _MADE_BY_US: Final = 0o700
 SETTINGS: Final = ("config.toml", "prices.json", "completion.*")
 CACHE: Final = (
@@ -77,19 +80,19 @@ def shared() -> list[str]:
         f"{folder}, which has files of yours, too: ours are {_listed(found)}"
         for folder, names in kinds
         if is_shared(folder, names)
-        and (found := [path.name for path in entries(folder) if _is_surely_ours(path, names)])
+        and (found := [path.name for path in entries(folder) if is_surely_ours(path, names)])
     ]
 
 
 def is_shared(folder: Path, names: Sequence[str]) -> bool:
     """Whether the user may have files of their own in a folder that a variable names."""
-    if folder.name == paths.APP:
+    if folder not in {Path(os.environ.get(name, "")) for name in _VARIABLES}:
         return False
-    return not all(_is_surely_ours(path, names) for path in entries(folder))
+    return not all(is_surely_ours(path, names) for path in entries(folder))
 
 
-def _is_surely_ours(path: Path, names: Sequence[str]) -> bool:
-    """Whether it has one of our names, and if it is a folder, also the mode of ours."""
+def is_surely_ours(path: Path, names: Sequence[str]) -> bool:
+    """Whether it is no link, has one of our names, and if it is a folder, also the mode of ours."""
     try:
         mode = path.lstat().st_mode
     except OSError:  # a daemon has removed it since

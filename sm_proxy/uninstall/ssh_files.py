@@ -23,6 +23,8 @@ from sm_proxy.uninstall.part import Part
 
 _KEYS: Final = (identities.FILE_NAME, f"{identities.FILE_NAME}.*")
 _OURS: Final = ("config", "known_hosts.d", "cm")
+_SOCKETS: Final = ("*@*:*",)
+"""What ControlPath names: see `blocks`."""
 _EXIT_S: Final = 10.0
 
 
@@ -44,14 +46,34 @@ class Place:
         return self.settings.ssh_folder
 
     @property
-    def is_ours_alone(self) -> bool:
-        """Whether what is in `folder` is ours: a setting may name ssh's own folder."""
+    def is_usual(self) -> bool:
+        """Whether it is the folder that we choose ourselves, where the user has no files."""
+        return self.folder.resolve() == paths.default_ssh_dir().resolve()
+
+    def ours(self) -> list[str]:
+        """Which of `_OURS` are there and ours: in a folder of the user's, a name is no proof."""
         content = atomic_write.read(self.settings.ssh_config_file)
         is_ssh_own = self.folder.resolve() in {
             (paths.ssh_home() / ".ssh").resolve(),
             self.config.parent.resolve(),
         }
-        return not is_ssh_own and (content is None or content.startswith(HEADER.encode()))
+        is_written = content is not None and content.startswith(HEADER.encode())
+        if is_ssh_own or not (is_written or (content is None and self.is_usual)):
+            return []
+        return [
+            name
+            for name in _OURS
+            if os.path.lexists(self.folder / name)
+            and (self.is_usual or folders.is_surely_ours(self.folder / name, _OURS))
+        ]
+
+    def keys(self) -> list[str]:
+        """Names, or patterns of names, of our keys; in another folder, keys with our comment."""
+        if self.is_usual:
+            return list(_KEYS)
+        paths_there = identities.offered_paths(replace(self.settings, identity_file=None))
+        found = [path.name for path in paths_there if key_files.has_our_comment(path)]
+        return [name for key in found for name in (key, key_files.public_path(Path(key)).name)]
 
 
 def places(ssh_config: Path, settings: Settings) -> list[Place]:
@@ -96,31 +118,32 @@ def lines(place: Place) -> list[Part]:
 
 def own_files(place: Place) -> list[Part]:
     """Our own config and the host keys."""
-    found = [name for name in _OURS if os.path.lexists(place.folder / name)]
-    if not (found and place.is_ours_alone):
+    found = place.ours()
+    if not found:
         return []
     what = f"our ssh config and host keys in {place.folder}"
-    return [Part(what, place.folder, lambda: folders.clear(place.folder, _OURS))]
+    return [Part(what, place.folder, lambda: folders.clear(place.folder, found))]
 
 
 def keys(place: Place) -> list[Part]:
     """Our keys, in files, the ssh-agent and the keyring."""
-    found = any(folders.is_ours(path.name, _KEYS) for path in folders.entries(place.folder))
-    if not (found and place.is_ours_alone):
+    names = place.keys()
+    if not any(folders.is_ours(path.name, names) for path in folders.entries(place.folder)):
         return []
     what = f"our ssh keys in {place.folder}: jobs that are running accept no others from here"
-    return [Part(what, place.folder, lambda: _remove_keys(place))]
+    return [Part(what, place.folder, lambda: _remove_keys(place, names))]
 
 
 def _take_out(place: Place) -> None:
     config_writer.carry_out(lambda: config_writer.plan_removal(place.config, place.settings)[:1])
 
 
-def _remove_keys(place: Place) -> None:
+def _remove_keys(place: Place, names: Sequence[str]) -> None:
     with contextlib.suppress(SmProxyError):  # a damaged key is only a file
         for path in identities.offered_paths(replace(place.settings, identity_file=None)):
-            _forget(identities.read_identity(path))
-    folders.clear(place.folder, _KEYS)
+            if folders.is_ours(path.name, names):
+                _forget(identities.read_identity(path))
+    folders.clear(place.folder, names)
 
 
 def _forget(key: Identity) -> None:
@@ -133,7 +156,7 @@ def _forget(key: Identity) -> None:
 def _sockets(folder: Path) -> Iterator[Path]:
     for path in (*folders.entries(folder), *folders.entries(folder / "cm")):
         with contextlib.suppress(OSError):
-            if stat.S_ISSOCK(path.lstat().st_mode):
+            if stat.S_ISSOCK(path.lstat().st_mode) and folders.is_ours(path.name, _SOCKETS):
                 yield path
 
 

@@ -14,7 +14,8 @@ from sm_proxy import cli
 from sm_proxy.completion.scripts import SHELLS
 from sm_proxy.daemon import place
 from sm_proxy.editors import settings_file
-from sm_proxy.local import installation, paths, prompt, secret_store
+from sm_proxy.identity import key_files
+from sm_proxy.local import installation, paths, private_files, prompt, secret_store
 from sm_proxy.local.secret_store import SecretStore
 from sm_proxy.ssh_config import our_file
 from sm_proxy.state.cache import Cache
@@ -162,8 +163,10 @@ def test_keys_can_stay(home: Path, ring: Ring) -> None:
 
 
 def test_files_that_are_not_ours_stay_in_our_folder(
-    home: Path, capsys: pytest.CaptureFixture[str]
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.delenv("SM_PROXY_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home / ".cache"))
     Cache("jobs").save("x", record={}, expires=time.time() + 60)
     (paths.cache_dir() / "jobs.txt").write_text("the user's")
     (home / "linked").mkdir()
@@ -175,12 +178,18 @@ def test_files_that_are_not_ours_stay_in_our_folder(
     assert (home / "linked" / "file").exists()
 
 
-@pytest.mark.parametrize("name", ["models", "data"])
+@pytest.mark.parametrize(
+    ("folder", "name"), [("scratch", "models"), ("scratch", "data"), ("clones/sm-proxy", "data")]
+)
 def test_a_folder_that_is_shared_with_the_user_is_left_alone(
-    name: str, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    folder: str,
+    name: str,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """SM_PROXY_CACHE_DIR may name a folder that the user has for other things, too."""
-    shared = home / "scratch"
+    shared = home / folder
     (shared / name).mkdir(parents=True)
     (shared / name / "weights").write_text("the user's")
     monkeypatch.setenv("SM_PROXY_CACHE_DIR", str(shared))
@@ -206,6 +215,43 @@ def test_the_keys_of_sshs_own_folder_stay(home: Path, monkeypatch: pytest.Monkey
     before = snapshot(home)
     assert cli.main(["uninstall", "--yes"]) == 0
     assert snapshot(home) == before
+
+
+@pytest.mark.parametrize("used", [False, True])
+@pytest.mark.parametrize("folder", ["", "keys", "keys/sm-proxy"])
+def test_what_is_the_users_in_a_folder_for_our_ssh_files_stays(
+    folder: str, used: bool, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--ssh-dir may name a folder in which the user has files of these names."""
+    named = home / folder
+    (named / "cm").mkdir(parents=True, mode=0o755)
+    (named / "cm" / "file").write_text("the user's")
+    for name in ("id_ed25519", "id_ed25519.1"):
+        pair = key_files.generate()
+        private_files.write_private(named / name, pair.private)
+        (named / f"{name}.pub").write_text(f"{pair.public.removesuffix(' sm-proxy')} me@laptop\n")
+    monkeypatch.setenv("SM_PROXY_SSH_DIR", str(named))
+    named.chmod(0o700)
+    with socket.socket(socket.AF_UNIX) as server:
+        monkeypatch.chdir(named)
+        server.bind("s")
+        before = snapshot(home)
+        if used:
+            assert cli.main(["config", "write"]) == 0
+        assert cli.main(["uninstall", "--yes"]) == 0
+        assert snapshot(home) == before
+
+
+def test_our_keys_in_a_folder_of_another_name_go(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SM_PROXY_SSH_DIR", str(home / "keys"))
+    for words in (["config", "write"], ["keys", "show"], ["keys", "rotate"]):
+        assert cli.main(words) == 0
+    assert cli.main(["uninstall", "--yes", "--keep-keys"]) == 0
+    assert len(list((home / "keys").iterdir())) == 4
+    assert cli.main(["uninstall", "--yes"]) == 0
+    assert not (home / "keys").exists()
 
 
 def test_what_fails_is_told_and_the_next_run_goes_on(
