@@ -3,8 +3,8 @@
     .venv/bin/python script/lock_wheels.py
 
 It takes the newest versions that pip finds for each Python. Run it from time to time, for security
-fixes, and look at the diff: the hashes in it are all that a laptop will accept. Then run
-`script/reference`, which writes their SBOM.
+fixes, and look at the diff: the hashes in it are all that a laptop will accept. Then put the new
+releases' licences into server_sbom.py, and run `script/reference`, which writes the SBOM.
 """
 
 from __future__ import annotations

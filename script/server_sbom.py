@@ -19,6 +19,15 @@ _ABOUT: Final = (
     "Packages that sm-proxy puts into a job whose image has no SSH server. pip fetches them then, "
     "checked by these hashes."
 )
+_LICENCES: Final = {
+    ("asyncssh", "2.21.1"): "EPL-2.0 OR GPL-2.0-or-later",
+    ("asyncssh", "2.24.1"): "EPL-2.0 OR GPL-2.0-or-later",
+    ("cffi", "2.0.0"): "MIT",
+    ("cffi", "2.1.1"): "MIT-0",
+    ("cryptography", "50.0.2"): "Apache-2.0 OR BSD-3-Clause",
+    ("typing-extensions", "4.16.0"): "PSF-2.0",
+}
+"""As METADATA of each release says: whoever renews the lock looks there (cffi has changed its)."""
 
 
 def render() -> str:
@@ -58,6 +67,7 @@ def _component(name: str, version: str, found: list[Wheel]) -> dict[str, Any]:
         "name": name,
         "version": version,
         "scope": "optional",
+        "licenses": [{"expression": _LICENCES[name, version]}],
         "purl": purl,
         "components": [
             {
