@@ -21,7 +21,7 @@ _KEPT: Final = frozenset(
         *("SM_PROXY_DAEMON_IDLE", "SM_PROXY_KEEP_SESSION"),
         *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "OPENSSL_CONF", "OPENSSL_MODULES"),
         *("LANG", "LC_ALL", "LC_CTYPE", "__PYVENV_LAUNCHER__"),
-        *("PEX_ROOT", "SHIV_ROOT"),  # where an archive unpacks itself
+        "SHIV_ROOT",  # where a zipapp unpacks itself
     }
 )
 """Variables that say where files are, or act when a process starts; none has a secret."""

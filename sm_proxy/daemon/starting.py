@@ -35,6 +35,8 @@ def start_if_absent(settings: Settings) -> None:
         return
     own = hardening.clean_environment(os.environ)
     own["SM_PROXY_DAEMON_IDLE"] = str(settings.daemon_idle)
+    if root := python_environment.pex_root():
+        own["PEX_ROOT"] = root  # else it would unpack another copy, which no launcher looks for
     claim = None
     try:
         if (claim := listening.claim_start(place.identity())) is not None:

@@ -36,11 +36,29 @@ def archive() -> str:
     """
     if _OURS not in sys.modules or "-m" in sys.orig_argv[1:3]:
         return ""  # another program that has imported us, or an installed package
-    program = next((word for word in sys.orig_argv[1:] if not word.startswith("-")), "")
+    program = _program()
     # What a PEX has unpacked is a folder, or with `--venv` a script in one.
     if any(map(_is_of_pex, (program, os.path.dirname(program)))):
         program = os.environ.get("PEX", "")
     return os.path.abspath(program) if _is_zip(program) else ""
+
+
+def pex_root() -> str:
+    """The folder in which this PEX has unpacked itself; empty if it is none.
+
+    PEX takes its variable PEX_ROOT out of the environment (measured, PEX 2.105).
+    """
+    program = _program()
+    if any(map(_is_of_pex, (program, os.path.dirname(program)))):
+        for name in ("unzipped_pexes", "venvs"):
+            root, found, _ = program.rpartition(f"{os.sep}{name}{os.sep}")
+            if found:
+                return root
+    return ""
+
+
+def _program() -> str:
+    return next((word for word in sys.orig_argv[1:] if not word.startswith("-")), "")
 
 
 def _is_of_pex(folder: str) -> bool:

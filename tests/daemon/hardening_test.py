@@ -113,6 +113,6 @@ def test_the_daemon_starts_without_the_secrets_of_the_first_asker() -> None:
 def test_the_daemon_keeps_all_that_makes_its_place() -> None:
     """Else no launcher would find it."""
     given = dict.fromkeys(
-        (*place.AT_START, "HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME", "PEX_ROOT"), "x"
+        (*place.AT_START, "HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME", "SHIV_ROOT"), "x"
     )
     assert given.items() <= hardening.clean_environment(given).items()

@@ -44,6 +44,19 @@ def test_a_pex_is_named_by_its_variable(
     assert started(monkeypatch, "-I", str(unpacked / script), "list") == str(app)
 
 
+@pytest.mark.parametrize("inside", ["unzipped_pexes/4/0a", "venvs/4/0a/0b/pex"])
+def test_the_root_of_a_pex_is_where_it_runs(
+    inside: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "venvs" / "root" / inside
+    folder = program.parent if program.name == "pex" else program
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(sys, "orig_argv", ["/usr/bin/python3", "-I", str(program), "list"])
+    assert python_environment.pex_root() == ""
+    (folder / "PEX-INFO").touch()
+    assert python_environment.pex_root() == str(tmp_path / "venvs" / "root")
+
+
 def test_what_is_not_started_from_an_archive_has_none(
     app: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
