@@ -69,9 +69,10 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Column  # noqa: PLC0415
 
-    place = screen.of(sys.stderr)
+    stderr = sys.stderr  # while the bar is shown, rich has its own, until 14.1 without a descriptor
+    place = screen.of(stderr)
     console = Console(
-        file=sys.stderr, no_color=not place.colours, markup=False, highlight=False, emoji=False
+        file=stderr, no_color=not place.colours, markup=False, highlight=False, emoji=False
     )
     unicode = place.charset == screen.UTF8
     wide = console.width >= _WIDE and unicode  # rich's bar is not ASCII
@@ -99,13 +100,13 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
                 visible=bool(words),
                 description=words,
                 # In the background, the terminal's line is another program's.
-                refresh=waits.has_terminal(),
+                refresh=waits.has_terminal(stderr),
             )
 
         try:
             yield show
         finally:
-            if not waits.has_terminal():  # rich draws it once more
+            if not waits.has_terminal(stderr):  # rich draws it once more
                 shown.update(task, visible=False)
 
 

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TextIO
 
 PEN: Final = threading.RLock()
 """Held to write to stderr while the status line may stand there."""
@@ -150,20 +150,25 @@ def rewrites() -> bool:
     return _DISPLAY.enabled and not is_lent() and has_terminal()
 
 
-def has_terminal() -> bool:
-    """Whether stderr is a terminal that takes a line again, and we are not in the background."""
+def has_terminal(stream: TextIO | None = None) -> bool:
+    """Whether `stream` is a terminal that takes a line again, and we are not in the background.
+
+    Args:
+        stream: None for stderr as it is now.
+    """
     try:
-        return (terminal := _terminal()) is not None and _DISPLAY.is_foreground(terminal)
+        return (terminal := _terminal(stream)) is not None and _DISPLAY.is_foreground(terminal)
     except OSError:  # it is the terminal of another session
         return False
 
 
-def _terminal() -> int | None:
-    """Stderr's descriptor, if it is a terminal on which a line can be rewritten."""
+def _terminal(stream: TextIO | None = None) -> int | None:
+    """The stream's descriptor, if it is a terminal on which a line can be rewritten."""
     if os.environ.get("TERM") in _WITHOUT_CURSOR:
         return None
     try:
-        return sys.stderr.fileno() if sys.stderr.isatty() else None
+        stream = stream or sys.stderr
+        return stream.fileno() if stream.isatty() else None
     except (AttributeError, OSError, ValueError):  # closed, or not a file
         return None
 

@@ -115,6 +115,12 @@ def test_the_background_gets_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\x1b" not in on_terminal(monkeypatch, 80, "model.pt", foreground=(False,))
 
 
+def test_an_older_rich_shows_the_bar_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until 14.1, what it puts in the place of stderr has no descriptor."""
+    monkeypatch.delattr("rich.file_proxy.FileProxy.fileno", raising=False)
+    assert "400.0 KB of 1.0" in on_terminal(monkeypatch, 80, "model.pt")
+
+
 def test_a_stop_leaves_the_cursor_visible(monkeypatch: pytest.MonkeyPatch) -> None:
     before, _, _ = on_terminal(monkeypatch, 80, "model.pt").partition("400.0 KB")
     assert before.rfind("\x1b[?25h") > before.rfind("\x1b[?25l")
