@@ -152,11 +152,6 @@ def colours(stream: TextIO | None) -> bool:
     return is_terminal(stream)
 
 
-def unicode(stream: TextIO | None) -> bool:
-    """Whether a stream shows all of Unicode: its encoding and the locale are UTF-8."""
-    return charset(stream) == UTF8
-
-
 def charset(stream: TextIO | None) -> str:
     """The codec of what a stream shows: UTF-8 or ASCII.
 

@@ -101,7 +101,6 @@ def test_the_locale_says_what_can_be_shown(
     set_all(monkeypatch, variables)
     monkeypatch.setattr(screen, "_in_utf8_mode", lambda: False)
     assert screen.charset(Stream(encoding)) == charset
-    assert screen.unicode(Stream(encoding)) is (charset == "utf-8")
 
 
 def test_the_locale_that_python_has_set_is_not_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
