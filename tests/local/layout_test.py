@@ -151,7 +151,7 @@ def test_no_text_is_too_empty(text: str, columns: int | None) -> None:
 
 
 def test_a_long_word_takes_no_time() -> None:
-    """The search for public keys would take 1.4 s if it began at each character."""
+    """The search for public keys would take 10 s if it began at each character."""
     began = time.process_time()
-    layout.wrapped("x" * 10_000, 80)
-    assert time.process_time() - began < 0.5
+    layout.wrapped("x" * 50_000, 80)
+    assert time.process_time() - began < 3  # it takes a few milliseconds
