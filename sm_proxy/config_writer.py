@@ -342,6 +342,9 @@ def _with_include(target: Path, before: bytes | None, own: Path) -> bytes:
 def _note(changes: Sequence[Change]) -> None:
     """Note which ssh config includes which file of ours, for `uninstall`."""
     own, users = changes[0], changes[-1]
+    for change in changes:
+        if change.needed and change.after is not None:
+            footprint.note_ssh_folder(change.path)
     if users.keep and users.needed and users.after:  # not a removal
         footprint.note("ssh-config", path=str(users.path), own=str(own.path))
 

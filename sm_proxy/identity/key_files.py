@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sm_proxy.local import private_files
+from sm_proxy.local import footprint, private_files
 from sm_proxy.public_key import is_public_key
 
 COMMENT: Final = "sm-proxy"
@@ -73,6 +73,7 @@ def write(path: Path, pair: Pair) -> None:
     for left in path.parent.glob(f".{path.name}.*"):  # temporary files of a killed writer
         left.unlink(missing_ok=True)
     public_path(path).unlink(missing_ok=True)
+    footprint.note_ssh_folder(path)
     private_files.write_private(path, pair.private)
     restore_public_half(path, pair)
 

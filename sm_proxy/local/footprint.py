@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import debug_log, paths, private_files
 
-Kind = Literal["keyring", "editor", "ssh-config"]
+Kind = Literal["keyring", "editor", "ssh-config", "folder"]
 FILE_NAME: Final = "footprint.jsonl"
 _LIMIT: Final = 4 << 20
 
@@ -29,6 +30,13 @@ def note(kind: Kind, **fields: Any) -> None:
             private_files.append_own(paths.state_dir() / FILE_NAME, json.dumps(record).encode())
     except (OSError, SmProxyError) as error:
         debug_log.write("no note of what was written", kind=kind, why=error)
+
+
+def note_ssh_folder(path: Path) -> None:
+    """Note `~/.ssh` if it is missing and `path`, which is about to be written, is in it."""
+    folder = paths.ssh_home() / ".ssh"
+    if path.is_relative_to(folder) and not folder.exists():
+        note("folder", path=str(folder))
 
 
 def noted(kind: Kind) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.local import paths
+from sm_proxy.local import footprint, paths
 from sm_proxy.state.cache import PURPOSES
 from sm_proxy.uninstall.part import Part
 
@@ -138,10 +138,15 @@ def remove(path: Path) -> None:
 def remove_empty_parents(path: Path) -> None:
     """Remove the folders above a path, up to the home folder, that we have made: empty, mode 0700.
 
-    Such as `~/.local/state` on a new machine.
+    Such as `~/.local/state` on a new machine. The user may have made an empty `~/.ssh` with this
+    mode, as its manual says: it goes only if it is noted as made by us.
     """
+    usual = paths.ssh_home() / ".ssh"
+    is_users = {"path": str(usual)} not in footprint.noted("folder")
     homes = [home.resolve() for home in (paths.ssh_home(), Path.home())]
     for folder in path.resolve().parents:
+        if is_users and folder == usual.resolve():
+            return
         if folder in homes or not any(map(folder.is_relative_to, homes)):
             return
         try:

@@ -152,6 +152,22 @@ def test_the_home_folder_is_as_it_was(
     assert snapshot(home) == after
 
 
+@pytest.mark.parametrize("words", [["config", "write"], ["keys", "show"]])
+@pytest.mark.parametrize("was_there", [False, True])
+def test_an_empty_ssh_folder_goes_only_if_we_have_made_it(
+    was_there: bool, words: list[str], home: Path
+) -> None:
+    for path in (home / ".ssh").iterdir():
+        path.unlink()
+    (home / ".ssh").chmod(0o700)
+    if not was_there:
+        (home / ".ssh").rmdir()
+    before = snapshot(home)
+    assert cli.main(words) == 0
+    assert cli.main(["uninstall", "--yes"]) == 0
+    assert snapshot(home) == before
+
+
 def test_keys_can_stay(home: Path, ring: Ring) -> None:
     use(home, ring)
     folder = home / ".ssh" / "sm-proxy"
