@@ -301,7 +301,7 @@ def test_the_thread_shows_what_has_been_silent_for_long(shown: Shown) -> None:
     line = StatusLine(silent_s=2, clock=lambda: shown.now)
     with waits.waiting("waiting"):
         line.start()
-        await_true(lambda: shown.screen.line == "sm-proxy: waiting", 10)
+        await_true(lambda: shown.screen.line == "sm-proxy: waiting", 60)
         line.stop(erase=True)
     assert shown.screen.line == ""
 
