@@ -7,15 +7,17 @@ pipx leaves `pipx_metadata.json` in the environment that it makes, `uv tool` lea
 from __future__ import annotations
 
 import shlex
+import site
 import sys
 from pathlib import Path
 from typing import Final, Literal
 
 from sm_proxy.local import python_environment
 
-Kind = Literal["pipx", "uv-tool", "archive", "folder", "uv", "no-pip", "pip"]
-"""`archive` is a PEX file or a zipapp, `folder` a clone that is not installed, `uv` an environment
-of `uv venv` or `uv sync`, which has no pip, `no-pip` another one that has none."""
+Kind = Literal["pipx", "uv-tool", "archive", "folder", "target", "uv", "no-pip", "pip"]
+"""`archive` is a PEX file or a zipapp, `folder` a clone that is not installed, `target` a folder of
+`pip install --target`, `uv` an environment of `uv venv` or `uv sync`, which has no pip, `no-pip`
+another one that has none."""
 
 _NAME: Final = "sm-proxy"
 
@@ -34,21 +36,42 @@ def kind(python: str | None = None) -> Kind:
         return "pipx"
     if (prefix / "uv-receipt.toml").is_file():
         return "uv-tool"
-    if is_this and not _is_installed():
-        return "folder"
+    if is_this and (place := _place()) not in _sites():
+        return "target" if place else "folder"
     if (prefix / "pyvenv.cfg").is_file() and not _has_pip(prefix):
         return "uv" if _is_made_by_uv(prefix) else "no-pip"
     return "pip"
 
 
-def _is_installed() -> bool:
+def _place() -> Path | None:
+    """The folder that this package is installed in; None if it is not."""
     import importlib.metadata  # noqa: PLC0415 - slow
 
     try:
-        importlib.metadata.version(_NAME)
+        found = importlib.metadata.distribution(_NAME)
     except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
+        return None
+    return Path(str(found.locate_file(""))).resolve()
+
+
+def _sites() -> set[Path]:
+    """The folders whose packages pip removes."""
+    import sysconfig  # noqa: PLC0415 - slow
+
+    found = [*site.getsitepackages(), site.getusersitepackages()]
+    return {Path(path).resolve() for path in (*found, sysconfig.get_path("purelib"))}
+
+
+def _target_files() -> str:
+    """What `pip install --target` has put into a folder that may have other packages, too.
+
+    pip does not look there; where it does, for PYTHONPATH, it leaves the program.
+    """
+    place = Path(str(_place()))
+    programs = ("bin/sm-proxy", "share/man/man1/sm-proxy.1")
+    ours = ("sm_proxy", "sm_proxy_lab", "sm_proxy-*.dist-info", *programs)
+    found = [path for name in ours for path in sorted(place.glob(name))]
+    return " ".join(shlex.quote(str(path)) for path in found)
 
 
 def _has_pip(prefix: Path) -> bool:
@@ -85,6 +108,8 @@ def reinstall(python: str | None = None) -> str:
         "folder": f"{_pip(found)} install -e {_clone()}",
         "uv": f"{_pip(found, python)} install --reinstall {_NAME}",
     }
+    if found == "target":
+        return f"{_into_target()} --upgrade {_NAME}"
     return fixed.get(found, f"{_pip(found, python)} install --force-reinstall {_NAME}")
 
 
@@ -103,6 +128,8 @@ def add(requirement: str) -> str:
         "uv-tool": f"uv tool install --with {wanted} {_NAME}",
         "archive": f"make {archive()} again, with {requirement} in it",
     }
+    if found == "target":
+        return f"{_into_target()} {wanted}"
     return fixed.get(found, f"{_pip(found)} install {wanted}")
 
 
@@ -115,6 +142,8 @@ def remove() -> str:
         "archive": f"rm {shlex.quote(str(archive()))}",
         "folder": f"rm -r {_clone()}",
     }
+    if found == "target":
+        return f"rm -r {_target_files()}"
     return fixed.get(found, f"{_pip(found)} uninstall {_NAME}")
 
 
@@ -124,6 +153,10 @@ def _pip(found: Kind, python: str | None = None) -> str:
     if found == "uv":
         return f"uv pip --python {program}"
     return f"pip --python {program}" if found == "no-pip" else f"{program} -m pip"
+
+
+def _into_target() -> str:
+    return f"{_pip('target')} install --target {shlex.quote(str(_place()))}"
 
 
 def _clone() -> str:

@@ -86,6 +86,32 @@ def test_packages_are_added_and_removed_by_what_made_the_environment(
     assert found == commands
 
 
+def test_a_folder_of_pip_target_loses_our_files_only(tmp_path: Path) -> None:
+    """pip removes nothing from it: it skips the package, or names the folder outside."""
+    target = tmp_path / "my packages"
+    made = {"sm_proxy-1.dist-info": target / "sm_proxy-1.dist-info", "bin": target / "bin"}
+    for folder in made.values():
+        folder.mkdir(parents=True)
+    (made["bin"] / "sm-proxy").touch()
+    (made["sm_proxy-1.dist-info"] / "METADATA").write_text("Name: sm-proxy\nVersion: 1\n")
+    (target / "sm_proxy").symlink_to(Path(__file__).parents[2] / "sm_proxy")
+    ours = [str(target / name) for name in ("sm_proxy", "sm_proxy-1.dist-info", "bin/sm-proxy")]
+    code = (
+        f"import sys; sys.path.insert(0, {str(target)!r})\n"
+        "from sm_proxy.local import installation as made\n"
+        "print(made.remove(), made.reinstall(), made.add('rich'), sep='\\n')\n"
+    )
+    words = [sys.executable, "-I", "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=tmp_path)
+    into = f"{sys.executable} -m pip install --target '{target}'"
+    removed = "rm -r " + " ".join(f"'{path}'" for path in ours)
+    assert done.stdout.splitlines() == [
+        removed,
+        f"{into} --upgrade sm-proxy",
+        f"{into} rich",
+    ]
+
+
 def test_a_zipapp_is_known_by_the_file_that_python_was_given(tmp_path: Path) -> None:
     app = tmp_path / "app.pyz"
     with zipfile.ZipFile(app, "w") as made:
