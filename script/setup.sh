@@ -50,7 +50,9 @@ install_packages() {
     packages=$(missing_packages)
     [ -n "$packages" ] || return 0
     if ! command -v apt-get >/dev/null 2>&1 || [ "$(id -u)" != 0 ]; then
-        stop "please install first, for example with: sudo apt-get install --no-install-recommends$packages"
+        # On a line of its own, a short list is not broken within a word.
+        stop "please install first, for example with:
+sudo apt-get install --no-install-recommends$packages"
     fi
     say "installing$packages"
     log=$(mktemp)
