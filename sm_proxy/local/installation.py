@@ -11,6 +11,7 @@ import site
 import sys
 from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import unquote, urlsplit
 
 from sm_proxy.local import python_environment
 
@@ -119,8 +120,10 @@ def add(requirement: str) -> str:
     Args:
         requirement: such as `botocore[crt]>=1.41.6`, or this package with an extra.
     """
-    wanted, found = shlex.quote(requirement), kind()
-    if requirement.startswith(_NAME) and found in {"pipx", "uv-tool"}:
+    found = kind()
+    is_ours = requirement.startswith(_NAME)
+    wanted = shlex.join(_ours(requirement) if is_ours else [requirement])
+    if is_ours and found in {"pipx", "uv-tool"}:
         tool = found.replace("-", " ")
         return f"{tool} install --force {wanted}"
     fixed = {
@@ -131,6 +134,28 @@ def add(requirement: str) -> str:
     if found == "target":
         return f"{_into_target()} {wanted}"
     return fixed.get(found, f"{_pip(found)} install {wanted}")
+
+
+def _ours(requirement: str) -> list[str]:
+    """What names this program to an installer: where it came from, which need not be PyPI.
+
+    Installers keep that address in `direct_url.json` (PEP 610), unless it was an index.
+    """
+    import importlib.metadata  # noqa: PLC0415 - slow
+    import json  # noqa: PLC0415 - only after an error
+
+    try:
+        kept = importlib.metadata.distribution(_NAME).read_text("direct_url.json")
+    except importlib.metadata.PackageNotFoundError:
+        kept = None
+    if not kept:
+        return [requirement]
+    origin = json.loads(kept)
+    url = str(origin["url"])
+    if origin.get("dir_info", {}).get("editable"):
+        return ["--editable", f"{unquote(urlsplit(url).path)}{requirement.removeprefix(_NAME)}"]
+    control = origin.get("vcs_info", {}).get("vcs")
+    return [f"{requirement} @ {control}+{url}" if control else f"{requirement} @ {url}"]
 
 
 def remove() -> str:

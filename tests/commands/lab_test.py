@@ -15,4 +15,4 @@ def test_without_the_extra_the_lab_says_what_to_install(
     assert cli.main(list(words)) == 1
     line = capsys.readouterr().err
     assert line.startswith("sm-proxy: missing-dependency: ")
-    assert "sm-proxy[lab]" in line
+    assert "[lab]" in line

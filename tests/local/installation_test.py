@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import os
+import site
 import subprocess
 import sys
 import zipfile
@@ -48,6 +50,34 @@ def test_a_python_without_environment_has_pip(tmp_path: Path) -> None:
 BOTOCORE, LAB = "botocore>1", "sm-proxy[lab]"
 
 
+def comes_from(origin: dict[str, object] | None, folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Let this program be one that was installed from there; None: from an index."""
+    info = folder / "sm_proxy-9.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sm-proxy\nVersion: 9\n")
+    if origin:
+        (info / "direct_url.json").write_text(json.dumps(origin))
+    patch.syspath_prepend(str(folder))
+    patch.setattr(site, "getusersitepackages", lambda: str(folder))
+
+
+@pytest.mark.parametrize(
+    ("origin", "wanted"),
+    [
+        ({"url": "file:///a%20b/c", "dir_info": {}}, f"'{LAB} @ file:///a%20b/c'"),
+        ({"url": "file:///a%20b", "dir_info": {"editable": True}}, "--editable '/a b[lab]'"),
+        ({"url": "https://h/c.git", "vcs_info": {"vcs": "git"}}, f"'{LAB} @ git+https://h/c.git'"),
+    ],
+)
+def test_an_extra_is_added_from_where_the_program_came(
+    origin: dict[str, object], wanted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment(tmp_path, "pipx_metadata.json")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    comes_from(origin, tmp_path / "site", monkeypatch)
+    assert installation.add(LAB) == f"pipx install --force {wanted}"
+
+
 @pytest.mark.parametrize(
     ("file", "commands"),
     [
@@ -82,6 +112,7 @@ def test_packages_are_added_and_removed_by_what_made_the_environment(
 ) -> None:
     environment(tmp_path, file)
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    comes_from(None, tmp_path / "site", monkeypatch)
     found = [installation.add(BOTOCORE), installation.add(LAB), installation.remove()]
     assert found == commands
 
