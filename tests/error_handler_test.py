@@ -21,7 +21,7 @@ from sm_proxy.error_handler import (
     run_guarded,
 )
 from sm_proxy.errors import SmProxyError
-from sm_proxy.local import paths, private_files
+from sm_proxy.local import installation, paths, private_files
 from sm_proxy.local.signals import Hangup
 
 TOKEN = "IQoJb3JpZ2luX2VjEJr" + "Ab3dEf9/+" * 40
@@ -275,7 +275,7 @@ def test_a_missing_dependency_is_not_a_bug(capsys: pytest.CaptureFixture[str]) -
     assert run_guarded("list", action) == 1
     found = capsys.readouterr().err
     assert found.startswith("sm-proxy: missing-dependency: the package botocore.session is missing")
-    assert found.endswith(" -m pip install --force-reinstall sm-proxy\n")
+    assert found.endswith(f". {installation.reinstall()}\n")
 
 
 def test_no_thread_left_is_an_expected_error(

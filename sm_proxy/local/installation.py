@@ -102,16 +102,17 @@ def reinstall(python: str | None = None) -> str:
         python: as for `kind`.
     """
     found = kind(python)
+    ours = shlex.join(_ours(_NAME)) if python in {None, sys.executable} else _NAME
     fixed = {
         "pipx": f"pipx reinstall {_NAME}",
-        "uv-tool": f"uv tool install --reinstall {_NAME}",
+        "uv-tool": f"uv tool install --reinstall {ours}",
         "archive": f"download {archive()} again",
         "folder": f"{_pip(found)} install -e {_clone()}",
-        "uv": f"{_pip(found, python)} install --reinstall {_NAME}",
+        "uv": f"{_pip(found, python)} install --reinstall {ours}",
     }
     if found == "target":
-        return f"{_into_target()} --upgrade {_NAME}"
-    return fixed.get(found, f"{_pip(found, python)} install --force-reinstall {_NAME}")
+        return f"{_into_target()} --upgrade {ours}"
+    return fixed.get(found, f"{_pip(found, python)} install --force-reinstall {ours}")
 
 
 def add(requirement: str) -> str:
@@ -128,7 +129,7 @@ def add(requirement: str) -> str:
         return f"{tool} install --force {wanted}"
     fixed = {
         "pipx": f"pipx inject {_NAME} {wanted}",
-        "uv-tool": f"uv tool install --with {wanted} {_NAME}",
+        "uv-tool": f"uv tool install --with {wanted} {shlex.join(_ours(_NAME))}",
         "archive": f"make {archive()} again, with {requirement} in it",
     }
     if found == "target":
@@ -146,11 +147,11 @@ def _ours(requirement: str) -> list[str]:
 
     try:
         kept = importlib.metadata.distribution(_NAME).read_text("direct_url.json")
-    except importlib.metadata.PackageNotFoundError:
-        kept = None
-    if not kept:
+        origin = json.loads(kept or "null")
+    except (importlib.metadata.PackageNotFoundError, ValueError):  # it may be damaged
+        origin = None
+    if not origin:
         return [requirement]
-    origin = json.loads(kept)
     url = str(origin["url"])
     if origin.get("dir_info", {}).get("editable"):
         return ["--editable", f"{unquote(urlsplit(url).path)}{requirement.removeprefix(_NAME)}"]

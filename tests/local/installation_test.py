@@ -117,6 +117,15 @@ def test_packages_are_added_and_removed_by_what_made_the_environment(
     assert found == commands
 
 
+def test_it_is_repaired_from_where_it_came(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment(tmp_path, "uv-receipt.toml")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    comes_from({"url": "file:///a"}, tmp_path / "site", monkeypatch)
+    ours = "'sm-proxy @ file:///a'"
+    assert installation.reinstall() == f"uv tool install --reinstall {ours}"
+    assert installation.add("x>1") == f"uv tool install --with 'x>1' {ours}"
+
+
 def test_a_folder_of_pip_target_loses_our_files_only(tmp_path: Path) -> None:
     """pip removes nothing from it: it skips the package, or names the folder outside."""
     target = tmp_path / "my packages"
