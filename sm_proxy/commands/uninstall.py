@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sm_proxy.commands import options
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.local import installation, output, paths, prompt
+from sm_proxy.local import installation, layout, output, paths, prompt, screen
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings, sources
 from sm_proxy.uninstall import elsewhere, folders, ssh_files
@@ -71,7 +71,9 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
         return _result(parts, dry_run=args.dry_run)
     if not args.yes:
         _refuse_without_terminal()
-        for line in ("This will be removed:", *_listing(parts)):
+        for line in layout.prose(
+            ("This will be removed:", *_listing(parts)), screen.of(sys.stderr)
+        ):
             output.write_to_stderr(line)
         if not prompt.confirm("Remove all this?"):
             return Result({"removed": []}, "nothing was removed", exit_status=1)

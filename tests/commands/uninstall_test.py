@@ -15,7 +15,7 @@ from sm_proxy.completion.scripts import SHELLS
 from sm_proxy.daemon import place
 from sm_proxy.editors import settings_file
 from sm_proxy.identity import key_files
-from sm_proxy.local import installation, paths, private_files, prompt, secret_store
+from sm_proxy.local import installation, paths, private_files, prompt, screen, secret_store
 from sm_proxy.local.secret_store import SecretStore
 from sm_proxy.ssh_config import our_file
 from sm_proxy.state.cache import Cache
@@ -325,6 +325,19 @@ def test_it_asks_before_it_removes_and_again_for_the_keys(
         config_stays,
         keys_stay,
     ]
+
+
+def test_on_a_terminal_what_it_asks_about_is_broken_between_words(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["keys", "show"]) == 0
+    monkeypatch.setattr(prompt, "at_terminal", lambda: True)
+    monkeypatch.setattr(prompt, "confirm", lambda _: False)
+    monkeypatch.setattr(screen, "of", lambda _: screen.Screen(columns=40))
+    assert cli.main(["uninstall"]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert "This will be removed:" in lines
+    assert [line for line in lines if len(line) > 40 and " " in line.strip()] == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no ControlMaster")
