@@ -17,6 +17,8 @@ MODES: Final[tuple[Mode, ...]] = ("auto", "random", "ask", "none")
 _SHORTEST: Final = 5
 """Characters; ssh-keygen's own limit."""
 _RANDOM_BYTES: Final = 24
+ITEM_START: Final = "passphrase of "
+"""With this begin the names of our passphrases in the keyring."""
 
 
 def make_pair(mode: Mode) -> Pair:
@@ -85,7 +87,7 @@ def forget(key: Identity) -> None:
 
 def _item_name(public: str) -> str:
     """The name of the keyring's item, with the public key, which is not a secret."""
-    return f"passphrase of {public.split()[1]}"
+    return f"{ITEM_START}{public.split()[1]}"
 
 
 def _ask_twice() -> str:

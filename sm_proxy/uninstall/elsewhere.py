@@ -11,6 +11,7 @@ from sm_proxy.editors import settings_file
 from sm_proxy.editors.jsonc import JsoncError
 from sm_proxy.editors.settings_file import Changed
 from sm_proxy.errors import SmProxyError
+from sm_proxy.identity import passphrases
 from sm_proxy.local import atomic_write, footprint, secret_store
 from sm_proxy.uninstall import folders
 from sm_proxy.uninstall.part import Part
@@ -24,7 +25,7 @@ def keyring(*, with_passphrases: bool) -> list[Part]:
     """
     names = [note["name"] for note in footprint.noted("keyring")]
     if not with_passphrases:
-        names = [name for name in names if not name.startswith("passphrase of ")]
+        names = [name for name in names if not name.startswith(passphrases.ITEM_START)]
     if not names:
         return []
     what = f"our entries in this system's keyring ({len(names)} at most)"
@@ -46,15 +47,16 @@ def _forget(names: list[str]) -> None:
 
 def completion() -> list[Part]:
     """What `completion install` has written for the shells."""
-    return [
-        Part(
-            f"completion for {shell} in {' and '.join(map(str, found))}",
-            found[-1],
-            functools.partial(install.uninstall, shell),
-        )
-        for shell in SHELLS
-        if (found := install.installed(shell))
-    ]
+    found = []
+    for shell in SHELLS:
+        remove = functools.partial(install.uninstall, shell)
+        try:
+            if files := install.installed(shell):
+                where = " and ".join(map(str, files))
+                found.append(Part(f"completion for {shell} in {where}", files[-1], remove))
+        except SmProxyError:  # `remove` says what is wrong, and the other parts go
+            found.append(Part(f"completion for {shell}", None, remove))
+    return found
 
 
 def editors() -> list[Part]:

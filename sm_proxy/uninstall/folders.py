@@ -33,7 +33,7 @@ CACHE: Final = (
 STATE: Final = (
     *("errors.jsonl", "last-error.json", "reports", "debug.log*", "connections", "open-sessions"),
     *("first-use", "app-keys", "bastion-keys", "session-markers", "backups", "daemon"),
-    *("no-keyring-said", "transfer-hint-*", "footprint.jsonl", "*.lock"),
+    *("no-keyring-said", "transfer-hint-*", footprint.FILE_NAME, "*.lock"),
 )
 """The names, or patterns of names, that we give to files and folders there."""
 
