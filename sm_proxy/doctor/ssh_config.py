@@ -116,9 +116,9 @@ def _does_not_start(program: str, complaint: str, *, isolated: bool) -> SmProxyE
         return SmProxyError(
             "config-malformed", what, f"Write it again, so that it ignores them: {_WRITE}"
         )
-    reinstall = installation.reinstall(program)
-    if "python" not in Path(program).name.lower():
-        reinstall = "install sm-proxy again"
+    reinstall = "install sm-proxy again"
+    if "python" in Path(program).name.lower():
+        reinstall = installation.reinstall(shutil.which(program) or program)
     return SmProxyError("missing-dependency", what, f"{reinstall}; then: {_WRITE}")
 
 

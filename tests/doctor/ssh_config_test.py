@@ -293,12 +293,17 @@ def test_an_archive_is_started_and_one_that_is_gone_fails(context: Context, tmp_
     assert ssh_config.program(context) == sys.executable
 
 
-def test_a_program_that_exits_with_an_error_fails(context: Context, tmp_path: Path) -> None:
+def test_a_program_that_exits_with_an_error_fails(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "bin" / "sm-proxy").write_text("#!/bin/sh\necho torn >&2; exit 3\n")
     ssh_config.effective(context)
     error = failure(ssh_config.program, context)
     assert "torn" in error.message
     assert "install sm-proxy again" in error.hint
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    set_program(context, "sm-proxy")
+    assert "install sm-proxy again" in failure(ssh_config.program, context).hint
 
 
 def test_later_checks_use_the_options_of_the_proxy_command(context: Context) -> None:
