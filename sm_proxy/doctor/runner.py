@@ -69,7 +69,8 @@ def _run_stage(context: Context, stage: Stage) -> Iterator[Finding]:
     for name, work in running:
         # This check may ask the user for a code.
         limit = ASKED_S if name == "credentials" and os.isatty(0) else DEADLINE_S
-        with waits.waiting(f"checking: {name}", limit, covers=True):
+        with waits.waiting(f"checking: {name}", limit, covers=True) as wait:
+            wait.began = started  # all checks of a stage run at once
             found = work.settled(max(0.0, started + limit - time.monotonic()))
         late = f"no answer within {limit:.0f} s"
         fix = _LATE.get(name, "Try again.")
