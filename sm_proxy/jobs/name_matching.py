@@ -67,7 +67,7 @@ def _remembered(target: Target) -> list[str]:
 
     hosts: dict[str, str] = {}
     for item in host_names.read():
-        if item.host.startswith(target.prefix):
+        # The typed name itself is not there any more.
+        if item.host.startswith(target.prefix) and item.host != target.host:
             hosts.setdefault(item.host.removeprefix(target.prefix).partition(".")[0], item.host)
-    hosts.pop(target.job, None)  # it is not there any more
     return [hosts[name] for name in suggestion.close(target.job, hosts)]

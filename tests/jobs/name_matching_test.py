@@ -55,6 +55,7 @@ def test_without_a_list_earlier_lists_on_this_machine_help() -> None:
     host_names.keep(HostName(host) for host in shown)
     assert hint("sm-bret", []) == "Did you mean sm-bert.processing?"
     assert hint("sm-old", []).startswith("Check the name")
+    assert hint("sm-bert", []) == "Did you mean sm-bert.processing?"
     assert hint("sm-bret", [Item("bret-2")]) == "Did you mean sm-bret-2?"
 
 
