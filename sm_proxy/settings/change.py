@@ -16,6 +16,17 @@ from sm_proxy.settings.schema import FILE_ONLY, Settings, validate
 
 _HOST_KEY: Final = "trust_first_use"
 """The only setting that a single host can have."""
+_TABLES: Final = {
+    "launch": (
+        "Run `sm-proxy infra deploy`, or write the table into config.toml.",
+        "Remove the table [launch] from config.toml.",
+    ),
+    "hosts": (
+        "Name a host: `sm-proxy settings sm-myjob --set trust_first_use=true`.",
+        "Name each host: `sm-proxy settings sm-myjob --unset trust_first_use`.",
+    ),
+}
+"""How to set a table, and how to remove it."""
 
 
 def write(wanted: Mapping[str, str | None], host: str | None = None) -> tuple[Path, bool]:
@@ -54,11 +65,7 @@ def _checked(name: str, text: str | None, host: str | None) -> bool | str | None
             "bad-setting", f"there is no setting {name!r}", "See them: `sm-proxy settings`."
         )
     if name in FILE_ONLY:
-        todo = {
-            "launch": "run `sm-proxy infra deploy`, or write the table into config.toml",
-            "hosts": "name a host: `sm-proxy settings sm-myjob --set trust_first_use=true`",
-        }[name]
-        raise SmProxyError("bad-setting", f"{name} is a table", f"{todo[:1].upper()}{todo[1:]}.")
+        raise SmProxyError("bad-setting", f"{name} is a table", _TABLES[name][text is None])
     if host is not None and name != _HOST_KEY:
         raise SmProxyError(
             "bad-setting",

@@ -103,7 +103,9 @@ def test_a_path_is_written_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ({"wait": "long"}, None, "wait in --set must be a duration"),
         ({"user": "a", "route": "x"}, None, "route in --set must be"),
         ({"launch": "x"}, None, "launch is a table. Run `sm-proxy infra deploy`"),
-        ({"hosts": None}, None, "hosts is a table. Name a host"),
+        ({"launch": None}, None, "launch is a table. Remove the table [launch]"),
+        ({"hosts": "x"}, None, "hosts is a table. Name a host: `sm-proxy settings sm-myjob --set"),
+        ({"hosts": None}, None, "Name each host: `sm-proxy settings sm-myjob --unset"),
         ({"region": "r-1"}, "sm-x", "region cannot be set for one host"),
     ],
 )
