@@ -84,7 +84,9 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
         if not args.yes:  # the user may have thought for long
             waiter = space_argument.waiter(args.timeout, waiter.again)
             plan = _plan_again(aws, plan, wanted, waiter)
-        left.words = f"SageMaker ends the step that has begun; for the rest, run: {waiter.again}"
+        left.words = (
+            f"SageMaker finishes the step that has begun; for the rest, run: {waiter.again}"
+        )
         space_argument.forget(aws, plan.space)
         changes.carry_out(aws, plan, waiter)
     return _result(plan, own, changed=plan.creates_app)
