@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,4 +171,4 @@ def noting_small_messages(target: str, words: Words) -> Callable[[Kind, str], Sm
 
 def _small_only(target: str) -> Path:
     """The file that exists once this target has refused a large message."""
-    return paths.cache_dir() / "small-messages" / re.sub("[:/]", "_", target).replace("/", "_")
+    return paths.cache_dir() / "small-messages" / target.replace(":", "_").replace("/", "_")
