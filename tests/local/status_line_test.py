@@ -357,15 +357,15 @@ def started(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
 @pytest.mark.parametrize(
-    ("command", "number", "end"),
+    ("command", "number", "erases"),
     [
         # ssh has gone: the line of its terminal is not ours to erase.
-        ("connect", signal.SIGHUP, b""),
-        ("resolve", signal.SIGINT, b"\r\x1b[K"),
+        ("connect", signal.SIGHUP, False),
+        ("resolve", signal.SIGINT, True),
     ],
 )
 def test_a_real_terminal_shows_a_silent_service_and_is_left_clean(
-    silent_aws: dict[str, str], command: str, number: signal.Signals, end: bytes
+    silent_aws: dict[str, str], command: str, number: signal.Signals, *, erases: bool
 ) -> None:
     ours, theirs = pty.openpty()
     process = started([command, "sm-x"], silent_aws, theirs)
@@ -378,7 +378,7 @@ def test_a_real_terminal_shows_a_silent_service_and_is_left_clean(
         process.communicate()
     os.write(theirs, b"|end")
     rest = read_until(ours, b"|end").removesuffix(b"|end")
-    assert rest.endswith(end)
+    assert rest.endswith(b"\r\x1b[K") is erases
     assert b"\n" not in rest
     os.close(ours)
     os.close(theirs)
