@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from sm_proxy.local.output import Result
 from sm_proxy.local.screen import Screen
 from sm_proxy.settings import Settings, change, contexts, flags_of, origins, sources, variables
 from sm_proxy.settings.origins import Report
-from sm_proxy.settings.schema import FLAGS, RECORDED, validate
+from sm_proxy.settings.schema import FLAGS, RECORDED, option, validate
 from sm_proxy.ssh_config import carried
 
 DESCRIPTION: Final = (
@@ -152,8 +153,26 @@ def _done(written: tuple[Path, bool], wanted: Mapping[str, str | None], report: 
     if not changed:
         return f"nothing to do in {path}\n"
     in_block = any(name in RECORDED for name in wanted) and report.recorded_in.exists()
-    more = "ssh takes it from its config block; then run: sm-proxy config write\n"
+    words = " ".join(["sm-proxy config write", *_recorded_again(wanted, report)])
+    more = f"ssh takes it from its config block; then run: {words}\n"
     return f"wrote {path}\n{more if in_block else ''}"
+
+
+def _recorded_again(wanted: Mapping[str, str | None], report: Report) -> list[str]:
+    """The options of `config write` for what the prefix records, which would win otherwise."""
+    found = []
+    for name, text in wanted.items():
+        origin = report.of(name) if name in RECORDED else None
+        if origin is None or text is None:
+            continue
+        if "recorded" in {item.kind for item in (origin.used, *origin.overridden)}:
+            value = validate(name, text, "--set")
+            if isinstance(value, bool):
+                found.append(option(name) if value else option(f"no_{name}"))
+            else:
+                found.append(f"{option(name)} {shlex.quote(text)}")
+    of_prefix = ["--prefix", report.prefix] if report.prefix != Settings.prefix else []
+    return [*of_prefix, *found] if found else []
 
 
 def _with_aws_region(report: Report) -> Report:

@@ -194,6 +194,14 @@ def test_what_the_ssh_config_block_has_is_written_there_next(
     assert next_ not in shown(capsys, "--set", "probe=no")
 
 
+def test_what_a_prefix_records_is_to_be_recorded_again(capsys: pytest.CaptureFixture[str]) -> None:
+    installed({"sm-": {"region": "eu-west-1", "fdpass": True}, "sm-eu-": {"region": "eu-west-1"}})
+    lines = shown(capsys, "--set", "region=us-east-1", "--set", "fdpass=no", "--set", "wait=1h")
+    assert lines[1].endswith("then run: sm-proxy config write --region us-east-1 --no-fdpass")
+    lines = shown(capsys, "--prefix", "sm-eu-", "--set", "region=us-west-2")
+    assert lines[1].endswith("config write --prefix sm-eu- --region us-west-2")
+
+
 def test_a_setting_may_be_named_as_its_option(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown(capsys, "ssh-dir") == shown(capsys, "ssh_dir")
 
