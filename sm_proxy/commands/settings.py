@@ -11,8 +11,7 @@ from typing import Any, Final
 
 from sm_proxy.commands import options, settings_text
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.help import suggestion
-from sm_proxy.local import output
+from sm_proxy.local import output, suggestion
 from sm_proxy.local.output import Result
 from sm_proxy.local.screen import Screen
 from sm_proxy.settings import Settings, change, contexts, flags_of, origins, sources, variables

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.help import suggestion
-from sm_proxy.local import layout
+from sm_proxy.local import layout, suggestion
 from sm_proxy.local.layout import Cell, Row
 from sm_proxy.local.screen import Screen, Style
 from sm_proxy.settings import sources

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from sm_proxy.errors import printable
-from sm_proxy.help import described, suggestion
+from sm_proxy.help import described
+from sm_proxy.local import suggestion
 
 _SHOWN: Final = 60
 _PLAIN: Final = {
@@ -53,7 +54,7 @@ def unknown_command(
         return f"{what}: type it without sm-proxy, as in `{typed} {_PLAIN[typed]}`"
     is_host = _HOST.fullmatch(typed) and typed.startswith(tuple(prefixes))
     if is_program and is_host and typed != parser.prog:
-        return f"{what}. Did you mean `ssh {typed}`?"
+        return _joined(what, suggestion.question([f"ssh {typed}"]))
     if is_program and typed in _SYNONYMS:
         typed = _SYNONYMS[typed]
         names = [typed]

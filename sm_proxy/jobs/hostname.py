@@ -59,7 +59,9 @@ def parse(host: str, prefix: str) -> Target:
     if not host.startswith(prefix):
         error = _bad(host, prefix, f"it does not begin with {prefix!r}")
         if meant := _with_prefix(host, prefix):
-            error.hint = f"Did you mean {meant}? {error.hint}"
+            from sm_proxy.local import suggestion  # noqa: PLC0415 - only for a name that is wrong
+
+            error.hint = f"{suggestion.question([meant])} {error.hint}"
         raise error
     name, *labels = host[len(prefix) :].split(".")
     _refuse_bad_name(host, prefix, name)

@@ -44,7 +44,7 @@ def hint(target: Target, known: Iterable[Named]) -> str:
         target: the host name.
         known: what a list has shown to this caller, the newest first.
     """
-    from sm_proxy.help import suggestion  # noqa: PLC0415 - only for a name that is wrong
+    from sm_proxy.local import suggestion  # noqa: PLC0415 - only for a name that is wrong
 
     typed = target.job.lower()
     names = list(dict.fromkeys(item.name for item in known))
@@ -55,14 +55,13 @@ def hint(target: Target, known: Iterable[Named]) -> str:
         with contextlib.suppress(SmProxyError):  # no host name leads to it
             hosts.append(hostname.compose(target.prefix, name, node, target.kind).host)
     hosts = hosts or _remembered(target)
-    if hosts:
-        return f"Did you mean {' or '.join(hosts[:SHOWN])}?"
-    return "Check the name, the region (--region) and the account (--profile)."
+    where = "Check the name, the region (--region) and the account (--profile)."
+    return suggestion.question(hosts[:SHOWN]) or where
 
 
 def _remembered(target: Target) -> list[str]:
     """Close host names that lists have shown earlier on this machine: of another kind, perhaps."""
-    from sm_proxy.help import suggestion  # noqa: PLC0415 - as above
+    from sm_proxy.local import suggestion  # noqa: PLC0415 - as above
     from sm_proxy.state import host_names  # noqa: PLC0415 - as above
 
     hosts: dict[str, str] = {}

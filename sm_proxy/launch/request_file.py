@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import difflib
 import json
 import re
 import shlex
@@ -20,6 +19,7 @@ from botocore.validate import ParamValidator
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.launch import described, shapes
 from sm_proxy.launch.shapes import OPERATIONS, Operation
+from sm_proxy.local import suggestion
 
 STDIN: Final = "-"
 _LIMIT: Final = 2 << 20
@@ -210,8 +210,8 @@ def _explained(line: str) -> str:
     if found := _UNKNOWN.fullmatch(line):
         place, name, known = found.groups()
         where = "" if place == "input" else f" in {place}"
-        close = difflib.get_close_matches(name, known.split(", "), 1, 0.6)
-        return f"unknown member {name}{where}" + (f" (do you mean {close[0]}?)" if close else "")
+        meant = suggestion.sentence(name, known.split(", "))
+        return f"unknown member {name}{where}" + (f" ({meant})" if meant else "")
     if found := _TYPE.fullmatch(line):  # without the value, which may be a secret
         if found[2] == "NoneType":
             return f"{found[1]} has no value"

@@ -230,11 +230,10 @@ def checked(name: str, value: object, where: str, path: Path) -> Any:
 
 def _way_out(name: str, known: Iterable[str]) -> str:
     """What to do about an unknown key of the file."""
-    import difflib  # noqa: PLC0415 - only after a mistake
+    from sm_proxy.local import suggestion  # noqa: PLC0415 - only after a mistake
 
-    meant = difflib.get_close_matches(name, known, 1)
-    guess = f"Did you mean {meant[0]}? " if meant else ""
-    return f"{guess}Correct it, or remove it: sm-proxy settings --unset {shlex.quote(name)}"
+    remedy = f"Correct it, or remove it: sm-proxy settings --unset {shlex.quote(name)}"
+    return f"{suggestion.sentence(name, known)} {remedy}".lstrip()
 
 
 def parse_toml(text: str, path: Path) -> dict[str, Any]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
-
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import suggestion
 
 
 def refuse_unknown(aws: Aws, instance_type: str, stop: str) -> None:
@@ -27,11 +26,10 @@ def refuse_unknown(aws: Aws, instance_type: str, stop: str) -> None:
         return
     import botocore  # noqa: PLC0415 - slow
 
-    close = difflib.get_close_matches(instance_type, known, 2)
-    hint = f"Did you mean {' or '.join(close)}? " if close else ""
+    remedy = f"If SageMaker has it by now, update botocore, or end the app first: {stop}"
     raise SmProxyError(
         "unsupported",
         f"botocore {botocore.__version__} does not know {instance_type} as an instance of Studio,"
         " and the running app would be ended before SageMaker checks it",
-        f"{hint}If SageMaker has it by now, update botocore, or end the app first: {stop}",
+        f"{suggestion.sentence(instance_type, known)} {remedy}".lstrip(),
     )

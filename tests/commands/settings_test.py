@@ -144,7 +144,7 @@ def test_what_is_wrong_is_shown_with_all_the_rest(
 def test_an_unknown_key_is_removed_as_its_error_says(capsys: pytest.CaptureFixture[str]) -> None:
     write_file('regoin = "x"\nuser = "ubuntu"\n')
     run(status=1)
-    advice = "Did you mean region? Correct it, or remove it: sm-proxy settings --unset regoin"
+    advice = "Did you mean `region`? Correct it, or remove it: sm-proxy settings --unset regoin"
     assert capsys.readouterr().err.rstrip().endswith(advice)
     assert shown(capsys, "--unset", "regoin")[0] == f"wrote {config_toml()}"
     assert config_toml().read_text() == 'user = "ubuntu"\n'

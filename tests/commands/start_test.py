@@ -174,7 +174,7 @@ def test_no_app_is_ended_for_an_instance_that_nobody_knows(
     assert not changing(account.aws)
     line = last_line(capsys)
     assert line.startswith("sm-proxy: unsupported: botocore ")
-    assert "Did you mean ml.g5.xlarge" in line
+    assert "Did you mean `ml.g5.xlarge`" in line
     assert line.endswith(f"sm-proxy stop {HOST}")
 
 

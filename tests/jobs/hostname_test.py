@@ -110,7 +110,7 @@ def test_a_name_without_the_prefix_suggests_it_with_the_prefix(typed: str, meant
         parse(typed, "sm-")
     assert (
         caught.value.hint
-        == f"Did you mean {meant}? Write sm-<job>, sm-<job>.algo-2 or sm-<job>.<kind>."
+        == f"Did you mean `{meant}`? Write sm-<job>, sm-<job>.algo-2 or sm-<job>.<kind>."
     )
 
 

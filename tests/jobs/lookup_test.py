@@ -241,7 +241,7 @@ def test_an_unknown_name_suggests_similar_ones() -> None:
     *nouns, last = [kinds.of(kind).NOUN for kind in kinds.ORDER]
     assert f"no {', '.join(nouns)} or {last} bert-1" in error.message
     assert "eu-west-1" in error.message
-    assert error.hint == "Did you mean sm-bret-1 or sm-bart-1?"
+    assert error.hint == "Did you mean `sm-bret-1` or `sm-bart-1`?"
     assert aws.asked == [*DESCRIBES, "ListTrainingJobs", "ListTrainingJobs"]
     assert "--profile" in refused(Account(), "sm-bert").hint
 

@@ -38,14 +38,14 @@ def test_another_case_wins_over_a_beginning(typed: str, names: list[str]) -> Non
 
 
 def test_a_wrong_name_suggests_near_ones_as_the_service_spells_them() -> None:
-    assert hint("sm-my-lob") == "Did you mean sm-my-lab?"
-    assert hint("sm-my-lob.algo-2.processing") == "Did you mean sm-my-lab.algo-2.processing?"
+    assert hint("sm-my-lob") == "Did you mean `sm-my-lab`?"
+    assert hint("sm-my-lob.algo-2.processing") == "Did you mean `sm-my-lab.algo-2.processing`?"
     assert hint("sm-zzz").startswith("Check the name")
 
 
 def test_a_name_that_holds_what_was_typed_is_suggested() -> None:
     long = "team-a-bert-large-2026-11-30"
-    assert hint("sm-bert", [Item("gpt"), Item(long), Item(long)]) == f"Did you mean sm-{long}?"
+    assert hint("sm-bert", [Item("gpt"), Item(long), Item(long)]) == f"Did you mean `sm-{long}`?"
     assert hint("sm-be", [Item(long)]).startswith("Check the name")
 
 
@@ -53,10 +53,10 @@ def test_without_a_list_earlier_lists_on_this_machine_help() -> None:
     assert hint("sm-bret", []).startswith("Check the name")
     shown = ("sm-bert.processing", "sm-old", "eu-bret-1")
     host_names.keep(HostName(host) for host in shown)
-    assert hint("sm-bret", []) == "Did you mean sm-bert.processing?"
+    assert hint("sm-bret", []) == "Did you mean `sm-bert.processing`?"
     assert hint("sm-old", []).startswith("Check the name")
-    assert hint("sm-bert", []) == "Did you mean sm-bert.processing?"
-    assert hint("sm-bret", [Item("bret-2")]) == "Did you mean sm-bret-2?"
+    assert hint("sm-bert", []) == "Did you mean `sm-bert.processing`?"
+    assert hint("sm-bret", [Item("bret-2")]) == "Did you mean `sm-bret-2`?"
 
 
 def test_a_name_that_no_host_name_can_have_is_not_suggested() -> None:

@@ -177,9 +177,9 @@ def test_a_description_names_relaunch(tmp_path: Path) -> None:
 
 def test_a_misspelled_member_names_the_right_one() -> None:
     found = problems({**TRAINING, "Enviroment": {}})
-    assert "unknown member Enviroment (do you mean Environment?)" in found.message
+    assert "unknown member Enviroment (Did you mean `Environment`?)" in found.message
     nested = {**TRAINING, "ResourceConfig": {**TRAINING["ResourceConfig"], "InstanceTyp": "x"}}
-    assert "InstanceTyp in ResourceConfig (do you mean InstanceType" in problems(nested).message
+    assert "InstanceTyp in ResourceConfig (Did you mean `InstanceType`" in problems(nested).message
 
 
 def test_a_missing_member_is_named() -> None:

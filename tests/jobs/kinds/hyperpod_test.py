@@ -88,7 +88,7 @@ def test_near_names_are_suggested() -> None:
     error = refused(ClusterAws(clusters=("train-a",)), "sm-trian-a.workers.1.hyperpod")
     assert (error.code, error.hint) == (
         "job-not-found",
-        "Did you mean sm-train-a.workers.1.hyperpod?",
+        "Did you mean `sm-train-a.workers.1.hyperpod`?",
     )
     assert "no HyperPod cluster trian-a in eu-west-1" in error.message
 

@@ -197,7 +197,7 @@ def test_latest_names_what_is_missing() -> None:
 def test_a_name_that_is_wrong_suggests_near_ones() -> None:
     error = refused(Studio(Space("data-lab"), Space("other")), "sm-date-lab.space")
     assert error.code == "job-not-found"
-    assert "Did you mean sm-data-lab.space?" in error.hint
+    assert "Did you mean `sm-data-lab.space`?" in error.hint
     assert "there is no Studio space date-lab in eu-west-1" in error.message
 
 

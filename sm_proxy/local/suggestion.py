@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 _MOST: Final = 3
@@ -31,8 +31,17 @@ def sentence(typed: str, known: Iterable[str], before: str = "") -> str:
         known: all that could have been meant; the caller makes hostile names printable.
         before: words to show before each name, such as `sm-proxy `.
     """
-    found = [f"`{before}{name}`" for name in close(typed, known)]
-    if not found:
+    return question([f"{before}{name}" for name in close(typed, known)])
+
+
+def question(names: Sequence[str]) -> str:
+    """`Did you mean `list` or `last`?`, or nothing if there are no names.
+
+    Args:
+        names: what may be meant, the likeliest first.
+    """
+    if not names:
         return ""
-    words = f"{', '.join(found[:-1])} or {found[-1]}" if found[1:] else found[0]
+    shown = [f"`{name}`" for name in names]
+    words = f"{', '.join(shown[:-1])} or {shown[-1]}" if shown[1:] else shown[0]
     return f"Did you mean {words}?"

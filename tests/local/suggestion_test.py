@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sm_proxy import cli
-from sm_proxy.help import suggestion
+from sm_proxy.local import suggestion
 
 
 @pytest.mark.parametrize(
