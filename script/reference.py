@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Final
 
 from sm_proxy import __version__, cli
-from sm_proxy.help import described, man, markdown
+from sm_proxy.help import described
 
 ROOT: Final = Path(__file__).parents[1]
+COMMANDS: Final = Path(__file__).with_name("commands_page.py")
+MAN: Final = Path(__file__).with_name("man_page.py")
 SETTINGS: Final = Path(__file__).with_name("settings_page.py")
 SBOM: Final = Path(__file__).with_name("server_sbom.py")
 
@@ -25,11 +27,12 @@ def pages() -> dict[str, str]:
         if group.title == "settings"
     )
     sbom = runpy.run_path(str(SBOM))
+    man = runpy.run_path(str(MAN))["render"]
     return {
         sbom["PATH"]: sbom["render"](),
         "docs/settings.md": runpy.run_path(str(SETTINGS))["render"](),
-        "docs/commands.md": markdown.render(program, commands),
-        "docs/man/sm-proxy.1": man.render(program, commands, settings, __version__),
+        "docs/commands.md": runpy.run_path(str(COMMANDS))["render"](program, commands),
+        "docs/man/sm-proxy.1": man(program, commands, settings, __version__),
     }
 
 

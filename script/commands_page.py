@@ -1,4 +1,4 @@
-"""The reference of all commands as Markdown: `docs/commands.md`."""
+"""docs/commands.md: the reference of all commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The manual page, in the macros of man(7)."""
+"""docs/man/sm-proxy.1: the manual page, in the macros of man(7)."""
 
 from __future__ import annotations
 

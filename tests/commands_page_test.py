@@ -1,8 +1,11 @@
 from __future__ import annotations
 
-from sm_proxy.help import markdown
+import runpy
+from pathlib import Path
+
 from sm_proxy.help.described import Command, Group, Row
 
+PAGE = runpy.run_path(str(Path(__file__).parents[1] / "script" / "commands_page.py"))
 ROOT = Command("prog", (), "", (), (Group("every day", (Row("do", "do it"),)),), "")
 DO = Command(
     "prog do", ("prog do FILE", "prog do -- CMD"), "Does it.", (("prog do x", "now"),), (
@@ -15,7 +18,7 @@ STOP = Command("prog do stop", ("prog do stop",), "Stops it.", (("prog do stop",
 
 
 def test_a_page_has_sections_that_lead_to_commands() -> None:
-    page = markdown.render(ROOT, [DO, STOP])
+    page = PAGE["render"](ROOT, [DO, STOP])
     assert "**Every day**\n\n- [`do`](#do): do it\n" in page
     assert page.endswith(
         "## do\n\nDoes it.\n\n`prog do FILE` or `prog do -- CMD`\n\n    prog do x  # now\n\n"

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import runpy
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from sm_proxy.help import man
 from sm_proxy.help.described import Command, Group, Row
 
+PAGE = runpy.run_path(str(Path(__file__).parents[1] / "script" / "man_page.py"))
 ROOT = Command(
     "prog", ("prog COMMAND [options]",), "Does it.", (), (
         Group("every day", (Row("do", "do it, as `prog` does"),)),
@@ -26,7 +28,8 @@ DO = Command(
 
 @pytest.fixture
 def page() -> str:
-    return man.render(ROOT, [DO], Group("settings", (Row("--region REGION", "where"),)), "1.0")
+    settings = Group("settings", (Row("--region REGION", "where"),))
+    return str(PAGE["render"](ROOT, [DO], settings, "1.0"))
 
 
 def test_the_page_has_its_parts_in_order(page: str) -> None:
