@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import uuid
 from pathlib import Path
 from typing import Final
 
@@ -79,6 +80,10 @@ def _described(folder: Path, wheel: str, content: bytes) -> bytes:
     document = json.loads(bom.read_text(encoding="utf-8"))
     # cyclonedx-py reads pyproject.toml, which leaves the version to the code.
     document["metadata"]["component"]["version"] = wheel.split("-")[1]
+    # It leaves out the serial number, too, without which GitHub attests no SBOM.
+    packages = json.dumps(document["components"], sort_keys=True)
+    serial = uuid.uuid5(uuid.NAMESPACE_OID, hashlib.sha256(content).hexdigest() + packages)
+    document["serialNumber"] = serial.urn
     return f"{json.dumps(document, indent=1)}\n".encode()
 
 

@@ -30,10 +30,11 @@ def test_a_second_build_is_the_same_and_the_sboms_name_what_is_used(tmp_path: Pa
     )
     assert [line.split()[0] for line in checked.stdout.splitlines()] == ["same", "same"]
     (wheel,), (bom,) = tmp_path.glob("*.whl"), tmp_path.glob("*.cdx.json")
-    assert (
-        wheel.name.split("-")[1] == json.loads(bom.read_text())["metadata"]["component"]["version"]
-    )
-    names = {item["name"] for item in json.loads(bom.read_text())["components"]}
+    described = json.loads(bom.read_text())
+    assert wheel.name.split("-")[1] == described["metadata"]["component"]["version"]
+    # Without these, actions/attest calls it no SBOM: parseSBOMFromPath in its src/sbom.ts.
+    assert all(described[name] for name in ("bomFormat", "serialNumber", "specVersion"))
+    names = {item["name"] for item in described["components"]}
     assert {"boto3", "botocore", "cryptography", "paramiko", "websockets"} <= names
     with zipfile.ZipFile(wheel) as packed:
         (inside,) = (name for name in packed.namelist() if ".dist-info/sboms/" in name)
