@@ -59,7 +59,7 @@ SECTIONS: Final = {
         "keys": "show, rotate or revoke the ssh key that jobs must accept",
         "daemon": "show or end the process that makes a second ssh faster",
         "completion": "let TAB complete commands, options and host names in bash, zsh and fish",
-        "uninstall": "take away what sm-proxy has put on this machine",
+        "uninstall": "remove what sm-proxy has put on this machine",
     },
     "scripts and tests": {
         "nodes": "list host names of a job's or cluster's nodes, for pdsh, clush or Ansible",

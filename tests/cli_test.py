@@ -139,7 +139,7 @@ def test_help_that_cannot_be_written_is_an_error() -> None:
         ("list --chekc", "unknown option --chekc. Did you mean `--check`? Try"),
         ("list --chekc=secret", "unknown option --chekc. Did you mean `--check`? Try"),
         ("list more", "unexpected argument 'more'. Try"),
-        ("cp --via shs", "--via: 'shs' is none of auto, ssh, s3. Did you mean `ssh`? Try"),
+        ("cp --via shs", "--via: 'shs' is not one of auto, ssh, s3. Did you mean `ssh`? Try"),
     ],
 )
 def test_a_mistake_is_told_in_two_lines(

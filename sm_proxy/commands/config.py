@@ -24,7 +24,7 @@ DESCRIPTION: Final = (
 )
 EXAMPLES: Final = (
     ("sm-proxy config write", "after an update of sm-proxy or ssh"),
-    ("sm-proxy config check", "is all as `write` would write it?"),
+    ("sm-proxy config check", "is our ssh config up to date?"),
 )
 USES: Final = ()
 _OF_FILES: Final = ("prefix", "ssh_dir")

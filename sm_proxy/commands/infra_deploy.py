@@ -83,7 +83,7 @@ class _Deployment:
             wanted = deploy.request(plan)
             made = self._created(found, wanted)
         if made is None:
-            text = f"the stack {name} stays as it is" if found else "nothing was made"
+            text = f"the stack {name} was not changed" if found else "nothing was made"
             return Result({"stack": name, "changed": False}, text, exit_status=1)
         return self._finished(plan, *made)
 

@@ -49,7 +49,7 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
         "--subnets",
         type=names,
         metavar="ID,...",
-        help="private subnets of that VPC (default: all that have a way out)",
+        help="private subnets of that VPC (default: all that reach AWS's services)",
     )
 
 

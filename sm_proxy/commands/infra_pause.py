@@ -39,7 +39,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
         jobs = in_use.jobs(run.aws, found.output("Subnets").split(","), output.status)
         if jobs and not found.paused:
             named = ", ".join(f"{job.noun} {job.name}" for job in jobs)
-            output.status(f"these jobs run on without a bastion: {named}")
+            output.status(f"these jobs continue without a bastion: {named}")
         changed = set_count(run, found, 0)
     data = {
         "stack": run.name,

@@ -19,7 +19,9 @@ _EXAMPLE: Final = "111122223333"
 _ACCOUNT: Final = re.compile(r"\d{12}")
 _ROLE: Final = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 
-DESCRIPTION: Final = "Prints an IAM policy: the least that one identity needs. For administrators."
+DESCRIPTION: Final = (
+    "Prints an IAM policy with the minimum that one identity needs. For administrators."
+)
 EXAMPLES: Final = (
     ("sm-proxy infra policy user", "who uses ssh"),
     ("sm-proxy infra policy launcher --explain", "why each statement is there"),

@@ -63,8 +63,8 @@ _HELP: Final[dict[str, dict[str, Any]]] = {
     },
     "revoke": {
         "help": "remove a key from this machine, and show what else to do",
-        "description": "Removes a key from this machine, and says what else must be done so that"
-        " nobody who has a copy gets in. By default, all keys but the current one go.",
+        "description": "Removes a key from this machine, and shows how to lock out anyone who has a"
+        " copy. By default, it removes all keys but the current one.",
         "examples": (
             ("sm-proxy keys revoke", "after a rotation"),
             ("sm-proxy keys revoke current", "if it may have been stolen"),

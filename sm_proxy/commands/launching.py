@@ -150,7 +150,7 @@ def create(
         # The name comes first: a user who kills us now must know which job to look for.
         output.status(f"creating {job}; end it with: sm-proxy stop {host}")
         prepare.submit(aws, launch.prepared, output.status)
-        state.words = f"{job} runs on: sm-proxy wait {host}, sm-proxy stop {host}"
+        state.words = f"{job} continues: sm-proxy wait {host}, sm-proxy stop {host}"
         data = launch.data(submitted=True)
         host_names.keep([HostName(host, created=time.time())])
         try:
@@ -225,7 +225,7 @@ def _with_next_step(error: SmProxyError, launch: Launch) -> SmProxyError:
         "job-not-found": error.hint,
     }
     # A hint may end with a command, whose end must show.
-    runs_on = f"The job runs on, and is billed (`sm-proxy stop {host}` ends it). {error.hint}"
+    runs_on = f"The job continues, and is billed (`sm-proxy stop {host}` ends it). {error.hint}"
     return SmProxyError(error.code, error.message, advice.get(error.code, runs_on).strip())
 
 

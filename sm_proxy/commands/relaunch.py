@@ -108,7 +108,7 @@ def _tell(aws: Aws, old: OldJob, plan: Plan) -> None:
         output.status(f"{old.job.noun} {old.job.name} is {old.job.status}: a copy of it starts")
     output.status(f"what changes: {launching.summarize(plan.changes)}")
     output.status(f"what it costs: {launching.cost(aws, plan.prepared)}")
-    output.status(f"what cannot be the same: {'; '.join(plan.lost)}")
+    output.status(f"what differs from the old job: {'; '.join(plan.lost)}")
     if plan.copy:
         output.status(f"what is copied first: {plan.copy}")
     told = failure.repeats(old.job)

@@ -57,7 +57,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
 
 def _text(container: Container, choice: Choice, asked: str, screen: Screen) -> str:
     """One row for each member of the data, and one for each route."""
-    none = "none can serve" if asked == AUTO else f"none: you ask for {asked}, which cannot serve"
+    none = "none works" if asked == AUTO else f"none: you asked for {asked}, which does not work"
     found = {
         **container.as_data(),
         "host_keys": "\n".join(container.host_keys) or None,

@@ -25,7 +25,7 @@ DESCRIPTION: Final = (
 )
 EXAMPLES: Final = (
     ("sm-proxy settings", "every setting"),
-    ("sm-proxy settings region sm-eu-myjob", "one, as it is for a host"),
+    ("sm-proxy settings region sm-eu-myjob", "one setting, for one host"),
     ("sm-proxy settings --set wait=30m", "write it into config.toml"),
     ("sm-proxy settings sm-myjob --set trust_first_use=true", "for one host only"),
 )

@@ -19,7 +19,7 @@ from sm_proxy.uninstall.part import Part
 from sm_proxy.uninstall.ssh_files import Place
 
 DESCRIPTION: Final = (
-    "Takes away what sm-proxy has put on this machine: lines in your ssh config, keys, settings, "
+    "Removes what sm-proxy has put on this machine: lines in your ssh config, keys, settings, "
     "cache and logs. It lists them first, and says how to remove the program itself."
 )
 EXAMPLES: Final = (

@@ -65,7 +65,7 @@ def wrong_choice(typed: Any, choices: Sequence[Any]) -> str:
     """`'s4' is none of auto, ssh, s3. Did you mean `s3`?`."""
     names = [str(choice) for choice in choices]
     found = suggestion.sentence(str(typed), names)
-    return _joined(f"{printable(str(typed), _SHOWN)!r} is none of {', '.join(names)}", found)
+    return _joined(f"{printable(str(typed), _SHOWN)!r} is not one of {', '.join(names)}", found)
 
 
 def option_before(parser: argparse.ArgumentParser, words: Sequence[str]) -> str:

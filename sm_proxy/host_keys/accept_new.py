@@ -61,7 +61,7 @@ class AcceptNewPolicy(HostKeyPolicy):
         if key is None:
             raise SmProxyError(
                 "host-key-unknown",
-                f"{self._where} shows a host key of an unknown form",
+                f"{self._where} shows a host key in an unknown format",
                 f"Find out why with: sm-proxy doctor {container.host}",
             )
         if pin(container, key) == key:

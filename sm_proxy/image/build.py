@@ -131,7 +131,7 @@ def _stop(aws: Aws, name: str, deadline: Deadline, on_status: Callable[[str], No
         return
     again = f"aws codebuild stop-build --region {aws.region} --id {name}"
     why = f": {stopping.error}" if stopping.error else ""
-    on_status(f"it is not known whether the build has stopped{why}. To make sure: {again}")
+    on_status(f"the build may still run{why}. To stop it: {again}")
 
 
 def _settled(work: Background[str], deadline: Deadline) -> str | None:
@@ -168,7 +168,7 @@ def describe(aws: Aws, name: str) -> dict[str, Any]:
     """
     found = asking.ask(aws, "codebuild", "BatchGetBuilds", ids=[name])["builds"]
     if not found:
-        raise SmProxyError("aws-error", f"CodeBuild knows no build {name}")
+        raise SmProxyError("aws-error", f"there is no build {name} in CodeBuild")
     return dict(found[0])
 
 
@@ -229,7 +229,7 @@ class _Follower:
     def _note_silence(self, error: SmProxyError) -> None:
         if self._silent_since is None:
             self._silent_since = time.monotonic()
-            self._on_status(f"no word from the build, which goes on: {error.message}")
+            self._on_status(f"CodeBuild does not answer; the build continues: {error.message}")
 
     def _note_phase(self, phase: str) -> None:
         waited = time.monotonic() - self._began

@@ -28,10 +28,10 @@ _SHOWN: Final = 4
 
 @dataclass(frozen=True)
 class _Problem:
-    """What stands in the way, and the command or the words that mend it."""
+    """What prevents the deployment, and the command or the words that fix it."""
 
     what: str
-    mend: str
+    fix: str
 
 
 def check(
@@ -53,7 +53,7 @@ def check(
 
     Raises:
         SmProxyError: `no-vpc`, there is no such VPC or subnet, or something stands in the way: the
-            message names it for each subnet, and the hint mends it; or a call fails.
+            message names it for each subnet, and the hint fixes it; or a call fails.
     """
     vpc = _look(aws, vpc_id, stack)
     if strangers := [name for name in subnets if name not in vpc.subnets]:
@@ -199,13 +199,13 @@ def _closed_in(vpc: _Vpc, subnet: str, missing: list[str]) -> Iterator[_Problem]
         ]
         what = f"no way to {', '.join(missing)} ({why}, and no endpoint with private DNS)"
         if nameless:
-            mend = (
+            fix = (
                 f"aws ec2 modify-vpc-endpoint --vpc-endpoint-id {nameless[0]['VpcEndpointId']}"
                 f" --private-dns-enabled --region {region}"
             )
         else:
-            mend = f"Add --endpoints {','.join(missing)}, or a NAT gateway to the VPC"
-        yield _Problem(what, mend)
+            fix = f"Add --endpoints {','.join(missing)}, or a NAT gateway to the VPC"
+        yield _Problem(what, fix)
     tables = vpc.tables_of(subnet)
     gateways = subnet_egress.endpoints_for(vpc.endpoints, partition.S3, "Gateway")
     if not (subnet_egress.is_served(tables, gateways) or vpc.interfaces(partition.S3)):
@@ -256,19 +256,19 @@ def _error(vpc_id: str, found: dict[str, list[_Problem]]) -> SmProxyError:
         for problem in problems:
             where.setdefault(problem, []).append(place)
     told = [f"{', '.join(places)}: {problem.what}" for problem, places in where.items()]
-    mends = list(dict.fromkeys(problem.mend for problem in where))
+    fixes = list(dict.fromkeys(problem.fix for problem in where))
     more = [f"and {len(told) - _SHOWN} more"] if len(told) > _SHOWN else []
     return SmProxyError(
         "no-vpc",
         f"{vpc_id} cannot have the bastion and jobs: {'; '.join([*told[:_SHOWN], *more])}",
-        _hint(mends[:_SHOWN]),
+        _hint(fixes[:_SHOWN]),
     )
 
 
-def _hint(mends: list[str]) -> str:
+def _hint(fixes: list[str]) -> str:
     """The words, each a sentence; then the commands, as one line for a shell."""
-    words = [mend for mend in mends if not mend.startswith("aws ")]
-    commands = " ; ".join(mend for mend in mends if mend not in words)
+    words = [fix for fix in fixes if not fix.startswith("aws ")]
+    commands = " ; ".join(fix for fix in fixes if fix not in words)
     return ". ".join([*words, *([f"Run: {commands}"] if commands else [])])
 
 

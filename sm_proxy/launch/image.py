@@ -135,7 +135,7 @@ def read(aws: Caller, uri: str, architecture: str = "x86_64") -> Image:
         ) from None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise _unreadable(
-            uri, f"its registry gives no image that we understand ({error})"
+            uri, f"its registry describes the image in an unknown form ({error})"
         ) from None
 
 

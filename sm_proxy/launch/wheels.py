@@ -245,7 +245,7 @@ def _taken(folder: Path, wheel: Wheel) -> bytes:
     except OSError:
         raise _failure(f"it did not bring {wheel.file}") from None
     if not _is_whole(wheel, content):
-        raise _failure(f"it brought another {wheel.file} than the one we know")
+        raise _failure(f"{wheel.file} has another SHA-256 than the one that sm-proxy expects")
     try:
         private_files.write_private(_folder() / wheel.file, content)
     except OSError as error:

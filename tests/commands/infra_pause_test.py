@@ -39,7 +39,7 @@ def test_pause_ends_the_bastion_once_and_says_what_still_costs(
 def test_pause_names_the_jobs_that_lose_their_bastion(account: Account, capsys: Captured) -> None:
     account.run_job("bert")
     assert account.infra("pause") == 0
-    assert "these jobs run on without a bastion: training job bert" in capsys.readouterr().err
+    assert "these jobs continue without a bastion: training job bert" in capsys.readouterr().err
 
 
 def test_resume_waits_until_the_bastion_is_online(account: Account, capsys: Captured) -> None:

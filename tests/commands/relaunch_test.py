@@ -27,7 +27,7 @@ from tests.launch.relaunching import GONE, account, failed
 _SESSION = Session()
 NAME = f"{JOB}-new"
 COMMAND = ["relaunch", JOB, "--name", NAME]
-RUNS_ON = f"The job runs on, and is billed (`sm-proxy stop sm-{NAME}` ends it). Do it."
+RUNS_ON = f"The job continues, and is billed (`sm-proxy stop sm-{NAME}` ends it). Do it."
 CHANGING = {"CreateTrainingJob", "CopyObject", "PutObject"}
 
 
@@ -81,7 +81,7 @@ def test_it_says_what_changes_and_what_cannot_be_the_same(
     assert changes.endswith("Environment (3 variables)")
     [costs] = [line for line in lines if line.startswith("sm-proxy: what it costs: ")]
     assert costs.endswith(", for 2.5 h at most")
-    assert "sm-proxy: what cannot be the same: session tags, which AWS does not tell" in lines
+    assert "sm-proxy: what differs from the old job: session tags, which AWS does not tell" in lines
     assert "sm-proxy: the role may read the bucket" in lines
 
 
@@ -168,7 +168,7 @@ def test_ending_the_wait_leaves_the_job_and_says_so(
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err.splitlines()[-1] == (
-        f"sm-proxy: {NAME} runs on: sm-proxy wait sm-{NAME}, sm-proxy stop sm-{NAME}"
+        f"sm-proxy: {NAME} continues: sm-proxy wait sm-{NAME}, sm-proxy stop sm-{NAME}"
     )
 
 

@@ -36,7 +36,7 @@ def test_resolve_prints_the_container_and_its_routes(
     lines = dict(line.split(maxsplit=1) for line in out)
     assert lines["address"] == "10.0.1.5"
     assert lines["host_keys"].startswith("ssh-ed25519 ")
-    assert lines["route"] == "none can serve"
+    assert lines["route"] == "none works"
     assert lines["bastion"].startswith("cannot serve: no running instance in vpc-1 has the tag")
     assert cli.main(["resolve", "sm-my-job", "--json"]) == 0
     data = json.loads(capsys.readouterr().out)["data"]
@@ -55,7 +55,7 @@ def test_resolve_says_that_a_forced_route_cannot_serve(
     monkeypatch.setattr(resolve, "Aws", lambda *_: working(DescribeInstances=instances()))
     assert cli.main(["resolve", "sm-my-job", "--route", "remote-debug"]) == 0
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
-    assert lines["route"] == "none: you ask for remote-debug, which cannot serve"
+    assert lines["route"] == "none: you asked for remote-debug, which does not work"
 
 
 def test_resolve_sends_nothing_to_the_container(

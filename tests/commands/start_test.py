@@ -75,7 +75,7 @@ def test_the_plan_is_shown_before_the_question(
     assert "WARNING" in lines[3]
     assert "has not been saved" in lines[3]
     assert f"billed until it is stopped: sm-proxy stop {HOST}" in lines[4]
-    assert "stays as it is" in shown.out
+    assert "was not changed" in shown.out
     assert not changing(account.aws)
 
 
@@ -259,7 +259,7 @@ def test_stop_ends_the_app_and_forgets_its_server(
     assert account.run("stop", HOST, reply="yes") == 0
     (question,) = account.asked
     assert question.startswith(
-        "Stop Studio space Lab (InService; its home directory stays, unsaved"
+        "Stop Studio space Lab (InService; its home directory stays; unsaved"
     )
     assert changing(account.aws) == ["DeleteApp"]
     assert account.studio.app == ["Deleted"]

@@ -96,7 +96,7 @@ def test_on_a_terminal_the_user_is_asked(
     assert account.asked == ["Stop training job bert-1 (Training, price unknown)?"]
     assert len(account.stopped) == (1 if reply == "yes" else 0)
     shown = capsys.readouterr()
-    assert ("goes on" in shown.out) is (reply == "no")
+    assert ("was not stopped" in shown.out) is (reply == "no")
     assert "sm-proxy: " not in shown.err
 
 

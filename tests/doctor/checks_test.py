@@ -127,7 +127,7 @@ def test_without_a_usable_route_the_first_one_with_a_problem_is_examined(
 def test_a_forced_route_that_cannot_serve_is_examined(monkeypatch: pytest.MonkeyPatch) -> None:
     examined = judged(monkeypatch, None, direct=UNMADE, bastion=ON)
     examined.settings = Settings(route="direct")
-    shown = "^you ask for a route that cannot serve: direct: this machine is elsewhere$"
+    shown = "^you asked for a route that does not work here: direct: this machine is elsewhere$"
     with pytest.raises(SkipCheck, match=shown):
         routes.choose(examined)
     assert examined.route == "direct"

@@ -136,7 +136,7 @@ def test_a_cache_that_cannot_be_written_does_no_harm(
         ("", "it did not bring tiny-1.0-py3-none-any.whl"),
         (
             "import os; os.makedirs(dest); open(dest + '/tiny-1.0-py3-none-any.whl', 'w')",
-            "it brought another tiny-1.0-py3-none-any.whl than the one we know",
+            "tiny-1.0-py3-none-any.whl has another SHA-256 than the one that sm-proxy expects",
         ),
     ],
 )

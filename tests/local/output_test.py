@@ -116,7 +116,7 @@ def test_a_long_status_wraps_on_a_terminal(
     monkeypatch.setattr(stream, "isatty", lambda: terminal)
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setenv("COLUMNS", "60")
-    words = "these jobs run on without a bastion: training job bert, training job gpt"
+    words = "these jobs continue without a bastion: training job bert, training job gpt"
     output.status(words)
     lines = stream.getvalue().splitlines()
     assert " ".join(line[len("sm-proxy: ") :] for line in lines) == words

@@ -51,7 +51,9 @@ def choose(context: Context) -> str:
         context.route = next(iter(errors), allowed(context.settings, container.kind)[0])
         if context.settings.route != AUTO:
             context.route = context.settings.route
-            raise DoubtfulCheck(f"you ask for a route that cannot serve: {reasons[context.route]}")
+            raise DoubtfulCheck(
+                f"you asked for a route that does not work here: {reasons[context.route]}"
+            )
         raise DoubtfulCheck("no route can serve now: " + "; ".join(reasons.values()))
     context.route = choice.route
     order = list(choice.verdicts)
