@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timezone
 from typing import TYPE_CHECKING, Any, Final
 
-from sm_proxy_lab.aws import wording
+from sm_proxy_lab.aws import instance_types, wording
 from sm_proxy_lab.aws.http.call import ACCOUNT, Call
 from sm_proxy_lab.aws.http.errors import AwsError, Reply
 
@@ -64,11 +64,12 @@ class Moto:
 
     def warm(self) -> None:
         """Load what the first calls of each run need. This takes about a second."""
-        for service, operation in _WARM:
-            form = f"Action={operation}".encode()
-            kind = {"content-type": "application/x-www-form-urlencoded"}
-            call = Call("POST", "/", "", kind, form, service, operation, protocol="query")
-            self(call)
+        with instance_types.read_when_asked():
+            for service, operation in _WARM:
+                form = f"Action={operation}".encode()
+                kind = {"content-type": "application/x-www-form-urlencoded"}
+                call = Call("POST", "/", "", kind, form, service, operation, protocol="query")
+                self(call)
         import moto.sagemaker.responses  # noqa: PLC0415
         import moto.ssm.responses  # noqa: F401, PLC0415
 

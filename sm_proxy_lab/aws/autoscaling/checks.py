@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sm_proxy_lab.aws import moto_app
+from sm_proxy_lab.aws import instance_types, moto_app
 from sm_proxy_lab.aws.autoscaling.groups import Group
 from sm_proxy_lab.aws.http.call import ACCOUNT
 from sm_proxy_lab.aws.http.errors import AwsError
@@ -95,11 +95,10 @@ def _check_profile(partition: str, named: Mapping[str, str]) -> None:
 
 def _check_type(image: str, kind: str) -> None:
     """Whether the instance type exists and can run the image, as far as its name tells."""
-    from moto.ec2.models.instance_types import INSTANCE_TYPES  # noqa: PLC0415 - as above
-
-    if kind not in INSTANCE_TYPES:
+    known = instance_types.known()
+    if kind not in known:
         raise unusable(f"The following supplied instance types do not exist: [{kind}]")
-    found, runs = AMAZON_LINUX.fullmatch(image), INSTANCE_TYPES[kind]["ProcessorInfo"]
+    found, runs = AMAZON_LINUX.fullmatch(image), known[kind]["ProcessorInfo"]
     architectures = runs["SupportedArchitectures"]
     if found is not None and found[1] not in architectures:
         raise unusable(
