@@ -125,14 +125,20 @@ def test_nothing_is_left_after_a_kill_at_any_moment(lab: Lab, target: str) -> No
     times = {"ssh": 4, "helper": 2, "child": 2}[target]
     for _ in range(times * (25 if SOAK else 1)):
         process = lab.popen(
-            *("ssh", "-F", lab.config, lab.host, "sleep 600"),
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            *("ssh", "-F", lab.config, lab.host, "echo connected; sleep 600"),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
-        time.sleep(random.random() * (1.5 if SOAK else 0.8))  # noqa: S311 - any moment
-        if kill(lab, process, target):
-            process.communicate(timeout=60)  # it has seen the end
-        process.kill()
-        process.communicate(timeout=60)  # nobody else has its stderr open
+        try:
+            time.sleep(random.random() * (1.5 if SOAK else 0.8))  # noqa: S311 - any moment
+            if kill(lab, process, target):
+                assert process.stdout is not None
+                # Just before its end, the helper has handed its connection over to ssh.
+                handed_over = target == "helper" and process.stdout.readline() == b"connected\n"
+                if not handed_over:
+                    process.communicate(timeout=60)  # it has seen the end
+        finally:
+            process.kill()
+            process.communicate(timeout=60)  # nobody else has its stderr open
     lab.settle()
     if target == "child":  # killed, it leaves its session to the next command
         lab.warm("list")
