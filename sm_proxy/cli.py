@@ -214,10 +214,10 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit status."""
     _open_standard_descriptors()
     words = sys.argv[1:] if argv is None else argv
-    if words[:1] in ([], ["help"]):  # who asks what there is makes no mistake: as kubectl, gh
+    if words[:1] in ([], ["help"]):  # asking for an overview is not an error, as in kubectl and gh
         words = [*(word for word in words if word != "help"), "--help"]
     name = _command_name(words)
-    if name != "connect":  # which has stderr in common with ssh
+    if name != "connect":  # connect shares stderr with ssh
         waits.show(_start_status_line)
     # Found before parsing, which may fail. Arguments after `--` belong to another program.
     own = words[: words.index("--")] if "--" in words else words

@@ -47,7 +47,7 @@ def connect(
     settings: Settings,
     when_up: Callable[[], None] = lambda: None,
 ) -> int:
-    """Be the ProxyCommand of one ssh connection; returns the exit status.
+    """Run the ProxyCommand of one ssh connection; returns the exit status.
 
     Args:
         host: as the user typed it (%n).

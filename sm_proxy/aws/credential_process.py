@@ -27,7 +27,7 @@ BY_HAND: Final = "Run it by hand; its command is `credential_process` in ~/.aws/
 """The hint for a credential_process that fails."""
 _LONG_WORD: Final = 16
 _START_S: Final = 2.0
-"""If we end while it starts, we wait so many seconds for the start, in order to end it too."""
+"""Seconds: if we end while the program starts, we wait this long for the start, to end it too."""
 
 
 class CredentialProcess(subprocess.Popen[bytes]):

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 _METHOD: Final = "assume-role"
 _RENEWED_S: Final = 10
-"""Seconds before its end at which a session in use is renewed; earlier, the user is asked twice."""
+"""A session in use is renewed this many seconds before its end; earlier, the user is asked
+twice."""
 _TRIES: Final = 3
 _CODE: Final = re.compile(r"[0-9]{6}")
 """The pattern of TokenCode in the model of sts:AssumeRole."""

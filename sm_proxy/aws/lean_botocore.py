@@ -55,7 +55,7 @@ def _event_services() -> frozenset[str]:
 
 
 def import_botocore() -> None:
-    """Import botocore; what writes its docstrings is imported once somebody reads one.
+    """Import botocore, but its documentation modules only when a docstring is read.
 
     botocore.client imports it for a subclass of str, and botocore.handlers for three small classes.
     """
@@ -72,7 +72,7 @@ def import_botocore() -> None:
             importlib.import_module("botocore.session")
     finally:
         for name in [name for name in sys.modules if name.startswith(_DOCUMENTATION)]:
-            del sys.modules[name]  # whoever asks from now on gets the real ones
+            del sys.modules[name]  # later readers get the real docstrings
 
 
 class _Docstrings(ModuleType):

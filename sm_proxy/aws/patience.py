@@ -1,4 +1,4 @@
-"""Repeat a call that AWS throttles, or that the network loses, for a command that goes on."""
+"""Repeat a call that AWS throttles, or that the network loses, for a long-running command."""
 
 from __future__ import annotations
 

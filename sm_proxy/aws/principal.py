@@ -1,4 +1,4 @@
-"""Tells whether two runs sign their calls as the same principal, mostly without a call.
+"""Compare the principals of two runs, mostly without a call.
 
 What decides that is in the environment, in the AWS configuration and in the tokens of SSO. Where
 these are the same, so is the principal, unless its keys come from elsewhere: from a program, a

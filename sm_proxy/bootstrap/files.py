@@ -212,7 +212,7 @@ class _Progress:
         self._next = time.monotonic() + _STATUS_S
 
     def __call__(self, sent: int) -> None:
-        """Note that so many bytes have been sent."""
+        """Count bytes that have been sent."""
         if (now := time.monotonic()) >= self._next:
             self._next = now + _STATUS_S
             self._on_status(

@@ -108,7 +108,8 @@ def _refuse(job: Job, target: Target) -> None:
     job.refuse_if_over()
     kinds.refuse_missing_node(job, target.node)
     if not job.remote_debug:
-        # Not switched on here: it lets all who may start sessions into the job's containers.
+        # Not switched on here: RemoteDebug lets everyone who may start sessions into the job's
+        # containers.
         raise SmProxyError(
             "remote-debug-off",
             f"RemoteDebug of {job.noun} {job.name} is switched off",

@@ -104,7 +104,7 @@ def _stop(_: Settings) -> Result:
 
 
 def _serve(settings: Settings) -> int:
-    """Be the daemon: the first `connect` starts it."""
+    """Run the daemon; the first `connect` starts it."""
     if sys.platform == "darwin":
         return _serve_by_spares(settings)
     from sm_proxy import cli  # noqa: PLC0415 - a fork of the daemon runs a command line
@@ -116,7 +116,7 @@ def _serve(settings: Settings) -> int:
 
 
 def _serve_by_spares(settings: Settings) -> int:
-    """Be the daemon where a fork must not do the work; elsewhere, for tests."""
+    """Run the daemon with spare processes instead of forks: on macOS; elsewhere, for tests."""
     from sm_proxy import cli  # noqa: PLC0415 - see above
     from sm_proxy.daemon import entry, starting  # noqa: PLC0415 - as above
 
@@ -127,7 +127,7 @@ def _serve_by_spares(settings: Settings) -> int:
 
 
 def _spare(_: Settings) -> int:
-    """Be a process that waits for a job of the daemon."""
+    """Run a spare process, which waits for a job of the daemon."""
     from sm_proxy import cli  # noqa: PLC0415 - see above
     from sm_proxy.daemon import entry  # noqa: PLC0415 - as above
 

@@ -117,7 +117,7 @@ class _Switch:
         deadline: of all waiting, by `time.monotonic`.
         wait: what the user sees that we wait for.
         changed: whether we have switched it on.
-        connected: whether the agent is connected; None if that may not be asked for.
+        connected: whether the agent is connected; None if that call is denied.
         has_waited: whether the container has just started.
     """
 

@@ -194,7 +194,7 @@ def _digest(aws: Aws, wanted: Repository, done: dict[str, Any]) -> str:
     """The digest of the image that this build has pushed.
 
     Raises:
-        SmProxyError: `build-failed`, nobody tells it.
+        SmProxyError: `build-failed`, neither the build nor ECR reports it.
     """
     variables = {
         item.get("name"): str(item.get("value"))

@@ -115,7 +115,7 @@ def _deletable(run: Run, stack: Stack) -> Stack | None:
 
 
 def _look(run: Run, stack: Stack, *, with_data: bool) -> _Found:
-    """Look at everything that could stand in the way.
+    """Check everything that could prevent the deletion.
 
     Raises:
         SmProxyError: `in-use`: the stack is not ours; jobs are in its network; its bucket has the
@@ -179,7 +179,8 @@ def _delete(run: Run, found: _Found) -> bool:
             run.aws, found.bucket, run.deadline, output.status, with_data=found.with_data
         )
         output.status(f"deleted {bucket.objects(count)} of the bucket {found.bucket}")
-    # Before the stack: who is interrupted, and finds no stack next time, has no stale network.
+    # Before the stack is deleted: if this run is interrupted, the next one may find no stack, and
+    # would leave a stale network behind.
     forgot = _forget(found)
     if found.begun:
         output.status(f"the stack {run.name} is already being deleted; its events follow")

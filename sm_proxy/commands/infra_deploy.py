@@ -123,7 +123,7 @@ class _Deployment:
     def _updated(
         self, found: Stack, deployed: Mapping[str, Any], wanted: Request
     ) -> tuple[Stack, bool] | None:
-        """The stack as it is to be, and whether it was changed; None if the user says no."""
+        """The updated stack, and whether it was changed; None if the user says no."""
         nothing = f"the stack {found.name} is {found.status} and up to date: nothing to do"
         differing = changes.between(Deployed(deployed, found.parameters), wanted.deployed)
         if not differing:

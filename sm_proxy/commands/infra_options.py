@@ -1,4 +1,4 @@
-"""The options of `infra` that say what the stack shall have."""
+"""The options of `infra` that describe the stack."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def _endpoints(
 
 
 def _existing(args: argparse.Namespace, aws: Aws | None) -> Existing | None:
-    """The VPC that is there; with `aws` its subnets have been found to have a way out."""
+    """The existing VPC; with `aws`, its subnets are checked."""
     if not args.vpc and not args.subnets:
         return None
     if not args.vpc or not (args.subnets or aws):
@@ -210,7 +210,7 @@ def price(text: str) -> tuple[str, float]:
     """A price's name, and US dollars an hour.
 
     Raises:
-        ArgumentTypeError: it is none.
+        ArgumentTypeError: the text is not a price.
     """
     return _argument(costs.parse, text)
 

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
 
 
 def set_count(run: Run, stack: Stack, count: int) -> bool:
-    """Let the bastion's group have so many instances; whether that changed anything.
+    """Set the size of the bastion's group; returns whether that changed anything.
 
     Raises:
         SmProxyError: as `pause.set_count` and `Run.succeeded`.

@@ -54,7 +54,7 @@ class Run:
         name: the stack's name.
         action: of `sm-proxy infra`.
         deadline: when to give up.
-        left: says what goes on without us.
+        left: says what continues in AWS without us.
         yes: whether the user has said yes already; None if the command does not ask.
         typed: options that the user has to type again to reach the same stack.
     """
@@ -99,7 +99,7 @@ class Run:
 
     @property
     def again(self) -> str:
-        """The command that goes on with what this one began."""
+        """The command that continues what this one began."""
         return self.command(self.action)
 
     @property

@@ -74,7 +74,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     drifted = None
     if args.drift and not stack.busy:
         drifted = drift.detect(aws, stack.name, Deadline(args.timeout), output.status)
-    # SSM may not be asked with some credentials; then nothing speaks against the bastion.
+    # Some credentials may not ask SSM; then we assume that the bastion is online.
     serves = found is not None and found.instance and (found.online or found.ping is None)
     usable = stack.usable and bool(serves)
     cost = None

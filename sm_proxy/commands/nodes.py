@@ -105,7 +105,7 @@ def _slots(instance_type: str) -> str:
 
 
 def _user(settings: Settings, aws: Aws, target: Target) -> str | None:
-    """Who can log in, if that is not the user in our ssh config."""
+    """The login user, where it differs from the user in our ssh config."""
     if target.kind in SESSION_KINDS:
         return SESSION_KINDS[target.kind].user
     try:

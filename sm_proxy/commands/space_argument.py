@@ -34,7 +34,7 @@ def waiter(seconds: float, again: str) -> Waiter:
 
     Args:
         seconds: the longest wait.
-        again: the command that goes on.
+        again: the command that continues this one.
     """
     return Waiter(Deadline(seconds), output.status, again)
 

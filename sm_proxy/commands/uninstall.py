@@ -1,4 +1,4 @@
-"""`sm-proxy uninstall`: takes away what sm-proxy has put on this machine."""
+"""`sm-proxy uninstall`: removes what sm-proxy has put on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Puts the shells' scripts where the shells find them, and takes them away again.
+"""Installs the shells' scripts where the shells find them, and removes them.
 
 A start-up file gets one line with a mark. The mark also tells what else was added, so that the file
 has the same bytes as before when the line is gone.

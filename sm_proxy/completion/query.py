@@ -33,7 +33,7 @@ _LONGEST: Final = 80
 
 
 def run(words: Sequence[str], make_table: Callable[[], Record]) -> int:
-    """Print what may stand at the cursor; the exit status is 1 if nobody can tell.
+    """Print what may stand at the cursor; the exit status is 1 if that is unknown.
 
     Args:
         words: what follows `completion query` on our command line.

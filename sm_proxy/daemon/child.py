@@ -39,12 +39,12 @@ class Launcher(fd_passing.Parent):
     """The process that has asked us to work: ssh waits for it."""
 
     def received(self, word: bytes) -> None:
-        """It has got a signal, which is for us."""
+        """The launcher forwards a signal, which is meant for us."""
         if word[0] in signals.ENDING:
             signals.interrupt_main_thread(word[0])
 
     def take_back(self) -> None:
-        """Leave the work to the launcher, and end, if ssh has got nothing from us yet.
+        """Give the work back to the launcher, and end, if ssh has received nothing from us yet.
 
         This happens before the first call to AWS, so there is nothing to clean up.
         """
@@ -59,7 +59,7 @@ class Launcher(fd_passing.Parent):
 
 
 def answer(job: Job, identity: str, run: Run) -> int:
-    """Do what somebody asks on the socket of the job; returns the exit status.
+    """Serve the request on the job's socket; returns the exit status.
 
     Args:
         job: of the daemon.
@@ -150,7 +150,7 @@ def _status(run: Run, words: list[str]) -> int:
 
 
 def _take_place(request: wire.Request, descriptors: Sequence[int]) -> None:
-    """Have the launcher's descriptors, variables, folder and umask.
+    """Take over the launcher's descriptors, variables, folder and umask.
 
     Raises:
         OSError: a descriptor is none that we can use.
@@ -176,7 +176,7 @@ def _take_place(request: wire.Request, descriptors: Sequence[int]) -> None:
 
 
 def _open_standard_streams() -> None:
-    """Make Python's files anew: the old ones remember what they were, such as seekable."""
+    """Reopen Python's file objects: the old ones cache properties of the old files."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if (old := getattr(sys, name)) is None:  # it was closed when the daemon began
             continue
@@ -198,7 +198,7 @@ def _host(words: Sequence[str]) -> str:
 
 
 def _stop(job: Job) -> None:
-    """Have the daemon end, and all that works for it; wait until it has ended."""
+    """End the daemon and all its processes; wait until they have ended."""
     with contextlib.suppress(OSError):
         job.inbox.tell({"stop": True, "pid": os.getpid()})
     until = time.monotonic() + _STOP_S

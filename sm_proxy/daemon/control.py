@@ -1,4 +1,4 @@
-"""What commands ask of this user's daemons: what they hold, and to end."""
+"""Ask this user's daemons for their status, or to end; for commands."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ class Daemon:
 
 
 def sockets() -> list[str]:
-    """The sockets of this user's daemons: ours, and those of other versions beside it."""
+    """The sockets of this user's daemons: ours, and those of other versions in the same folder."""
     own = place.sockets(place.identity())
-    beside = Path(own[0]).parent.glob("*.sock") if own else ()  # not beside all: a lab has its own
+    beside = Path(own[0]).parent.glob("*.sock") if own else ()  # a lab has a folder of its own
     return list(dict.fromkeys(path for path in [*own, *map(str, beside)] if os.path.lexists(path)))
 
 
 def hindrance(settings: Settings) -> str:
-    """What keeps each ssh in this environment from starting a daemon, for people; empty if nothing.
+    """Why no ssh in this environment starts a daemon, for people; empty if ssh starts one.
 
     Args:
         settings: of that ssh.
@@ -96,7 +96,7 @@ def running(*, resume: bool = False) -> Iterator[Daemon]:
     """The daemons that answer.
 
     Args:
-        resume: whether a daemon that is stopped (SIGSTOP) shall go on.
+        resume: whether to resume a daemon that is stopped (SIGSTOP).
 
     Raises:
         SmProxyError: `busy`, one of them listens and does not answer.
@@ -154,7 +154,7 @@ def forget() -> None:
 
 
 def _await_start() -> None:
-    """Wait for a daemon that has begun and does not listen yet: `stop` must end it, too."""
+    """Wait for a daemon that is starting and does not listen yet: `stop` must end it, too."""
     whose, until = place.identity(), time.monotonic() + _START_S
     while listening.is_starting(whose) and time.monotonic() < until:
         time.sleep(_PAUSE_S)

@@ -1,4 +1,4 @@
-"""How a keeper tells a connection why its stream has ended, so that it says what it always said."""
+"""How a keeper tells a connection why its stream has ended: users see the usual message."""
 
 from __future__ import annotations
 

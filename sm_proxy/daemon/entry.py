@@ -15,13 +15,13 @@ from sm_proxy.daemon.workers import KEEPER, Forks, Job, Work, become
 from sm_proxy.errors import EXIT_OK
 
 _BACKLOG: Final = 128
-"""How many connections may wait to be accepted; whoever comes next does the work itself."""
+"""How many connections may wait to be accepted; further launchers do the work themselves."""
 _SPARES: Final = 2
-"""One for the next connection, one for the keeper that it may want a moment later."""
+"""One for the next connection, one for the keeper that this connection may need."""
 
 
 def serve(idle_s: float, run: Run, prepare: Callable[[], None], spare: Sequence[str] = ()) -> int:
-    """Be this user's daemon, unless there is one; returns the exit status when it is over.
+    """Run this user's daemon, unless one runs already; returns the exit status at its end.
 
     Args:
         idle_s: after how many seconds without work it ends.

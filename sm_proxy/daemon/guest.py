@@ -186,7 +186,7 @@ class Guest:
         return not message.keys().isdisjoint(_OF_THE_STREAM)
 
     def _begin_to_settle(self, told: dict[str, Any]) -> None:
-        with contextlib.suppress(OSError, ValueError):  # no descriptor is left, say
+        with contextlib.suppress(OSError, ValueError):  # no descriptor is left, for example
             self._settling = Settled.of(told, self.lines.take_descriptors())
         self.tell(agrees=self._settling is not None)
 

@@ -64,7 +64,7 @@ class Handover:
         """Give this process the environment of the connection."""
         os.environ.clear()
         os.environ.update(self.environment)
-        os.environ.pop("SSH_ASKPASS", None)  # a keeper asks nobody
+        os.environ.pop("SSH_ASKPASS", None)  # a keeper never prompts
         with contextlib.suppress(OSError):
             os.chdir(self.folder)
 

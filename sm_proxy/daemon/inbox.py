@@ -1,4 +1,4 @@
-"""What the daemon's processes tell it: short messages, on one socket for all.
+"""Short messages from the daemon's processes to the daemon, on one socket for all.
 
 Only processes that the daemon has started have this socket. Each message is a datagram, so that two
 of them cannot mix. Descriptors may come with it.
@@ -78,5 +78,5 @@ class Inbox:
         return (message if isinstance(message, dict) else {}), sockets
 
     def close(self) -> None:
-        """Close the daemon's end: who tells something then gets an error."""
+        """Close the daemon's end: later senders get an error."""
         self._reader.close()

@@ -54,7 +54,7 @@ class Traffic:
         self._total = 0
 
     def add(self, now: float, moved: int) -> None:
-        """Note that so many bytes have gone through."""
+        """Count bytes that have passed."""
         if moved:
             self._moved.append((now, moved))
             self._total += moved
@@ -62,7 +62,7 @@ class Traffic:
             self._total -= self._moved.popleft()[1]
 
     def is_quiet(self, now: float) -> bool:
-        """Whether there is room beside it for a person who types."""
+        """Whether the session is quiet enough for a person who types."""
         self.add(now, 0)
         return self._total <= QUIET_BYTES
 
@@ -104,7 +104,7 @@ def most_connections() -> int:
 
 
 def run(daemon: socket.socket, messages: socket.socket, data: socket.socket) -> None:
-    """Be a keeper; returns when its session is over.
+    """Run a keeper; returns when its session is over.
 
     Args:
         daemon: to the daemon: it sends connections, and is told what `daemon status` shows.

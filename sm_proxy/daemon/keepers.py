@@ -26,13 +26,14 @@ ADD_SURE: Final = b"!"
 _STARTING: Final = 0
 """The process id of a keeper that has none yet."""
 UNUSED: Final = 32
-"""How many sessions are kept that nobody uses. Each has a process; and some can serve nobody else:
-those of keys that are made for one connection."""
+"""The most unused sessions that are kept. Each has a process, and a session whose keys were made
+for one connection serves no other."""
 _UNSURE: Final = 64
 """How many keys are remembered whose credentials only a call can tell."""
 
 _SILENT_S: Final = 2.0
-"""A keeper that has not taken a connection for so long gets no other: it may be stopped."""
+"""Seconds: a keeper that has not taken a connection for this long gets no other: it may be
+stopped."""
 
 Start = Callable[[Sequence[socket.socket]], int]
 """Starts a process that calls `keeper.run` with these sockets; returns its id.
@@ -85,12 +86,12 @@ class _Keeper:
 
     @property
     def unused(self) -> bool:
-        """Whether it has a session that nobody uses."""
+        """Whether its session is unused."""
         return bool(self.session) and not (self.waited_for or self.streams)
 
     @property
     def waited_for(self) -> bool:
-        """Whether it was given a connection that it has not taken yet."""
+        """Whether a connection was passed to it that it has not taken yet."""
         return self.given > int(self.state.get("taken", 0))
 
     @property
@@ -138,7 +139,7 @@ class Keepers:
         try:
             messages, data = ends
             self._answer(Question(**question), messages, data)  # type: ignore[arg-type]
-        except (OSError, TypeError, ValueError):  # from a fork that is out of descriptors, say
+        except (OSError, TypeError, ValueError):  # such as EMFILE in a fork
             return
 
     def filenos(self) -> list[int]:

@@ -39,7 +39,7 @@ ANSWER_S: Final = 2.0
 OPEN_S: Final = 60.0
 """How long to wait for a session that another connection is starting, or that a keeper opens."""
 _TRIES: Final = 4
-"""After so many keepers that are busy or ending, the connection starts a session of its own."""
+"""After this many busy or ending keepers, the connection starts a session of its own."""
 _TRY_AGAIN: Final[dict[str, Any]] = {"state": "again"}
 
 Tell = Callable[[dict[str, Any], Sequence[socket.socket]], None]
@@ -148,7 +148,7 @@ class _Asked:
         return stream
 
     def start_ahead(self) -> Stream | None:
-        """Have the next connection's session started, if there is none that nobody uses.
+        """Start a session for the next connection, unless an unused one is there.
 
         Returns:
             What keeps that session, until it is closed.
@@ -264,5 +264,5 @@ class _Asked:
 
 
 def _first(lines: Lines, within: float) -> dict[str, Any]:
-    """The next message of a keeper; empty at the end, or if there is none in so many seconds."""
+    """The next message of a keeper; empty at the end, or if none comes in time."""
     return threads.run(lines.next, time.monotonic() + within) or {}

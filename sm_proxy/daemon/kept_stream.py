@@ -248,7 +248,7 @@ class JoinedStream(ReplaceableStream):
     """A stream of a session that was there before; of another one if that session leads nowhere.
 
     A session may have died unnoticed, in a sleeping laptop for example. If its agent still answers,
-    the SSH server is slow, and would be so in another session.
+    the SSH server is slow, and another session would not help.
 
     Args:
         stream: the first one.

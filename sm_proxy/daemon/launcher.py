@@ -1,4 +1,4 @@
-"""What ssh starts: let the daemon do the work of `connect`, else say that this process must.
+"""The program that ssh starts: it lets the daemon do the work of `connect`, if there is one.
 
 It hands over its descriptors, environment, working folder and umask, and waits for an exit status.
 Whatever is wrong with the daemon before a child of it is ready, this process does the work itself;
@@ -69,7 +69,7 @@ def is_wanted(words: Sequence[str]) -> bool:
 
 
 def _taken(words: Sequence[str]) -> _socket.socket | None:
-    """The connection to a child that is to do the work; None if there is none."""
+    """The connection to a child that will do the work; None if there is none."""
     connection = None
     try:
         whose = place.identity()

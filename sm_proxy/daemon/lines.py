@@ -45,7 +45,7 @@ class Lines:
         """Send a message, and copies of descriptors with it.
 
         Raises:
-            OSError: the other end is closed, or has not taken it in so many seconds.
+            OSError: the other end is closed, or has not taken it in time.
         """
         data = json.dumps(message).encode() + b"\n"
         until = time.monotonic() + within

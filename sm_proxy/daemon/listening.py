@@ -44,7 +44,7 @@ class Listening:
         try:
             self.listener.bind(str(new))
             self.listener.listen(backlog)
-            new.replace(path)  # who finds it can connect
+            new.replace(path)  # a process that finds the socket can connect
             self.watch = Watch(path)
             self._found = path.lstat()
         except OSError:
@@ -81,7 +81,7 @@ class Listening:
 def listen(
     whose: str, backlog: int, prepare: Callable[[], None] = lambda: None
 ) -> Listening | None:
-    """Listen at the best place that can be had.
+    """Listen at the best path that works.
 
     Args:
         whose: the daemon's identity.
@@ -118,8 +118,8 @@ def listen(
 def claim_start(whose: str) -> int | None:
     """Claim the start of a daemon: a descriptor for it to inherit, and to close once it listens.
 
-    Until that is closed, or its process has ended, nobody else starts one: twelve connections that
-    begin at once do not start twelve, and who stops the daemon knows that another one may follow.
+    Until that is closed, or its process has ended, nobody else starts one: twelve simultaneous
+    connections start one daemon, and `stop` knows that another daemon may follow.
 
     Returns:
         None if nothing can be claimed here.

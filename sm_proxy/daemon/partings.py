@@ -67,7 +67,7 @@ class Transfer:
 
 
 class Partings:
-    """What is to be told, and the processes that tell it."""
+    """The reports that are due, and the processes that make them."""
 
     def __init__(self) -> None:
         self._waiting: list[Parting | Transfer] = []
@@ -139,7 +139,7 @@ def _become(parting: Parting | Transfer, blocked: set[int]) -> NoReturn:
 
 
 def _take_place(settled: Settled) -> None:
-    """Be as the connection's own process would be."""
+    """Give this process the state of the connection's own process."""
     os.environ.clear()
     os.environ.update(settled.environment)
     with contextlib.suppress(OSError):

@@ -29,7 +29,7 @@ _XUCRED = (0, 1, 76)
 
 
 class StrangerError(OSError):
-    """Another user may be at the other end, or this user in another place."""
+    """The other end may be another user's process, or this user's in another namespace."""
 
 
 def refuse_foreign_folder(folder: str) -> None:
@@ -100,8 +100,8 @@ def refuse_foreign_user(connection: _socket.socket) -> int:
 def refuse_stranger(connection: _socket.socket) -> None:
     """Refuse a peer of another user, or in another place. For the daemon, of each connection.
 
-    The launcher cannot ask this of the daemon: it may not look into a process that cannot be
-    dumped. It looks for a socket whose name has its own `place`.
+    The launcher cannot check the daemon in this way: it may not read /proc of a process that cannot
+    be dumped. It looks for a socket whose name has its own `place`.
 
     Raises:
         StrangerError: it is another user, in another namespace, or with other rights.

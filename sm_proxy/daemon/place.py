@@ -67,7 +67,7 @@ def fingerprint(text: str) -> str:
 def _folders() -> list[str]:
     """Folders that may be ours alone, the best first: in memory, on this machine, with short names.
 
-    A state folder that the user has set comes first: whoever removes it leaves nothing.
+    A state folder that the user has set comes first: removing it removes the socket, too.
     """
     found = []
     if own := os.environ.get("SM_PROXY_STATE_DIR"):

@@ -1,7 +1,7 @@
 """The daemon's loop: accept a connection, give it to a process, wait for the next; end when idle.
 
-The daemon reads nothing of a request, so it never has the asker's environment in its memory, and
-nobody can hold it up. The process that gets the connection reads it: `child.py`.
+The daemon does not read requests, so the environment of a launcher is never in its memory, and no
+launcher can block it. The process that gets the connection reads it: `child.py`.
 
 It has one thread, because a fork has only the thread that forked: a lock that another one held
 would stay locked there. It sleeps until somebody connects, a process of its own ends or tells it
@@ -31,7 +31,7 @@ from sm_proxy.daemon.workers import CONNECTION, KEEPER, Job, Workers
 from sm_proxy.local import poll, signals
 
 LIMIT: Final = 512
-"""How many processes may work at once; whoever comes next does the work itself."""
+"""How many processes may work at once; further launchers do the work themselves."""
 _FULL_S: Final = 0.1
 """The pause after a connection that could not be accepted, for want of descriptors or memory."""
 
@@ -68,7 +68,7 @@ class Server:
         self._ended = False
 
     def serve(self) -> None:
-        """Work until the daemon is to end; what works for somebody then goes on."""
+        """Work until the daemon must end; processes that serve a connection then continue."""
         self._listener.setblocking(False)
         with self._woken_by_signals() as wakeup:
             while not self._ended and (left := self._left()) > 0:
@@ -101,7 +101,7 @@ class Server:
             return
         try:
             connection, _ = self._listener.accept()
-        except BlockingIOError:  # whoever it was has gone
+        except BlockingIOError:  # the launcher has gone
             return
         except OSError:
             time.sleep(_FULL_S)
@@ -113,7 +113,7 @@ class Server:
                 connection.sendall(wire.REFUSED)  # so that `daemon status` waits for no process
                 raise
             connection.setblocking(True)
-            # Without a process, its end tells the other side to do the work itself.
+            # Without a process, the closed connection tells the launcher to do the work itself.
             self._start(CONNECTION, [connection])
 
     def _start(self, kind: str, sockets: Sequence[socket.socket]) -> int:
@@ -144,7 +144,7 @@ class Server:
             self._ended = True
 
     def _take_messages(self) -> set[object]:
-        """Take in what our processes tell; returns the ids of those that have told their host."""
+        """Read our processes' messages; returns the ids of those that have reported their host."""
         named: set[object] = set()
         while (received := self._inbox.receive()) is not None:
             message, sockets = received

@@ -37,7 +37,7 @@ _PREFIXES: Final = ("LC_", "SM_PROXY_", "XDG_")
 
 
 def message(connection: dict[str, Any]) -> dict[str, Any]:
-    """What a child tells the keeper that is to go on.
+    """What a child tells the keeper that takes over its connection.
 
     Args:
         connection: `record`, `began`, `hints`, `target` and `failures` of a `Settled`.

@@ -14,7 +14,7 @@ class Connection:
     """One connection that a process of the daemon carries.
 
     Attributes:
-        pid: of that process: its own one, or the keeper that it is left to.
+        pid: the connection's own process, or the keeper that has taken it over.
         host: as the user typed it.
         since: when it was asked for, in Unix seconds.
     """

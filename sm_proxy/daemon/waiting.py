@@ -15,7 +15,7 @@ from _collections_abc import Iterable
 from sm_proxy.daemon import wire
 
 KILLED = 128 + 9
-"""The exit status after the end of a child that has not told its own."""
+"""The exit status if a child ends without reporting its own."""
 _ENDING = ("SIGHUP", "SIGTERM", "SIGINT")
 
 

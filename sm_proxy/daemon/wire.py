@@ -64,7 +64,7 @@ _CLOEXEC = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
 
 
 class Request:
-    """What the daemon shall do.
+    """What the launcher asks of the daemon.
 
     Args:
         kind: `connect`, or what a command asks of the daemon.
@@ -127,7 +127,7 @@ def send_request(
     *,
     is_ready: bool = False,
 ) -> None:
-    """Send a request once somebody is there to read it.
+    """Send a request once a child is ready to read it.
 
     Args:
         connection: to the daemon.

@@ -23,7 +23,7 @@ from sm_proxy.errors import EXIT_BUG
 from sm_proxy.local import process_identity, signals
 
 CONNECTION: Final = "connection"
-"""The kind of a job: answer what somebody asks on the job's socket."""
+"""The kind of a job: serve the request on the job's socket."""
 KEEPER: Final = "keeper"
 """The kind of a job: keep a session, with the job's sockets (keepers.py)."""
 _DESCRIPTORS: Final = 1024
@@ -116,7 +116,7 @@ def become(job: Job, work: Work, blocked: set[int] | None = None) -> NoReturn:
 
 
 def forget_the_parent(kept: Collection[int]) -> None:
-    """Be as a process that has just been started.
+    """Reset this process to the state of a new one.
 
     Args:
         kept: the descriptors that are left, besides 0, 1 and 2.

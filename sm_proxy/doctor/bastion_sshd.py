@@ -28,7 +28,7 @@ def agent(context: Context) -> str:
 
 
 def instance_connect(context: Context) -> str:
-    """EC2 Instance Connect pushes a key to the bastion; here, one that nobody can use."""
+    """EC2 Instance Connect pushes a key to the bastion; here, a key without a private half."""
     target = str(needed(context.hop, "the bastion")["InstanceId"])
     user = context.settings.bastion_user
     try:

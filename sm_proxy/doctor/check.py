@@ -23,7 +23,7 @@ class SkipCheck(Exception):  # noqa: N818 - no error: there is nothing to judge
 
 
 class DoubtfulCheck(SkipCheck):
-    """We cannot tell, so the cause may be here; the text says why."""
+    """The check has no certain result, so the cause may be here; the text says why."""
 
 
 @dataclass(frozen=True)

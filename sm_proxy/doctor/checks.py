@@ -90,7 +90,7 @@ def stages(context: Context) -> Iterator[Stage]:
 
 
 def _of_session(kind: Kind) -> Iterator[Stage]:
-    """The checks of what only a session reaches: it has no log, no VPC of ours and no bastion."""
+    """The checks of a space or a cluster node: ssh reaches it without log, VPC and bastion."""
     own = routes.checks_of(routes_of(kind)[0])
     yield (("name", job.name),)
     yield from _LAPTOP

@@ -35,7 +35,7 @@ def ready(context: Context) -> str:
 
 
 def _none(context: Context, found: dict[str, dict[str, Any]]) -> Exception:
-    """Without a job, there need not be one: other routes need none."""
+    """Without a job, an endpoint is optional: other routes need none."""
     shown = ", ".join(f"{name} is {item.get('State')}" for name, item in found.items())
     if context.container is None:
         return SkipCheck(shown or f"{context.aws.region} has no EC2 Instance Connect Endpoint")

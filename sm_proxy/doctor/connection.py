@@ -143,7 +143,7 @@ def login(context: Context) -> str:
 
 
 def _user(context: Context, container: Container) -> str:
-    """The only one that the container accepts, if its log names it; else whom ssh would take."""
+    """The only user that the container accepts, if its log names one; else the user of ssh."""
     chosen = context.login if container.source is None else None
     return chosen or container.user or context.login or context.settings.user
 

@@ -9,7 +9,7 @@ from sm_proxy.doctor.check import Context, SkipCheck
 
 
 def healthy(context: Context) -> str:
-    """It answers, or nothing keeps the next ssh from starting it.
+    """The daemon answers, or the next ssh can start it.
 
     Raises:
         SkipCheck: Windows has none.

@@ -20,7 +20,7 @@ def failure(context: Context) -> str:
     if context.host and (found := _connection(context.host)):
         return found
     for record in reversed(error_handler.last_errors()):
-        # A finding of an earlier examination, or a command line that the user has seen to be wrong.
+        # Left out: an earlier finding of doctor, and a usage error, which the user has seen.
         if record.get("command") == "doctor" or record.get("code") == "usage":
             continue
         if found := _message(record, f" (sm-proxy {record.get('command', '?')})"):

@@ -1,4 +1,4 @@
-"""What people read of an examination."""
+"""The text of an examination, for people."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def text(findings: Sequence[Finding], command: str, screen: Screen, *, verbose: 
 
 
 def _important(findings: Sequence[Finding]) -> list[Finding]:
-    """What a user must look at; not an earlier failure in the words of one that is shown anyway."""
+    """The checks that need the user's attention, without repetitions of an earlier failure."""
     reasons = [item.reason for item in findings if _word(item) == "failed"]
     return [
         item

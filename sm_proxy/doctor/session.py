@@ -37,7 +37,7 @@ def server(context: Context) -> str:
 
 
 def sshd(context: Context) -> str:
-    """Nothing is known that keeps sshd from running on the node; `banner` asks for it."""
+    """The node may run sshd, as far as its cluster tells; `banner` checks it."""
     container = needed(context.container, "the container")
     if container.problems:
         raise DoubtfulCheck("; ".join(container.problems))

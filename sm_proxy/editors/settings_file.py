@@ -105,7 +105,7 @@ def noted() -> list[Changed]:
 def restored(file: Changed, now: bytes) -> bytes | None:
     """The content of a file without what we have set; None if there was no file before.
 
-    If nobody else has changed the file since, it is what it was before, to the byte.
+    If the file has not been changed since, the content is the same as before, to the byte.
 
     Args:
         file: one of `noted`.

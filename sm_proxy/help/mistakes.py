@@ -1,4 +1,4 @@
-"""What a usage error says about a word that no parser knows."""
+"""The text of a usage error about an unknown word."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def unknown_command(
 
 
 def wrong_choice(typed: Any, choices: Sequence[Any]) -> str:
-    """`'s4' is none of auto, ssh, s3. Did you mean `s3`?`."""
+    """`'s4' is not one of auto, ssh, s3. Did you mean `s3`?`."""
     names = [str(choice) for choice in choices]
     found = suggestion.sentence(str(typed), names)
     return _joined(f"{printable(str(typed), _SHOWN)!r} is not one of {', '.join(names)}", found)

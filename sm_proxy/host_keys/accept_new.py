@@ -1,6 +1,6 @@
 """Host keys of Studio spaces: accept the first key that an app shows, and no other while it runs.
 
-No API names the key, and no log does. It changes whenever the app starts. So the key counts that
+No API names the key, and no log does. It changes whenever the app starts. So we accept the key that
 the first connection to an app sees. It is kept in a file named by the space's ARN and the app's
 start; a restarted app gets a new file, and the old one goes. That is `accept-new` of ssh_config(5).
 
@@ -35,8 +35,8 @@ class AcceptNewPolicy(HostKeyPolicy):
     def judge(self, blob: bytes, through: str) -> SmProxyError | None:
         """Accept a first key; for another key, look whether the app has started again.
 
-        So too for a cached app without a key. It may have ended long ago, and its new app may have
-        shown its key under another name of the space.
+        The same holds for a cached app without a key: it may have ended long ago, and the space's
+        new app may have shown its key under another name of the space.
 
         Args:
             blob: the key that was seen, in wire form.
@@ -99,7 +99,7 @@ def pinned(container: Container) -> str | None:
 
 
 def pin(container: Container, key: str) -> str:
-    """Keep the key of an app, unless one is kept; remove those of the space's earlier apps.
+    """Save the key of an app, unless one is saved; remove those of the space's earlier apps.
 
     Returns:
         The key that is kept: of two connections at once, the first one decides.

@@ -20,7 +20,7 @@ from sm_proxy.local import debug_log, output
 from sm_proxy.settings import Settings
 
 _MORE_PRECISE: Final = frozenset({"job-ended", "job-failed", "wrong-user", "config-read-only"})
-"""Failures of a later look at the log that explain more than the wrong key does."""
+"""Errors of reading the log again that explain more than the wrong key does."""
 _PAUSES_S: Final = (0.0, 1.0, 2.0, 3.0)
 """Seconds before each look at the log; the first look is for a container from the cache only."""
 

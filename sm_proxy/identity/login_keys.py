@@ -1,7 +1,8 @@
-"""The keys with which paramiko logs in to a container: those that ssh offers, in ssh's order.
+"""The keys that paramiko logs in with: the ones that ssh offers, in ssh's order.
 
 As with `IdentitiesOnly yes`, a key of the agent counts only if it is one of ours. The agent signs
-first, because it needs no passphrase. A passphrase comes from the keyring; nobody is asked.
+first, because it needs no passphrase. A passphrase comes from the keyring; the user is never
+prompted.
 """
 
 from __future__ import annotations

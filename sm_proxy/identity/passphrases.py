@@ -18,7 +18,7 @@ _SHORTEST: Final = 5
 """Characters; ssh-keygen's own limit."""
 _RANDOM_BYTES: Final = 24
 ITEM_START: Final = "passphrase of "
-"""With this begin the names of our passphrases in the keyring."""
+"""The names of our passphrases in the keyring begin with this."""
 
 
 def make_pair(mode: Mode) -> Pair:

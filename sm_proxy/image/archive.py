@@ -26,13 +26,13 @@ from sm_proxy.image import context as contexts
 from sm_proxy.image.context import Context, Entry
 
 _TIME: Final = (1980, 1, 1, 0, 0, 0)
-"""The first that a zip can have."""
+"""The earliest time that a zip file can hold."""
 _TIME_S: Final = 315_532_800
 _BLOCK: Final = 1 << 20
 _READ_ONLY: Final = sum(
     getattr(os, name, 0) for name in ("O_RDONLY", "O_BINARY", "O_NOFOLLOW", "O_NONBLOCK")
 )
-"""Opened neither by a link nor by a pipe that has taken the place of a file."""
+"""Refuses a link, and does not block on a pipe, in the place of a file."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def _add(tar: tarfile.TarFile, entry: Entry) -> None:
 
 
 def _add_file(tar: tarfile.TarFile, entry: Entry, info: tarfile.TarInfo) -> None:
-    """Add a file if it is, before and after, the one that was found."""
+    """Add a file, unless it has changed since it was listed."""
     info.size = entry.size
     try:
         descriptor = os.open(entry.path, _READ_ONLY)
@@ -131,7 +131,7 @@ def _add_file(tar: tarfile.TarFile, entry: Entry, info: tarfile.TarInfo) -> None
 
 
 class _Reader:
-    """A file whose errors name it: those of the zip are another matter."""
+    """A file whose read errors name it, in contrast to errors of the zip."""
 
     def __init__(self, file: IO[bytes], entry: Entry) -> None:
         self._file, self._entry = file, entry

@@ -92,7 +92,7 @@ def run(
         The build, as BatchGetBuilds describes it.
 
     Raises:
-        SmProxyError: a call failed. A build that was started goes on then.
+        SmProxyError: a call failed. A build that was started continues in AWS.
     """
     # A thread, because a signal would end a call here, and the build would go on unnoticed.
     starting = Background(lambda: _start(aws, request), begin=False)
@@ -142,7 +142,7 @@ def _settled(work: Background[str], deadline: Deadline) -> str | None:
 
 
 def _stopped(aws: Aws, name: str) -> str:
-    """Stop a build; try again what may pass. Return its status when it has ended."""
+    """Stop a build, with retries of passing errors. Return its status when it has ended."""
     for left in reversed(range(_STOPPING_TRIES)):
         try:
             return _stopped_once(aws, name)
@@ -209,7 +209,7 @@ class _Follower:
             time.sleep(pause)
 
     def _look(self, give_up: float) -> dict[str, Any] | None:
-        """The build now; None if the network, or the service's limits, hide it for a moment."""
+        """The build now; None if the call fails for the moment: the network, or throttling."""
         try:
             build = describe(self._aws, self._name)
         except SmProxyError as error:

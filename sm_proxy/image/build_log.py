@@ -49,9 +49,9 @@ class BuildLog:
         self._refused = False
 
     def read(self, build: Mapping[str, Any]) -> bool:
-        """Show the lines that are new. Return whether there were some.
+        """Show the new lines. Return whether there were any.
 
-        A log that cannot be read is no reason to give up: the build's status tells its end.
+        An unreadable log does not end the wait: the build's status shows its end.
         """
         found = False
         for _ in range(_PAGES):
@@ -121,7 +121,7 @@ def _cleaned(line: str) -> str:
     """A line without control characters and colours, with its indentation.
 
     Not `redact`, which also takes out what looks like a secret: here, that is a digest.
-    Of a line that a program has written again and again, such as its progress, the last is left.
+    Of a line that a program has overwritten, such as a progress bar, only the last version is left.
     """
     plain = _COLOUR.sub("", line).rstrip().rpartition("\r")[2].expandtabs()
     text = plain.lstrip(" ")

@@ -1,4 +1,4 @@
-"""The files of a build context that Docker would send, and what a user should know of them."""
+"""The files of a build context that Docker would send, and warnings about them."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def _content(path: Path, *, pipe: bool = False) -> bytes | None:
 
 
 def _walk(folder: Path, ignored: Ignored, passed_over: list[str]) -> Iterator[Entry]:
-    """What is sent. A folder that is left out is sent with what is sent of it."""
+    """The files that are sent. An ignored folder is sent if something in it is."""
     left: list[tuple[Path, str, State]] = [(folder, "", ())]
     while left:
         path, prefix, parent = left.pop()

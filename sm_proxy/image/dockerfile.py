@@ -1,4 +1,4 @@
-"""What we must know of a Dockerfile: the images it builds on, and what its image runs.
+"""Read from a Dockerfile the images it builds on, and what its image runs.
 
 Docker itself judges the file; this reads what it understands and passes over the rest. The grammar:
 https://docs.docker.com/reference/dockerfile/ and BuildKit's `frontend/dockerfile/parser`.

@@ -134,7 +134,7 @@ def _phase(build: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _telling(lines: Iterable[str]) -> list[str]:
-    """The last lines that tell of an error, without repetitions: the last says all of it."""
+    """The last lines about an error, without repetitions: the last line repeats the whole error."""
     found = dict.fromkeys(
         line.strip() for line in lines if _TELLING.search(line) and not line.startswith(_HOSTS_OWN)
     )

@@ -129,7 +129,7 @@ def _parsed(pattern: str) -> Pattern:
 
 
 def _matcher(text: str) -> Callable[[str], bool]:
-    """What tells whether a pattern matches a path."""
+    """A function that tells whether a pattern matches a path."""
     rest = text.removeprefix("**")
     if rest != text and not _WILD & set(rest):  # Docker compares the end: `**x` matches `a/yx`
         return lambda path: path.endswith(rest) or (rest[:1] == "/" and path == rest[1:])

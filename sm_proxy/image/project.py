@@ -41,8 +41,8 @@ def find(aws: Aws, name: str, *, stack: str | None) -> Project:
         stack: whose project it is; None for one that the user names.
 
     Raises:
-        SmProxyError: `no-stack` or `bad-setting`, there is none, or it cannot build images; or the
-            call failed.
+        SmProxyError: `no-stack` or `bad-setting`, there is no such project, or it cannot build
+            images; or the call failed.
     """
     found = asking.ask(aws, "codebuild", "BatchGetProjects", names=[name])["projects"]
     if not found:

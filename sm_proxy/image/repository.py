@@ -63,7 +63,7 @@ def ensure(
 
 
 def missing_tag(aws: Aws, arn: str) -> str:
-    """The command that adds our tag to a repository; empty if it has it, or may not be asked."""
+    """The command that adds our tag to a repository; empty if it has it, or the call is denied."""
     answer = aws.call_if_allowed("ecr", "ListTagsForResource", resourceArn=arn)
     if answer is None or IMAGE_TAG in answer.get("tags", []):
         return ""
@@ -72,7 +72,7 @@ def missing_tag(aws: Aws, arn: str) -> str:
 
 
 def digest_of(aws: Aws, image: Repository) -> str:
-    """The digest of the image that has a tag; empty without one, or if that may not be asked."""
+    """The digest of the image that has a tag; empty without one, or if the call is denied."""
     ids = [{"imageTag": image.tag}]
     answer = aws.call_if_allowed("ecr", "DescribeImages", repositoryName=image.name, imageIds=ids)
     details = (answer or {}).get("imageDetails", [])

@@ -20,7 +20,7 @@ _EVERY_S: Final = 2.0
 
 
 def key_of(archive: Archive) -> str:
-    """Where the zip is in the bucket: its name is its content's."""
+    """The key of the zip in the bucket: the SHA-256 of its content."""
     return f"{stack_names.CONTEXTS}{archive.sha256}.zip"
 
 
@@ -74,7 +74,7 @@ def ensure(
 
 
 def progress(doing: str, size: int, on_status: Callable[[str], None]) -> Callable[[int], None]:
-    """What takes the number of bytes that are done, and tells people every few seconds."""
+    """A callback that takes the number of bytes done, and prints progress every few seconds."""
     due = time.monotonic() + _EVERY_S
 
     def report(done: int) -> None:

@@ -18,17 +18,17 @@ from sm_proxy.settings.deadline import Deadline
 
 _POLL_S: Final = (2.0, 4.0)
 _SURE: Final = 3
-"""Looks after which we believe that a group is to have no instance."""
+"""After this many looks we believe that somebody has set the group to no instance."""
 _ALIVE: Final = ("Pending", "InService")
 ONLINE: Final = "Online"
 
 
 @dataclass(frozen=True)
 class Bastion:
-    """What is known of it now.
+    """Its current state.
 
     Attributes:
-        wanted: how many instances the group is to have: 0 while it is paused; None if somebody
+        wanted: the group's desired number of instances: 0 while it is paused; None if somebody
             has deleted the group.
         instance: its id; empty if there is none.
         ping: SSM's PingStatus, such as `Online`; empty if SSM does not know the instance, None if
@@ -117,10 +117,11 @@ def wait_until_online(
         group: the name of its Auto Scaling group.
         deadline: when to give up.
         say: takes a line whenever something changes.
-        again: the command that goes on waiting.
+        again: the command that continues the wait.
 
     Raises:
-        SmProxyError: `bastion-offline`, after the deadline, or if none will be launched; as `look`.
+        SmProxyError: `bastion-offline`, after the deadline, or if no bastion will be launched; as
+            `look`.
     """
     with waits.waiting("waiting until the bastion is online in SSM", deadline.left) as wait:
         return _online(aws, group, deadline, functools.partial(_tell, wait, say), again)

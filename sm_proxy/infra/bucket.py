@@ -18,7 +18,7 @@ from sm_proxy.settings.deadline import Deadline
 OURS: Final = (stack_names.CONTEXTS, stack_names.FILES)
 """Prefixes of what we put there: the contexts of image builds, and the input channel of jobs."""
 _BATCH: Final = 1000
-"""DeleteObjects takes so many keys."""
+"""The most keys in one DeleteObjects call."""
 _SHOWN: Final = 4
 
 
@@ -71,7 +71,7 @@ def contents(aws: Aws, bucket: str) -> Contents:
 
 
 def refuse_data(bucket: str, found: Contents) -> None:
-    """Keep what the user has put into the bucket.
+    """Refuse to delete files that the user has put into the bucket.
 
     Raises:
         SmProxyError: `in-use`.

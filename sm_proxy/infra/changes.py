@@ -83,7 +83,7 @@ class Deployed:
 
     @property
     def outputs(self) -> Any:
-        """What the stack tells others."""
+        """The stack's outputs."""
         return self.template.get("Outputs") or {}
 
 
@@ -112,7 +112,7 @@ def between(old: Deployed, new: Deployed) -> tuple[Change, ...]:
 
 
 def _replaced(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
-    """Resources that are replaced: their own property says so, or one that names such a one."""
+    """Resources that are replaced, by a property of their own or of a resource they name."""
     both = [name for name in after if name in before]
     found = {
         name

@@ -62,7 +62,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a stack costs while nobody uses it, and what use adds.
+    """What an idle stack costs, and what use adds.
 
     Attributes:
         lines: what is billed by the hour.

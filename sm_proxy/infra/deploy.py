@@ -58,7 +58,7 @@ _LABELS: Final = {
     "AWS::CodeBuild::Project": "CodeBuild project",
     "AWS::Logs::LogGroup": "log group",
 }
-"""What a user may want to know of; the rest belongs to these."""
+"""The resources that the summary names; the others belong to these."""
 _ADDRESSES: Final = 5
 """Elastic IP addresses of a region (Amazon VPC User Guide, quotas)."""
 _PLURALS: Final = {
@@ -112,10 +112,10 @@ class Request:
 
 
 def step_of(stack: Stack | None) -> Step:
-    """What `deploy` does first with a stack of this status.
+    """The first step of `deploy` for a stack of this status.
 
     Raises:
-        SmProxyError: `stack-failed`, somebody must act first.
+        SmProxyError: `stack-failed`, the user must act first.
     """
     if stack is None:
         return "create"
@@ -139,7 +139,7 @@ def recorded(deployed: Mapping[str, Any], region: str, stack: str) -> Plan | Non
         stack: its name.
 
     Raises:
-        SmProxyError: `usage`, it tells a plan that cannot be. An update must not fall back to the
+        SmProxyError: `usage`, its plan is invalid. An update must not fall back to the
             defaults: they would replace the network.
     """
     found = (deployed.get("Metadata") or {}).get(template.METADATA)
@@ -150,7 +150,7 @@ def recorded(deployed: Mapping[str, Any], region: str, stack: str) -> Plan | Non
 
 
 def recorded_if_clear(deployed: Mapping[str, Any], region: str, stack: str) -> Plan | None:
-    """As `recorded`, for those who only show it; None also for a plan that cannot be."""
+    """As `recorded`, to show it only; None also for an invalid plan."""
     try:
         return recorded(deployed, region, stack)
     except SmProxyError:
@@ -174,10 +174,10 @@ def request(plan: Plan, *, paused: bool = False) -> Request:
 
 
 def create(aws: Aws, wanted: Request) -> Stack:
-    """Let CloudFormation begin to make the stack.
+    """Start the creation of the stack.
 
     Raises:
-        SmProxyError: `busy`, somebody has begun to make it; as `Aws.call`; `aws-error`.
+        SmProxyError: `busy`, another run has just started it; as `Aws.call`; `aws-error`.
     """
     name = wanted.plan.stack
     try:
@@ -194,7 +194,7 @@ def create(aws: Aws, wanted: Request) -> Stack:
 
 
 def update(aws: Aws, wanted: Request) -> bool:
-    """Let CloudFormation begin to update the stack; False if it finds nothing to change.
+    """Start an update of the stack; False if CloudFormation finds nothing to change.
 
     Raises:
         SmProxyError: as `Aws.call` and `stack.refused`.

@@ -33,7 +33,8 @@ _LAUNCHING: Final = (
     "ec2:RunInstances, ec2:CreateTags, ec2:DescribeLaunchTemplateVersions, ssm:GetParameters and"
     " iam:PassRole"
 )
-"""What Auto Scaling checks of its caller, whose refusal names none (Auto Scaling User Guide)."""
+"""Actions that Auto Scaling checks for its caller; its refusal names none (Auto Scaling User
+Guide)."""
 _QUOTA: Final = re.compile(
     r"limit ?exceeded|maximum number of|quota|\blimit has been reached", re.IGNORECASE
 )

@@ -1,4 +1,4 @@
-"""Whether a bastion and jobs can live in subnets of a VPC that is there already.
+"""Check whether a bastion and jobs can run in the subnets of an existing VPC.
 
 Both have private addresses only. The bastion must reach Session Manager, and jobs must reach S3.
 """
@@ -47,13 +47,13 @@ def check(
     Args:
         aws: for the calls; its region counts.
         vpc_id: of the VPC.
-        subnets: their ids; none for all private ones in which nothing stands in the way.
+        subnets: their ids; none for all private subnets that have no problem.
         made: the names of the endpoints that the stack will make, such as `ssm`.
         stack: its name. Endpoints that it has made already count as if they were not there.
 
     Raises:
-        SmProxyError: `no-vpc`, there is no such VPC or subnet, or something stands in the way: the
-            message names it for each subnet, and the hint fixes it; or a call fails.
+        SmProxyError: `no-vpc`, there is no such VPC or subnet, or it has a problem: the message
+            names it for each subnet, and the hint fixes it; or a call fails.
     """
     vpc = _look(aws, vpc_id, stack)
     if strangers := [name for name in subnets if name not in vpc.subnets]:
@@ -157,7 +157,7 @@ def _is_of(stack: str, resource: dict[str, Any]) -> bool:
 
 
 def _of_vpc(vpc: _Vpc, made: Collection[str]) -> Iterator[_Problem]:
-    """What is wrong for all subnets: the names of endpoints."""
+    """Problems of the whole VPC: the names of endpoints do not resolve."""
     for service in sorted(made):
         if vpc.interfaces(service):
             what = f"there is an endpoint for {service} already, and a second one has no use"
@@ -250,7 +250,7 @@ def _admits(vpc: _Vpc, groups: Sequence[str], block: str) -> bool:
 
 
 def _error(vpc_id: str, found: dict[str, list[_Problem]]) -> SmProxyError:
-    """One error for all problems; those that subnets share are told once."""
+    """One error for all problems; a problem that subnets share is named once."""
     where: dict[_Problem, list[str]] = {}
     for place, problems in found.items():
         for problem in problems:

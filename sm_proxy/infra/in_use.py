@@ -20,11 +20,11 @@ from sm_proxy.local import threads
 _AT_ONCE: Final = 8
 _ALIVE: Final = ("running", "starting")
 _OF_AWS: Final = frozenset({"nat_gateway", "vpc_endpoint", "gateway_load_balancer_endpoint"})
-"""InterfaceTypes of what the stack itself has in its subnets."""
+"""InterfaceTypes of the stack's own resources in its subnets."""
 _SAGEMAKER: Final = ("sagemaker", "[Do not delete]")
 _SHOWN: Final = 4
 _FILTER_LIMIT: Final = 200
-"""DescribeNetworkInterfaces takes so many values in one filter."""
+"""The most values in one filter of DescribeNetworkInterfaces."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def interfaces(
 def refusal(
     stack: str, running: Sequence[Job], others: Sequence[Interface], prefix: str
 ) -> SmProxyError | None:
-    """The error if somebody uses the network: `in-use`; else None.
+    """The error if the network is in use: `in-use`; else None.
 
     Args:
         stack: the stack's name.

@@ -1,4 +1,4 @@
-"""Pause the bastion, and let it come back: the stack's parameter BastionCount, 0 or 1.
+"""Pause and resume the bastion, by the stack's parameter BastionCount: 0 or 1.
 
 An update of the stack does it, not of the group, so the stack does not drift.
 """
@@ -35,7 +35,7 @@ def refuse_unless_settled(stack: Stack) -> None:
 
 
 def set_count(aws: Aws, stack: Stack, count: int) -> bool:
-    """Let the bastion's group have so many instances; False if it is to have them already.
+    """Set the size of the bastion's group; False if it has that size already.
 
     Raises:
         SmProxyError: as `Aws.call` and `stack.refused`.

@@ -76,7 +76,7 @@ class Stack:
 
     @property
     def paused(self) -> bool:
-        """Whether the bastion's group is to have no instance."""
+        """Whether the desired size of the bastion's group is 0."""
         return self.parameters.get("BastionCount") == "0"
 
     def output(self, name: str) -> str:
@@ -167,7 +167,7 @@ def template(aws: Aws, name: str) -> dict[str, Any]:
 
 
 def refuse_foreign(stack: Stack, deployed: Callable[[], Mapping[str, Any]]) -> None:
-    """Leave a stack alone that somebody else has made under our name.
+    """Refuse a stack that sm-proxy did not make.
 
     Args:
         stack: of that name.
@@ -206,7 +206,7 @@ def resources(aws: Aws, name: str) -> dict[str, tuple[str, str, str]]:
 
 
 def delete(aws: Aws, stack: Stack) -> None:
-    """Let CloudFormation begin to delete the stack: this one, not a later one of its name.
+    """Start the deletion of this stack, not of a later stack with its name.
 
     Raises:
         SmProxyError: as `Aws.call` and `refused`.
@@ -221,7 +221,7 @@ def refused(error: ServiceError, name: str) -> SmProxyError:
     """The error for an operation on a stack that CloudFormation did not begin: `busy`, `aws-error`.
 
     Args:
-        error: its answer; of a stack that it works on, it names the status.
+        error: CloudFormation's answer; for a busy stack, it names the status.
         name: the stack's name.
     """
     if "_IN_PROGRESS" not in error.message:

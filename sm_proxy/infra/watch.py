@@ -1,6 +1,6 @@
-"""Show a stack's events as they come, until CloudFormation is done with it.
+"""Show a stack's events as they come, until CloudFormation has finished.
 
-A second run goes on from where CloudFormation is: everything is read from the stack, nothing from
+A second run continues from CloudFormation's state: everything is read from the stack, nothing from
 this machine.
 """
 
@@ -28,7 +28,7 @@ _QUIET_POLL_S: Final = (3.0, 5.0)
 """As above, after `_QUIET_S` seconds without an event."""
 _QUIET_S: Final = 20.0
 _LAG: Final = 5
-"""Looks after which we no longer expect an event that the stack's status says is there."""
+"""After this many looks, we no longer expect an event that the stack's status implies."""
 _SHOWN: Final = 4
 DELETED: Final = "DELETE_COMPLETE"
 

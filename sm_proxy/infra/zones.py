@@ -11,7 +11,7 @@ from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError, printable
 
 FEWEST: Final = 2
-"""A network in one zone stands still with it."""
+"""A network in a single zone fails with that zone."""
 MOST: Final = 6
 """No region has more zones, and the plan of addresses has room for eight."""
 _WORD: Final = re.compile(r"[a-z]{2,4}(?:-[a-z]+)+-\d+[a-z]|[a-z]")

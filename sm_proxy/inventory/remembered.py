@@ -14,7 +14,7 @@ from sm_proxy.state import host_names
 from sm_proxy.state.host_names import HostName
 
 _NODES: Final = 16
-"""Nodes of a job that are kept, as in `sync`: names of hundreds would help nobody."""
+"""The most nodes of a job whose names are kept, as in `sync`: a list of hundreds is of no use."""
 
 
 def keep(rows: Iterable[tuple[Summary, Target, Reachability]]) -> None:

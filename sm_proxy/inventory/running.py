@@ -23,7 +23,7 @@ from sm_proxy.ssh_config.blocks import Stub
 _AT_ONCE: Final = 8
 """Concurrent jobs: few enough for the rate limits of Describe calls."""
 _NODES: Final = 16
-"""Nodes of a job that get a host each; a menu with hundreds of hosts would help nobody."""
+"""The most nodes of a job that get a host each; a menu of hundreds is of no use."""
 _DESCRIPTION_LIFE_S: Final = 15 * 60.0
 """An older description is fetched again, because an endpoint's instances come and go."""
 _EARLY_ROUNDS: Final = 5

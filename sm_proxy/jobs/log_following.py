@@ -35,7 +35,7 @@ _LOOK_S: Final = 5.0
 """Seconds between two looks at the job and its streams."""
 _LAG_S: Final = 2.0
 _LAG_ROUNDS: Final = 3
-"""Lines come late. After the end of a job, so many readings in a row must bring none."""
+"""Lines come late. After the end of a job, this many readings in a row must bring none."""
 _LONGEST_LAG_S: Final = 60.0
 """So long may lines come after the end of a job, or of an instance that another one replaces."""
 _RETRIED_S: Final = 60.0

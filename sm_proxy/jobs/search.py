@@ -28,7 +28,7 @@ from sm_proxy.settings import Settings
 POLL_S: Final = (2.0, 4.0)
 """Seconds between two looks at a starting job: random within these bounds."""
 _SLOWER_AFTER: Final = 10
-"""After so many looks at a log without an address, the pauses grow: each look reads it again."""
+"""After this many looks at a log without an address, the pauses grow: each look reads it again."""
 _SLOWEST: Final = 4
 """How many times longer the pauses get."""
 _CHANGING: Final = frozenset({"address-refused", "bad-name", "no-address", "no-vpc"})
@@ -67,7 +67,7 @@ class Search:
         self._old = False
 
     def run(self, wait: float, *, fresh: bool) -> Container:
-        """The container; waits up to so many seconds for it.
+        """The container; waits for it.
 
         Args:
             wait: seconds.

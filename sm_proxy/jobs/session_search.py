@@ -40,7 +40,7 @@ class SessionSearch:
         self._job: Job | None = None
 
     def run(self, wait: float, *, fresh: bool) -> Container:
-        """The container; waits up to so many seconds for it.
+        """The container; waits for it.
 
         Args:
             wait: seconds.

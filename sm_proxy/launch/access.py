@@ -17,7 +17,7 @@ _WORD: Final = 40
 
 
 def others(request: Mapping[str, Any], ssh: Ssh) -> str:
-    """One sentence that names whom else the job lets in; empty if nobody.
+    """One sentence that names others whom the job lets in; empty if there are none.
 
     A request may be a colleague's, or the copy of a job of theirs: its keys stay.
 

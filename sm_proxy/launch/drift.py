@@ -26,7 +26,7 @@ def since(
     """One sentence for each part of a job that has changed since `created`.
 
     The image is compared by the time when its tag's present image was pushed. So a tag that was
-    moved back to an older image is not noticed. What we may not look at is not mentioned.
+    moved back to an older image is not noticed. What we are not allowed to read is not mentioned.
 
     Args:
         aws: for the calls.
@@ -43,7 +43,7 @@ def gone(aws: Caller, operation: Operation, request: Mapping[str, Any]) -> list[
     """The S3 addresses of a request's inputs, and of its code, at which nothing is.
 
     A job with such an input is billed for minutes before its container would have started. What we
-    may not look at counts as there.
+    are not allowed to read counts as there.
 
     Args:
         aws: for the calls.

@@ -77,7 +77,7 @@ def prepare(
     sure: bool = False,
     on_status: Callable[[str], None] = lambda _: None,
 ) -> Prepared:
-    """Switch ssh on in a request, after asking AWS what stands in the way. Changes nothing there.
+    """Switch ssh on in a request, after checks with AWS that ssh will work. Creates nothing.
 
     Args:
         aws: for the calls.

@@ -20,7 +20,7 @@ from sm_proxy.launch.shapes import Operation
 from sm_proxy.settings import Settings
 
 DEFAULT_WAIT_S: Final = 15 * 60
-"""How long the program of one node waits for its user, who has asked for this job and sits there.
+"""How long the program of one node waits for its user, who has just started this job.
 
 With several nodes it would wait on each: a connection to the first would start only a part of the
 program, which then fails because the other nodes are missing.

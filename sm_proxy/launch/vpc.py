@@ -77,7 +77,7 @@ def of_bastion(aws: Caller, bastion: str | None, ports: Sequence[int]) -> Place:
 
 
 def of_settings(aws: Caller, network: LaunchNetwork) -> Place:
-    """The network of the settings, if it still exists; unchecked if we may not look.
+    """The network of the settings, if it still exists; unchecked if the call is denied.
 
     Raises:
         SmProxyError: `no-vpc`, there is no such subnet or security group; or a call fails.

@@ -62,7 +62,7 @@ class Parent:
         self._watched = False
 
     def tell(self, word: bytes) -> None:
-        """Send it a word, unless somebody has killed it."""
+        """Send the helper a word; without effect if it was killed."""
         with contextlib.suppress(OSError):
             self.connection.sendall(word)
 
@@ -284,7 +284,7 @@ def _is_one_socket(first: int, second: int) -> bool:
 
 
 def _new_pair() -> tuple[socket.socket, socket.socket]:
-    """A socket pair; its error is none of ssh's end, and the user can mend it."""
+    """A socket pair. An error here is not the end of ssh, and the user can fix it."""
     try:
         return socket.socketpair()
     except OSError as error:

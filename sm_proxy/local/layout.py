@@ -57,7 +57,7 @@ def cells(text: str) -> int:
 
 
 def wrapped(text: str, columns: int | None) -> list[str]:
-    """Lines of at most so many columns, broken between words; a longer word stays whole.
+    """Lines that fit the columns, broken between words; a longer word stays whole.
 
     A command is a word, unless it is longer than a line.
 

@@ -67,7 +67,7 @@ class Screen:
     charset: str = UTF8
 
     def narrower(self, columns: int) -> Screen:
-        """This screen without so many columns, for what is indented."""
+        """This screen with fewer columns, for indented text."""
         return self if self.columns is None else replace(self, columns=self.columns - columns)
 
     def styled(self, text: str, style: Style | None) -> str:

@@ -192,7 +192,7 @@ def in_words(wait: Wait, waited: float) -> str:
 
 
 def cut(text: str, columns: int) -> str:
-    """The text if it fits into so many columns; else its beginning and its end, the time."""
+    """The text if it fits into the columns; else its beginning, and its end with the time."""
     if cells(text) <= columns:
         return text
     start = text.rfind(" (")

@@ -44,7 +44,7 @@ class Stdio(Protocol):
         """
 
     def gone(self, within: float = 0) -> bool:
-        """Whether ssh closes its ends within so many seconds, or has done so."""
+        """Whether ssh has closed its ends, or closes them in time."""
 
     def finish(self) -> None:
         """Close stdout after everything from `write` has reached ssh."""

@@ -31,7 +31,7 @@ INHERITED: Final = _Inherited()
 
 
 def inheriting(work: Callable[[], object]) -> Callable[[], None]:
-    """`work` for a thread that is to have what this thread has in `INHERITED`."""
+    """`work` for a thread that inherits this thread's `INHERITED`."""
     given = dict(vars(INHERITED))
 
     def run() -> None:
@@ -94,7 +94,7 @@ class Background(Generic[T]):
         return self._error
 
     def settled(self, within: float) -> T | None:
-        """Wait up to so many seconds for the result; None if it is not there or `work` failed."""
+        """Wait for the result; None if it does not come in time, or `work` failed."""
         if self._begun:
             self._ended.wait(within)
         return self._values[0] if self._values else None

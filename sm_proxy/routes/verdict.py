@@ -39,5 +39,5 @@ NO_ADDRESS: Final = Verdict(
 )
 """The verdict of a route that dials an address, for a container that only RemoteDebug reaches.
 
-It also is if we may not look at its subnets: then no address can be checked.
+It also applies if we may not describe its subnets: then no address can be checked.
 """

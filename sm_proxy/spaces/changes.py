@@ -1,6 +1,6 @@
 """Start and stop the app of a space: what a plan says, each step waited for.
 
-Nothing is kept on this machine: whoever runs the command again goes on from where SageMaker is.
+Nothing is saved on this machine: a second run continues from the state in SageMaker.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from sm_proxy.transfer.places import Ends
 from sm_proxy.transfer.ssh.connections import MOST
 
 MOST_SESSIONS: Final = 64
-"""More sessions than that help nobody: the agent sends their bytes with one processor."""
+"""More sessions do not help: the agent sends their bytes with one processor."""
 
 
 @dataclass(frozen=True)

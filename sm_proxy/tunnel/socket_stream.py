@@ -33,7 +33,7 @@ Explain = Callable[[OSError], SmProxyError]
 
 
 def dial(address: str, port: int, within_s: float, explain: Explain) -> SocketStream:
-    """A stream to an address, which opens within so many seconds or fails."""
+    """A stream to an address, which opens in time or fails."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     connection = socket.socket(family, socket.SOCK_STREAM)
     stream = SocketStream(connection, f"{address} port {port}")

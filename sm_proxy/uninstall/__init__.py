@@ -1,1 +1,1 @@
-"""What sm-proxy has put on this machine, and how to take it away again."""
+"""What sm-proxy has put on this machine, and how to remove it."""

@@ -1,4 +1,4 @@
-"""One thing that `uninstall` takes away."""
+"""One thing that `uninstall` removes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Part:
     Attributes:
         what: it is, for people.
         path: of the file or folder; None if it is none.
-        remove: takes it away. It raises a SmProxyError if that fails, and does nothing if somebody
-            else has taken it away since.
+        remove: removes it. It raises a SmProxyError if that fails, and does nothing if it has been
+            removed since.
     """
 
     what: str

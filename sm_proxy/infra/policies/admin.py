@@ -1,9 +1,9 @@
-"""What who deploys, pauses and deletes the stack needs.
+"""What administrators who deploy, pause and delete the stack need.
 
 CloudFormation makes the resources with the caller's permissions. Those can only be used through
 CloudFormation, and only for the stack; what Auto Scaling checks when a group gets its launch
-template is not tied to CloudFormation. But who may deploy makes roles, and could make one that may
-do more: this piece is for administrators of the account.
+template is not tied to CloudFormation. But a user who may deploy makes roles, and could make one
+with more permissions: this policy is for administrators of the account.
 
 A pattern such as `iam:*InstanceProfile` stands where all actions that it fits are about something
 that we make: the document has to stay below the size of a managed policy.

@@ -1,4 +1,4 @@
-"""What who starts jobs and builds images needs, besides the policy of a user."""
+"""What users who start jobs and build images need, besides the policy of a user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What who uses ssh needs for Studio spaces and HyperPod nodes.
+"""What users of ssh need for Studio spaces and HyperPod nodes.
 
 Resources of the actions: Service Authorization Reference, Amazon SageMaker; for sessions with nodes
 the samples in AWS's awsome-distributed-ai.
@@ -12,9 +12,9 @@ from sm_proxy.infra.policies.statement import Scope, Statement
 def statements(scope: Scope) -> tuple[Statement, ...]:
     """All are optional: jobs need none of them.
 
-    Whoever has these statements as they are here enters the spaces of everybody, and reaches all
-    nodes. docs/spaces.md has the condition that keeps people to their own spaces. The stack's
-    policy has no such condition, so it has none of these statements but the first one.
+    Users with these unchanged statements can enter everybody's spaces and all nodes. docs/spaces.md
+    has the condition that keeps people to their own spaces. The stack's policy has no such
+    condition, so it has none of these statements but the first one.
     """
     spaces, apps = scope.arn("sagemaker", "space/*"), scope.arn("sagemaker", "app/*")
     clusters = scope.arn("sagemaker", "cluster/*")
@@ -45,7 +45,7 @@ def statements(scope: Scope) -> tuple[Statement, ...]:
         Statement(
             "TagTheirApps",
             ("sagemaker:AddTags",),
-            (apps,),  # not spaces: who may tag them gets past conditions on their tags
+            (apps,),  # not spaces: a user who may tag them can evade conditions on their tags
             "`start` in a domain of Studio that tags its apps",
             optional=True,
             in_stack=False,

@@ -1,4 +1,4 @@
-"""What who uses ssh needs on the laptop, or inside the VPC."""
+"""What users of ssh need on the laptop, or inside the VPC."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def find(aws: Aws, bucket: str, keys: Sequence[str]) -> dict[str, Object]:
         keys: of the objects.
 
     Raises:
-        SmProxyError: `access-denied`, you may not look; or a call failed.
+        SmProxyError: `access-denied`, the call is denied; or a call failed.
     """
     if len(keys) > _FEW:
         wanted, prefix = set(keys), os.path.commonprefix(list(keys))  # noqa: RUF071 - of keys
