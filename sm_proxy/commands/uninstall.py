@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sm_proxy.commands import options
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.local import installation, layout, output, paths, prompt, screen
+from sm_proxy.local import footprint, installation, layout, output, paths, prompt, screen
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings, sources
 from sm_proxy.uninstall import elsewhere, folders, ssh_files
@@ -148,7 +148,7 @@ def _removed(parts: Sequence[Part]) -> Result:
             part.remove()
             gone.append(part)
             if part.path:
-                folders.remove_empty_parents(part.path)
+                footprint.remove_empty_parents(part.path)
         except SmProxyError as error:
             failures.append(error)
             output.status(error.text)

@@ -7,8 +7,6 @@ has the same bytes as before when the line is gone.
 from __future__ import annotations
 
 import contextlib
-import stat
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -16,7 +14,7 @@ from typing import Final
 from sm_proxy.completion import scripts
 from sm_proxy.completion.scripts import Place, Shell
 from sm_proxy.errors import SmProxyError
-from sm_proxy.local import atomic_write, private_files
+from sm_proxy.local import atomic_write, footprint, private_files
 
 _MARK: Final = b"  # sm-proxy completion"
 _ENDED_LINE: Final = _MARK + b", after an added line end"
@@ -101,7 +99,7 @@ def uninstall(shell: Shell) -> list[Path]:
             if content is not None and scripts.is_ours(content):
                 atomic_write.remove(place.script, content)
                 changed.append(place.script)
-                _remove_if_made_by_us(place.script.parent)
+                footprint.remove_empty_parents(place.script)
     return changed
 
 
@@ -112,13 +110,6 @@ def _found(shell: Shell) -> tuple[bytes | None, bool]:
         content = atomic_write.read(place.script)
         startup = place.startup and atomic_write.read(place.startup)
     return content, place.startup is None or _MARK in (startup or b"")
-
-
-def _remove_if_made_by_us(folder: Path) -> None:
-    """Remove an empty folder with the mode of those that we make; the user's are more open."""
-    with contextlib.suppress(OSError):  # others' completions are there
-        if sys.platform == "win32" or stat.S_IMODE(folder.stat().st_mode) == 0o700:
-            folder.rmdir()
 
 
 def _add_line(place: Place, startup: Path) -> bool:

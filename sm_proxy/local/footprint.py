@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import stat
+import sys
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -16,6 +18,8 @@ from sm_proxy.local import debug_log, paths, private_files
 
 Kind = Literal["keyring", "editor", "ssh-config", "folder"]
 FILE_NAME: Final = "footprint.jsonl"
+_MADE_BY_US: Final = 0o700
+"""As `private_files.ensure_private_dir` makes them: the user's folders are more open."""
 _LIMIT: Final = 4 << 20
 
 
@@ -46,6 +50,39 @@ def noted(kind: Kind) -> list[dict[str, Any]]:
         for record in _records()
         if record.get("kind") == kind
     ]
+
+
+def remove_empty_parents(path: Path) -> None:
+    """Remove the folders above a path, up to the home folder, that we have made: empty, mode 0700.
+
+    Such as `~/.local/state` on a new machine. The user may have made an empty `~/.ssh` with this
+    mode, as its manual says: it goes only if it is noted as made by us.
+    """
+    usual = paths.ssh_home() / ".ssh"
+    is_users = {"path": str(usual)} not in noted("folder")
+    homes = [home.resolve() for home in (paths.ssh_home(), Path.home())]
+    for folder in path.resolve().parents:
+        if is_users and folder == usual.resolve():
+            return
+        if folder in homes or not any(map(folder.is_relative_to, homes)):
+            return
+        try:
+            if not has_our_mode(folder.stat().st_mode):
+                return
+            folder.rmdir()
+        except FileNotFoundError:  # removed with what was in it
+            continue
+        except OSError:  # it is not empty
+            return
+
+
+def has_our_mode(mode: int) -> bool:
+    """Whether a folder has the mode of those that we make; on Windows, a mode says nothing.
+
+    Args:
+        mode: its `st_mode`.
+    """
+    return sys.platform == "win32" or stat.S_IMODE(mode) == _MADE_BY_US
 
 
 def _records() -> list[dict[str, Any]]:

@@ -13,7 +13,6 @@ import fnmatch
 import os
 import shutil
 import stat
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
@@ -24,7 +23,6 @@ from sm_proxy.state.cache import PURPOSES
 from sm_proxy.uninstall.part import Part
 
 _VARIABLES: Final = ("SM_PROXY_CONFIG_DIR", "SM_PROXY_CACHE_DIR", "SM_PROXY_STATE_DIR")
-_MADE_BY_US: Final = 0o700
 SETTINGS: Final = ("config.toml", "prices.json", "completion.*")
 CACHE: Final = (
     *PURPOSES,
@@ -99,8 +97,7 @@ def is_surely_ours(path: Path, names: Sequence[str]) -> bool:
         return True
     if not is_ours(path.name, names) or stat.S_ISLNK(mode):
         return False
-    is_private = stat.S_IMODE(mode) == _MADE_BY_US or sys.platform == "win32"
-    return is_private or not stat.S_ISDIR(mode)
+    return footprint.has_our_mode(mode) or not stat.S_ISDIR(mode)
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -133,30 +130,6 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def remove_empty_parents(path: Path) -> None:
-    """Remove the folders above a path, up to the home folder, that we have made: empty, mode 0700.
-
-    Such as `~/.local/state` on a new machine. The user may have made an empty `~/.ssh` with this
-    mode, as its manual says: it goes only if it is noted as made by us.
-    """
-    usual = paths.ssh_home() / ".ssh"
-    is_users = {"path": str(usual)} not in footprint.noted("folder")
-    homes = [home.resolve() for home in (paths.ssh_home(), Path.home())]
-    for folder in path.resolve().parents:
-        if is_users and folder == usual.resolve():
-            return
-        if folder in homes or not any(map(folder.is_relative_to, homes)):
-            return
-        try:
-            if stat.S_IMODE(folder.stat().st_mode) != _MADE_BY_US:
-                return
-            folder.rmdir()
-        except FileNotFoundError:  # removed with what was in it
-            continue
-        except OSError:  # it is not empty
-            return
 
 
 def is_ours(name: str, patterns: Iterable[str]) -> bool:

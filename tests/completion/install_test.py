@@ -157,6 +157,14 @@ def test_a_file_that_cannot_be_written_is_an_error(home: Path) -> None:
     assert caught.value.code == "config-read-only"
 
 
+def test_the_folders_that_it_has_made_go_and_the_users_stay(home: Path) -> None:
+    (home / ".config").mkdir(mode=0o755)
+    install.install("fish")
+    install.uninstall("fish")
+    assert (home / ".config").is_dir()
+    assert list((home / ".config").iterdir()) == []
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 def test_each_script_is_known_as_ours(shell: Shell) -> None:
     assert scripts.is_ours(scripts.text(shell).encode())
