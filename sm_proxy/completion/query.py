@@ -53,7 +53,7 @@ def _reply(shell: str, rest: Sequence[str], make_table: Callable[[], Record]) ->
     try:
         found = answer.find(_top(make_table), words)
     except ValueError:  # something else has written the cached table
-        found = answer.find(table.read(make_table()), words)
+        found = answer.find(_top(make_table, cached=False), words)
     rows = []
     for item in found.candidates:
         # fish replaces the whole word; zsh and bash what follows `--option=`.
@@ -78,8 +78,12 @@ def _marks(found: Answer) -> str:
     return " ".join(marks)
 
 
-def _top(make_table: Callable[[], Record]) -> Level:
+def _top(make_table: Callable[[], Record], *, cached: bool = True) -> Level:
     """The table from the cache, made first if it is missing or of other files than ours.
+
+    Args:
+        make_table: as for `run`.
+        cached: False makes it in any case.
 
     Raises:
         ValueError: it is damaged.
@@ -88,7 +92,7 @@ def _top(make_table: Callable[[], Record]) -> Level:
         cache, key = Cache("completion"), _installed()
     except SmProxyError:  # there is no home folder
         return table.read(make_table())
-    record = cache.load(key)
+    record = cache.load(key) if cached else None
     if record is None:
         record = make_table()
         cache.save(key, record=record, expires=time.time() + _KEEP_S)

@@ -88,12 +88,33 @@ def test_a_damaged_table_is_made_again(ask: Ask, content: bytes) -> None:
     "table",
     [{}, {"options": 1}, {"options": [], "operands": [{}], "below": {}}, {"below": {"a": 1}}],
 )
-def test_a_table_of_something_else_is_not_used(ask: Ask, table: Record) -> None:
+def test_a_table_of_something_else_is_replaced(
+    ask: Ask, record: Record, capsys: pytest.CaptureFixture[str], table: Record
+) -> None:
     ask("zsh", "sm-proxy", "")
     (path,) = cached()
     envelope = json.loads(path.read_text())
     path.write_text(json.dumps({**envelope, "record": table}))
-    assert ask("zsh", "sm-proxy", "resol")[1].startswith("resolve\t")
+    made: list[Record] = []
+
+    def make() -> Record:
+        made.append(record)
+        return record
+
+    for _ in range(2):
+        assert query.run(["zsh", "sm-proxy", "resol"], make) == 0
+        assert capsys.readouterr().out.splitlines()[1].startswith("resolve\t")
+    assert made == [record]
+
+
+def test_a_table_with_a_damaged_command_is_replaced(ask: Ask) -> None:
+    ask("zsh", "sm-proxy", "")
+    (path,) = cached()
+    envelope = json.loads(path.read_text())
+    envelope["record"]["below"]["resolve"][1] = {}
+    path.write_text(json.dumps(envelope))
+    assert ask("zsh", "sm-proxy", "resolve", "--wa")[1].startswith("--wait\t")
+    assert json.loads(path.read_text())["record"]["below"]["resolve"][1] != {}
 
 
 def test_another_version_has_its_own_table(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
