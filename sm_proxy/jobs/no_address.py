@@ -51,6 +51,18 @@ def nothing_yet(job: Job, target: Target, wait: float) -> SmProxyError:
         hint = "The sm-proxy entrypoint in the image prints one. If it is there, wait"
         if way := _way_without_marker(job, target):
             hint = f"If the image has no sm-proxy entrypoint: {way}. Else wait"
+    return wait_over(what, hint, target, wait)
+
+
+def wait_over(what: str, hint: str, target: Target, wait: float) -> SmProxyError:
+    """The error for a host that has no server yet: `wait-timeout`, or `no-address` without a wait.
+
+    Args:
+        what: is missing.
+        hint: what to do; the command that waits for the host is added to it.
+        target: the host name that asks for it.
+        wait: how long it was waited for, in seconds.
+    """
     longer = durations.form(min(int(2 * wait), durations.LONGEST_WAIT_S))
     more = f" --timeout {longer} (ssh: SM_PROXY_WAIT={longer})" if wait else ""
     return SmProxyError(

@@ -7,16 +7,13 @@ import time
 from collections.abc import Callable
 
 from sm_proxy.aws.clients import Aws
-from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs import hostname, kinds, lookup
+from sm_proxy.jobs import hostname, kinds, lookup, no_address
 from sm_proxy.jobs.cache import STARTING_S, JobCache
 from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job
 from sm_proxy.jobs.search import POLL_S
-from sm_proxy.jobs.times import in_words
 from sm_proxy.local import debug_log, waits
-from sm_proxy.settings import durations
 
 
 class SessionSearch:
@@ -55,7 +52,8 @@ class SessionSearch:
             while isinstance(found, Job):
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    raise self._nothing_yet(found, wait)
+                    what = f"{found.noun} {found.name} is {found.status}: no server runs in it yet"
+                    raise no_address.wait_over(what, "Wait for it", self._target, wait)
                 waiting.limit_s = wait
                 progress = found.progress or found.status
                 waiting.tell(f"waiting for {found.name}: {progress}", self._on_status)
@@ -92,13 +90,3 @@ class SessionSearch:
     def _key(self, job: Job) -> Target:
         """What the cache keeps the answer under."""
         return hostname.whole(self._target, job.name, job.place)
-
-    def _nothing_yet(self, job: Job, wait: float) -> SmProxyError:
-        what = f"{job.noun} {job.name} is {job.status}: no server runs in it yet"
-        longer = durations.form(min(int(2 * wait), durations.LONGEST_WAIT_S))
-        more = f" --timeout {longer} (ssh: SM_PROXY_WAIT={longer})" if wait else ""
-        return SmProxyError(
-            "wait-timeout" if wait else "no-address",
-            f"{what}, after {in_words(wait)}" if wait else what,
-            f"Wait for it with: sm-proxy wait {self._target.host}{more}",
-        )
