@@ -345,7 +345,7 @@ def _note(changes: Sequence[Change]) -> None:
     for change in changes:
         if change.needed and change.after is not None:
             footprint.note_ssh_folder(change.path)
-    if users.keep and users.needed and users.after:  # not a removal
+    if users is not own and users.keep and users.needed and users.after:  # not a removal
         footprint.note("ssh-config", path=str(users.path), own=str(own.path))
 
 

@@ -88,13 +88,15 @@ def _parts(places: Sequence[Place], *, keep_keys: bool) -> list[Part]:
 
     The state folder is last: it knows what the other parts have to remove.
     """
-    by_place = (ssh_files.shared_connections, ssh_files.lines, ssh_files.own_files)
+    configs, own = ssh_files.by_config(places), ssh_files.by_folder(places)
     return [
         *_daemons(),
-        *(part for find in by_place for place in places for part in find(place)),
+        *(part for place in own for part in ssh_files.shared_connections(place)),
+        *(part for place in configs for part in ssh_files.lines(place)),
+        *(part for place in own for part in ssh_files.own_files(place)),
         *elsewhere.editors(),
         *elsewhere.completion(),
-        *(part for place in places if not keep_keys for part in ssh_files.keys(place)),
+        *(part for place in own if not keep_keys for part in ssh_files.keys(place)),
         *elsewhere.keyring(with_passphrases=not keep_keys),
         *folders.settings(),
         *folders.cache(),
@@ -145,20 +147,27 @@ def _removed(parts: Sequence[Part]) -> Result:
         if failures and part.path == paths.state_dir():
             continue
         try:
-            part.remove()
+            _remove(part)
             gone.append(part)
-            if part.path:
-                footprint.remove_empty_parents(part.path)
         except SmProxyError as error:
+            if failures:  # the first is shown as the command's own error
+                output.status(error.text)
             failures.append(error)
-            output.status(error.text)
-    result = _result(gone, dry_run=False)
-    if not failures:
-        return result
-    return replace(result, failure=failures[0], exit_status=1)
+    if failures:
+        result = _result(gone, dry_run=False, failed=True)
+        return replace(result, failure=failures[0], exit_status=1)
+    for part in folders.state():  # it was missing, and the work has made it again
+        _remove(part)
+    return _result(gone, dry_run=False)
 
 
-def _result(parts: Sequence[Part], *, dry_run: bool) -> Result:
+def _remove(part: Part) -> None:
+    part.remove()
+    if part.path:
+        footprint.remove_empty_parents(part.path)
+
+
+def _result(parts: Sequence[Part], *, dry_run: bool, failed: bool = False) -> Result:
     package, stays = installation.remove(), [*_STAYS, *folders.shared()]
     data: dict[str, Any] = {
         "removed": [{"what": part.what, "path": part.path and str(part.path)} for part in parts],
@@ -167,12 +176,13 @@ def _result(parts: Sequence[Part], *, dry_run: bool) -> Result:
         "dry_run": dry_run,
     }
     if not parts:
-        first = ["there is nothing to remove"]
+        first = ["nothing was removed" if failed else "there is nothing to remove"]
     else:
         first = ["would remove:" if dry_run else "removed:", *_listing(parts)]
     shown = ["what stays:", *(f"  {printable(line)}" for line in stays)]
-    last = f"Then remove the program: {package}"
-    return Result(data, (*first, *shown, last))
+    # After a failure this command has to run again, so the program is still needed.
+    last = () if failed else (f"Then remove the program: {package}",)
+    return Result(data, (*first, *shown, *last))
 
 
 def _listing(parts: Sequence[Part]) -> list[str]:

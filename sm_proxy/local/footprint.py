@@ -21,6 +21,13 @@ FILE_NAME: Final = "footprint.jsonl"
 _MADE_BY_US: Final = 0o700
 """As `private_files.ensure_private_dir` makes them: the user's folders are more open."""
 _LIMIT: Final = 4 << 20
+_FIELDS: Final[dict[Kind, dict[str, type]]] = {
+    "keyring": {"name": str},
+    "editor": {"path": str, "keys": list, "value": object, "was_there": bool},
+    "ssh-config": {"path": str, "own": str},
+    "folder": {"path": str},
+}
+"""What a note of each kind has."""
 
 
 def note(kind: Kind, **fields: Any) -> None:
@@ -44,11 +51,13 @@ def note_ssh_folder(path: Path) -> None:
 
 
 def noted(kind: Kind) -> list[dict[str, Any]]:
-    """The fields of each note of this kind, oldest first."""
+    """The fields of each whole note of this kind, oldest first."""
+    fields = _FIELDS[kind]
     return [
-        {name: value for name, value in record.items() if name != "kind"}
+        {name: record[name] for name in fields}
         for record in _records()
         if record.get("kind") == kind
+        and all(name in record and isinstance(record[name], fields[name]) for name in fields)
     ]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import glob
 import os
 import shutil
 import stat
@@ -59,34 +60,48 @@ def part(what: str, folder: Path, names: Sequence[str]) -> list[Part]:
         folder: it need not exist.
         names: patterns of our names.
     """
-    there = entries(folder)
-    others = [path.name for path in there if not is_ours(path.name, names)]
-    if not folder.is_dir() or (others and len(others) == len(there)) or is_shared(folder, names):
+    there, known = entries(folder), _all_names(folder, names)
+    if not folder.is_dir() or is_shared(folder, names):
         return []
+    if there and not any(is_ours(path.name, names) for path in there):
+        return []
+    others = [path.name for path in there if not is_ours(path.name, known)]
     stays = f" (not {_listed(others)})" if others else ""
     return [Part(f"{what} in {folder}{stays}", folder, lambda: clear(folder, names))]
 
 
 def shared() -> list[str]:
     """What stays in folders that we share with the user, for people."""
-    kinds = (
-        (paths.config_dir(), SETTINGS),
-        (paths.cache_dir(), CACHE),
-        (paths.state_dir(), STATE),
-    )
+    kinds = {folder: _all_names(folder, names) for folder, names in _kinds()}
     return [
         f"{folder}, which has files of yours, too: ours are {_listed(found)}"
-        for folder, names in kinds
+        for folder, names in kinds.items()
         if is_shared(folder, names)
         and (found := [path.name for path in entries(folder) if is_surely_ours(path, names)])
     ]
+
+
+def _kinds() -> list[tuple[Path, Sequence[str]]]:
+    return [
+        (paths.config_dir(), SETTINGS),
+        (paths.cache_dir(), CACHE),
+        (paths.state_dir(), STATE),
+    ]
+
+
+def _all_names(folder: Path, names: Sequence[str]) -> list[str]:
+    """`names`, and our other names in a folder: one may serve as several, or be in another."""
+    kinds = _kinds()
+    same = [name for other, more in kinds if other == folder for name in more]
+    return [*names, *same, *(glob.escape(x.name) for x, _ in kinds if x.parent == folder)]
 
 
 def is_shared(folder: Path, names: Sequence[str]) -> bool:
     """Whether the user may have files of their own in a folder that a variable names."""
     if folder not in {Path(os.environ.get(name, "")) for name in _VARIABLES}:
         return False
-    return not all(is_surely_ours(path, names) for path in entries(folder))
+    known = _all_names(folder, names)
+    return not all(is_surely_ours(path, known) for path in entries(folder))
 
 
 def is_surely_ours(path: Path, names: Sequence[str]) -> bool:

@@ -77,11 +77,28 @@ class Place:
 
 
 def places(ssh_config: Path, settings: Settings) -> list[Place]:
-    """This ssh config, and the others that `config write` and `setup` have noted."""
-    found = {atomic_write.follow_symlinks(ssh_config): Place(ssh_config, settings)}
+    """This ssh config, and what `config write` and `setup` have noted: `--ssh-dir` may change."""
+    first = Place(ssh_config, settings)
+    found = {(atomic_write.follow_symlinks(ssh_config), first.folder): first}
     for note in footprint.noted("ssh-config"):
-        path, own = Path(note["path"]), Path(note["own"])
-        found.setdefault(path, Place(path, replace(Settings(), ssh_dir=str(own.parent))))
+        path, folder = Path(note["path"]), Path(note["own"]).parent
+        place = Place(path, replace(Settings(), ssh_dir=str(folder)))
+        found.setdefault((path, folder), place)
+    return list(found.values())
+
+
+def by_config(places: Sequence[Place]) -> list[Place]:
+    """One place for each ssh config."""
+    return list({atomic_write.follow_symlinks(x.config): x for x in reversed(places)}.values())[
+        ::-1
+    ]
+
+
+def by_folder(places: Sequence[Place]) -> list[Place]:
+    """One place for each folder of ours."""
+    found: dict[Path, Place] = {}
+    for place in places:
+        found.setdefault(place.folder, place)
     return list(found.values())
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import socket
 import stat
 import sys
@@ -225,6 +226,58 @@ def test_a_folder_of_another_name_goes_if_all_in_it_is_ours(
     assert not (home / "of-ours").exists()
 
 
+@pytest.mark.parametrize("cache", ["all", "all/cache"])
+def test_one_folder_may_serve_for_everything(
+    cache: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a container, only one folder may be writable."""
+    before = snapshot(home)
+    for kind in ("CONFIG", "STATE"):
+        monkeypatch.setenv(f"SM_PROXY_{kind}_DIR", str(home / "all"))
+    monkeypatch.setenv("SM_PROXY_CACHE_DIR", str(home / cache))
+    assert cli.main(["config", "write"]) == 0
+    assert cli.main(["settings", "--set", "wait=10m"]) == 0
+    Cache("jobs").save("x", record={}, expires=time.time() + 60)
+    assert cli.main(["uninstall", "--yes"]) == 0
+    assert snapshot(home) == before
+
+
+def test_an_ssh_folder_of_an_earlier_flag_goes(home: Path) -> None:
+    before = snapshot(home)
+    for folder in ("one", "two"):
+        assert cli.main(["config", "write", "--ssh-dir", str(home / folder)]) == 0
+    assert cli.main(["uninstall", "--yes"]) == 0
+    assert snapshot(home) == before
+
+
+def test_a_missing_state_folder_is_not_made_again(home: Path) -> None:
+    before = snapshot(home)
+    assert cli.main(["config", "write"]) == 0
+    assert cli.main(["completion", "install", "bash"]) == 0
+    shutil.rmtree(paths.state_dir())
+    assert cli.main(["uninstall", "--yes"]) == 0
+    assert snapshot(home) == before
+
+
+def test_notes_that_are_not_whole_are_no_obstacle(home: Path) -> None:
+    before = snapshot(home)
+    assert cli.main(["config", "write"]) == 0
+    with (paths.state_dir() / "footprint.jsonl").open("a") as file:
+        for kind in ("keyring", "editor", "ssh-config", "folder"):
+            file.write(f'{{"kind": "{kind}"}}\n{{"kind": "{kind}", "path": 1, "name": 2}}\n')
+    assert cli.main(["uninstall", "--yes"]) == 0
+    assert snapshot(home) == before
+
+
+def test_removing_our_lines_is_no_use_of_the_users_folder(home: Path) -> None:
+    """A removal that went half way must not make ~/.ssh a folder of ours."""
+    assert cli.main(["config", "write"]) == 0
+    noted = (paths.state_dir() / "footprint.jsonl").read_bytes()
+    (home / ".ssh" / "config").chmod(0o440)
+    assert cli.main(["uninstall", "--yes"]) == 1
+    assert (paths.state_dir() / "footprint.jsonl").read_bytes() == noted
+
+
 def test_the_keys_of_sshs_own_folder_stay(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / ".ssh" / "id_ed25519").write_text("a key of the user's")
     monkeypatch.setenv("SM_PROXY_SSH_DIR", str(home / ".ssh"))
@@ -278,7 +331,12 @@ def test_what_fails_is_told_and_the_next_run_goes_on(
     config = home / ".ssh" / "config"
     config.chmod(0o440)
     assert cli.main(["uninstall", "--yes"]) == 1
-    assert "config-read-only" in capsys.readouterr().err
+    first = capsys.readouterr()
+    assert first.err.count(f"{config} cannot be written") == 1
+    assert "config-read-only" in first.err
+    assert "remove the program" not in first.out
+    assert cli.main(["uninstall", "--yes"]) == 1
+    assert "nothing was removed" in capsys.readouterr().out
     assert not (home / ".ssh" / "sm-proxy").exists()
     assert paths.state_dir().exists()
     config.chmod(0o640)
