@@ -142,7 +142,7 @@ def test_help_that_cannot_be_written_is_an_error() -> None:
         ("cp --via shs", "--via: 'shs' is not one of auto, ssh, s3. Did you mean `ssh`? Try"),
     ],
 )
-def test_a_mistake_is_told_in_two_lines(
+def test_a_usage_error_takes_two_lines(
     words: str, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert usage(*words.split()) == 2

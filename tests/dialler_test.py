@@ -82,7 +82,7 @@ def test_the_pin_of_a_replaced_node_is_not_that_of_its_successor(tmp_path: Any) 
     assert "entrypoint" not in caught.value.line
 
 
-def test_an_agent_that_is_away_is_told_after_one_more_look(tmp_path: Any) -> None:
+def test_an_offline_agent_is_reported_after_one_more_look(tmp_path: Any) -> None:
     settings = Settings(ssh_dir=str(tmp_path / "ssh"))
     aws = ClusterAws(node("workers", 1), StartSession=AWAY)
     pin(aws, settings, 1, HOST_KEY)

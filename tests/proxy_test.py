@@ -235,7 +235,7 @@ def test_another_failure_to_dial_is_final(world: World, code: Code, *, cached: b
     assert len(world.dialled) == 1
 
 
-def test_a_wrong_user_is_told_the_right_command(world: World) -> None:
+def test_a_wrong_user_gets_the_right_command(world: World) -> None:
     error = refused(world, user="ubuntu")
     assert error.code == "wrong-user"
     assert error.hint == "Use: ssh root@sm-my-job"
@@ -505,7 +505,7 @@ def test_a_blocked_stderr_does_not_keep_the_process() -> None:
 
 
 @pytest.mark.parametrize(("session", "setting"), [("s-1", True), ("", True), ("s-1", False)])
-def test_only_a_long_transfer_through_a_session_is_told_of(
+def test_only_a_long_transfer_through_a_session_is_reported(
     world: World, monkeypatch: pytest.MonkeyPatch, session: str, *, setting: bool
 ) -> None:
     told: list[float] = []

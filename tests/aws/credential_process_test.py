@@ -187,7 +187,7 @@ def test_a_credential_process_that_hangs_does_not_outlive_us(
 
 
 @pytest.mark.parametrize(("words", "leaves"), [("false", 1), ("cat", 0)])
-def test_a_program_that_fails_without_the_terminal_is_left_to_who_has_it(
+def test_a_program_that_needs_the_terminal_is_left_to_its_owner(
     printing: Printing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, leaves: int
 ) -> None:
     """It may ask there, as aws-vault and gimme-aws-creds do."""

@@ -62,7 +62,7 @@ def test_a_handler_keeps_its_place_before_or_after_the_others() -> None:
     assert len(ours) > 1
 
 
-def test_the_documentation_is_imported_once_somebody_reads_it() -> None:
+def test_the_documentation_is_imported_when_it_is_read() -> None:
     words = [sys.executable, "-I", "-W", "error", "-c", _HELP]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr

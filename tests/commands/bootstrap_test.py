@@ -94,7 +94,7 @@ def test_the_marker_is_kept_for_ssh(account: Account, capsys: pytest.CaptureFixt
     assert (found.source, found.port) == ("session", 23456)
 
 
-def test_the_user_is_told_what_changes_before_the_question(
+def test_the_changes_are_shown_before_the_question(
     account: Account, capsys: pytest.CaptureFixture[str]
 ) -> None:
     account.reply = lambda: False
@@ -156,7 +156,7 @@ def test_a_container_that_ssh_cannot_enter_is_changed(account: Account, line: st
         ),
     ],
 )
-def test_what_no_session_leads_into_is_refused(
+def test_a_job_that_no_session_reaches_is_refused(
     account: Account,
     capsys: pytest.CaptureFixture[str],
     answers: dict[str, Any],

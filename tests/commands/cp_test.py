@@ -122,7 +122,7 @@ def test_one_problem_is_the_last_line(copied: Copied, capsys: pytest.CaptureFixt
     assert line.startswith("sm-proxy: source-changed: /x/0: ")
 
 
-def test_what_nobody_could_verify_ends_with_1_unless_that_is_accepted(
+def test_an_unverified_copy_ends_with_1_unless_that_is_accepted(
     copied: Copied, capsys: pytest.CaptureFixture[str]
 ) -> None:
     copied(Outcome(1, 1, 1.0, 1, "ssh", verified=False))

@@ -296,7 +296,7 @@ def test_a_daemon_that_is_stopped_goes_on_to_its_end(
     assert stopped.process.wait(60) == 0
 
 
-def test_a_daemon_with_a_full_backlog_holds_nobody_up(
+def test_a_daemon_with_a_full_backlog_blocks_no_command(
     fake: Callable[..., Fake], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(control, "_ANSWER_S", 0.1)

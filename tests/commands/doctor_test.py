@@ -133,7 +133,7 @@ def test_a_failed_check_is_shown_with_its_fix_and_as_the_last_line(
     assert shown.err.splitlines()[-1] == "sm-proxy: bastion-offline: it is away. Start it."
 
 
-def test_a_cause_is_told_once_and_the_report_is_named(
+def test_a_cause_is_printed_once_and_the_report_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for kind in ("STATE", "CACHE", "CONFIG"):

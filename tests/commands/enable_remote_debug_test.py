@@ -214,7 +214,7 @@ def test_an_agent_that_never_connects_names_the_role(
     assert "ssmmessages:CreateControlChannel" in shown.err
 
 
-def test_a_denied_look_at_the_agent_is_said(
+def test_a_denied_look_at_the_agent_is_reported(
     account: Account, capsys: pytest.CaptureFixture[str]
 ) -> None:
     account.answers = {"GetConnectionStatus": DENIED}

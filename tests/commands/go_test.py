@@ -55,7 +55,7 @@ def test_a_node_that_has_ended_is_no_failure(
 
 @pytest.mark.parametrize("word", ["go", "done"])
 @pytest.mark.parametrize("window", ["none", "keep", "unknown"])
-def test_only_a_node_known_to_wait_is_said_to_start(
+def test_only_a_waiting_node_is_reported_as_started(
     word: str, window: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nodes = [NodeOutcome("algo-1", window)]

@@ -122,7 +122,9 @@ def test_help_needs_neither_settings_nor_aws(
     assert "examples:\n  sm-proxy list" in capsys.readouterr().out
 
 
-def test_what_the_block_passes_on_is_in_the_help_of_who_writes_it(commands: list[Command]) -> None:
+def test_settings_of_the_block_are_in_the_help_of_commands_that_write_it(
+    commands: list[Command],
+) -> None:
     by_prog = {command.prog: command for command in commands}
     for name in ("setup", "config write", "config show", "connect"):
         groups = {group.title: group.rows for group in by_prog[f"sm-proxy {name}"].groups}

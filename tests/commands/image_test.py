@@ -152,7 +152,7 @@ def test_dry_run_lists_what_would_be_sent_and_calls_nothing(
     assert laptop.aws.calls == []
 
 
-def test_surprises_of_the_context_are_told(
+def test_surprises_of_the_context_are_reported(
     laptop: Laptop, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sm_proxy.commands.image_source._LARGE", 10)
@@ -212,7 +212,7 @@ def test_a_failed_build_is_a_failure(laptop: Laptop, capsys: pytest.CaptureFixtu
     assert shown.err.splitlines()[-1].startswith("sm-proxy: build-failed: the build ")
 
 
-def test_a_tag_that_has_moved_is_told_and_the_builds_own_image_is_printed(
+def test_a_moved_tag_is_reported_and_the_builds_own_image_printed(
     laptop: Laptop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = "sha256:" + "e" * 64
@@ -251,7 +251,7 @@ def test_a_missing_permission_names_the_policy(
     assert "codebuild:StartBuild is denied. Allow it. `sm-proxy infra policy launcher`" in line
 
 
-def test_a_missing_stack_is_told_before_anything_is_made(
+def test_a_missing_stack_is_reported_before_anything_is_created(
     laptop: Laptop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert laptop.build("--stack", "mine", BatchGetProjects={"projects": []}) == 1

@@ -169,7 +169,7 @@ def test_a_deletion_that_runs_is_shown_on(account: Account, capsys: Captured) ->
     assert called(account, "DeleteStack") == []
 
 
-def test_a_deletion_of_somebody_else_takes_no_data_and_no_images_unasked(
+def test_a_deletion_begun_elsewhere_takes_no_data_and_no_images_unasked(
     account: Account, capsys: Captured
 ) -> None:
     with_images(account)
@@ -227,7 +227,7 @@ def test_what_is_left_of_a_failed_creation_can_be_deleted(
     assert account.infra("delete", "--yes") == 0
 
 
-def test_a_stack_of_somebody_else_is_left_alone(account: Account, capsys: Captured) -> None:
+def test_a_stack_that_is_not_ours_is_left_alone(account: Account, capsys: Captured) -> None:
     account.cloud.tags = []
     account.cloud.template = {**account.cloud.template, "Metadata": {}}
     assert account.infra("delete", "--yes") == 1

@@ -213,7 +213,7 @@ def test_a_stack_in_a_dead_end_is_refused_with_the_way_out(
     assert words in line
 
 
-def test_a_stack_of_somebody_else_is_left_alone(account: Account, capsys: Captured) -> None:
+def test_a_stack_that_is_not_ours_is_left_alone(account: Account, capsys: Captured) -> None:
     account.deployed()
     account.cloud.tags = []
     account.cloud.template = {**account.cloud.template, "Metadata": {}}
@@ -308,7 +308,7 @@ def test_interrupted_by_ctrl_c_it_says_what_goes_on_and_a_second_run_ends_it(
     assert second.endswith("status 0\n")
 
 
-def test_who_can_no_longer_watch_hears_that_cloudformation_goes_on(
+def test_a_lost_watch_reports_that_cloudformation_continues(
     account: Account, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def expire(*_: object) -> None:

@@ -105,7 +105,7 @@ def test_an_existing_vpc_is_looked_at() -> None:
         (["--zones", "a,b", "--endpoints", "nonsense"], "'nonsense' is not an endpoint"),
     ],
 )
-def test_what_only_aws_knows_is_asked_for_by_name(words: list[str], why: str) -> None:
+def test_without_calls_missing_names_are_a_usage_error(words: list[str], why: str) -> None:
     with pytest.raises(SmProxyError, match=why) as caught:
         plan(*words)
     assert caught.value.code == "usage"

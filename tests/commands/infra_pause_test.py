@@ -59,7 +59,9 @@ def test_resume_waits_until_the_bastion_is_online(account: Account, capsys: Capt
 
 
 @pytest.mark.parametrize("action", ["pause", "resume"])
-def test_what_runs_is_waited_for_first(account: Account, capsys: Captured, action: str) -> None:
+def test_a_running_operation_is_waited_for_first(
+    account: Account, capsys: Captured, action: str
+) -> None:
     account.infra("pause")
     account.cloud.held = True
     assert account.infra("resume", "--timeout", "10") == 1

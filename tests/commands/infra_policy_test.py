@@ -51,7 +51,7 @@ def test_optional_statements_can_be_left_out(capsys: pytest.CaptureFixture[str])
     assert "RemoteDebug" not in text
 
 
-def test_it_is_told_where_wide_statements_are_limited(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_page_that_limits_wide_statements_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["infra", "policy", "user"]) == 0
     told = capsys.readouterr().err
     assert all(words in told for words in ("HyperPodNodes", "docs/spaces.md", "docs/hyperpod.md"))
@@ -86,7 +86,7 @@ def test_a_wrong_option_is_named(
     assert says in capsys.readouterr().err
 
 
-def test_what_opens_the_work_of_others_is_said_unless_it_is_left_out(
+def test_statements_that_open_others_work_are_warned_about(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert cli.main(["infra", "policy", "user"]) == 0

@@ -85,7 +85,7 @@ def test_a_stack_without_a_bastion_online_is_not_usable(
     assert words in capsys.readouterr().out
 
 
-def test_a_bastion_that_may_not_be_asked_for_counts(account: Account) -> None:
+def test_a_bastion_whose_state_is_denied_counts_as_online(account: Account) -> None:
     account.answers["DescribeInstanceInformation"] = DENIED
     assert account.infra("status") == 0
 

@@ -52,7 +52,7 @@ def parsed(*words: str) -> argparse.Namespace:
         (["--dry-run"], None, []),
     ],
 )
-def test_a_file_and_a_command_are_told_apart(
+def test_a_file_and_a_command_are_distinguished(
     words: list[str], file: str | None, command: list[str]
 ) -> None:
     found = parsed(*words)
@@ -65,7 +65,7 @@ def test_options_may_stand_before_and_after_the_file() -> None:
     assert (found.keep, found.wait, found.profile) == (600, 300, "work")
 
 
-def test_a_command_without_its_dashes_is_told_how_to_write_it(
+def test_a_command_without_its_dashes_gets_the_right_form(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     with pytest.raises(SystemExit):
@@ -98,7 +98,7 @@ def test_more_words_after_a_file_are_refused(
         ["launch", "--instance-type", "ml.m5.large", "--", *QUIET],
     ],
 )
-def test_what_makes_no_sense_is_refused(
+def test_contradicting_words_are_a_usage_error(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(words) == 2
@@ -127,7 +127,7 @@ def test_the_exit_status_is_the_commands(capfd: pytest.CaptureFixture[str]) -> N
 
 @pytest.mark.usefixtures("keys")
 @pytest.mark.parametrize("inherited", [None, "work"])
-def test_a_profile_that_the_command_does_not_use_is_told(
+def test_a_profile_that_the_command_does_not_use_is_reported(
     inherited: str | None,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -144,7 +144,7 @@ def test_a_profile_that_the_command_does_not_use_is_told(
 
 @pytest.mark.usefixtures("keys")
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals there")
-def test_after_a_signal_nothing_more_is_said(capfd: pytest.CaptureFixture[str]) -> None:
+def test_after_a_signal_nothing_more_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["launch", "--", "sh", "-c", "kill -TERM $$"]) == 128 + 15
     assert "sent no request" not in capfd.readouterr().err
 
@@ -178,7 +178,7 @@ def test_without_credentials_the_command_is_not_started(
     ("operation", "host"),
     [("CreateTrainingJob", "sm-bert"), ("CreateProcessingJob", "sm-bert.processing")],
 )
-def test_the_command_to_enter_a_job_is_told(
+def test_the_ssh_command_of_a_job_is_printed(
     operation: Any, host: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = Settings()
@@ -188,14 +188,14 @@ def test_the_command_to_enter_a_job_is_told(
     assert "sm-proxy config write" in lines[1]
 
 
-def test_the_reason_why_a_job_has_no_ssh_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_reason_why_a_job_has_no_ssh_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     problem = SmProxyError("network-isolation", "it is isolated", "Use another.")
     launch._Reporter(Settings()).job("CreateTrainingJob", "bert", problem)
     expected = "job bert runs without ssh: network-isolation: it is isolated. Use another."
     assert capsys.readouterr().err == f"sm-proxy: {expected}\n"
 
 
-def test_the_same_note_for_many_jobs_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_same_note_for_many_jobs_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
     reporter = launch._Reporter(Settings())
     for job in ("one", "two"):
         reporter.say("a note")

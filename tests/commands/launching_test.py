@@ -71,7 +71,7 @@ def test_the_cost_tells_how_long_a_job_is_billed(request_: dict[str, Any], words
         ),
     ],
 )
-def test_a_user_is_told_when_the_program_starts(
+def test_the_time_of_the_programs_start_is_printed(
     variables: dict[str, str], nodes: int, words: str
 ) -> None:
     request = {"Environment": variables, "ResourceConfig": {"InstanceCount": nodes}}

@@ -204,7 +204,7 @@ def test_no_job_is_created_after_a_failed_copy(
         ("CapacityError: Unable to provision requested ML compute capacity", "no free instance"),
     ],
 )
-def test_a_failure_that_a_copy_would_repeat_is_told(
+def test_a_failure_that_a_copy_would_repeat_is_reported(
     reason: str, cause: str, used: list[FakeAws], capsys: pytest.CaptureFixture[str]
 ) -> None:
     used[0] = account(failed(FailureReason=reason))
@@ -286,7 +286,7 @@ def test_the_name_must_not_lead_to_another_account(
     assert "config write" not in capsys.readouterr().err
 
 
-def test_a_laptop_that_is_not_set_up_is_told_what_is_missing(
+def test_a_laptop_without_setup_gets_the_missing_step(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert cli.main(COMMAND) == 0
@@ -296,7 +296,7 @@ def test_a_laptop_that_is_not_set_up_is_told_what_is_missing(
 
 
 @pytest.mark.parametrize(("prefix", "flag"), [("sm-", ""), ("sm-eu-", " --prefix sm-eu-")])
-def test_a_block_for_another_region_is_told(
+def test_a_block_for_another_region_is_reported(
     prefix: str, flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "ssh"

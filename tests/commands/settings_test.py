@@ -82,7 +82,7 @@ def test_a_host_has_the_settings_of_its_prefix(capsys: pytest.CaptureFixture[str
     ]
 
 
-def test_what_ssh_takes_instead_is_told(
+def test_the_value_that_ssh_uses_instead_is_shown(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = installed({"sm-": {"region": "eu-west-1"}})

@@ -166,7 +166,7 @@ def test_an_instance_that_cannot_serve_is_refused_before_any_call(
     assert account.aws.calls == []
 
 
-def test_no_app_is_ended_for_an_instance_that_nobody_knows(
+def test_no_app_is_ended_for_an_unknown_instance_type(
     account: Account, capsys: pytest.CaptureFixture[str]
 ) -> None:
     account.studio = FakeStudio("InService")
@@ -296,7 +296,7 @@ def test_a_stop_goes_on_with_another_one(account: Account) -> None:
     assert not changing(account.aws)
 
 
-def test_a_space_that_shall_go_on_does(account: Account) -> None:
+def test_a_space_that_is_not_confirmed_is_not_stopped(account: Account) -> None:
     account.studio = FakeStudio("InService")
     assert account.run("stop", HOST, reply="no") == 1
     assert not changing(account.aws)

@@ -77,7 +77,7 @@ def test_open_shows_the_first_port_or_says_that_there_is_no_browser(
     assert (f"no browser can be opened here: open {url} yourself" in err) is not bool(screen)
 
 
-def test_what_is_no_port_is_a_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_port_argument_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(["tunnel", "sm-my-job", "http"])
     assert caught.value.code == 2

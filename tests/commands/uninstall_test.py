@@ -323,7 +323,7 @@ def test_our_keys_in_a_folder_of_another_name_go(
     assert not (home / "keys").exists()
 
 
-def test_what_fails_is_told_and_the_next_run_goes_on(
+def test_a_failed_part_is_reported_and_removed_by_the_next_run(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = snapshot(home)

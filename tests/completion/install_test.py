@@ -139,7 +139,7 @@ def test_the_script_of_an_older_version_is_replaced(home: Path) -> None:
     assert install.install("fish") == [path]
 
 
-def test_a_script_of_somebody_else_stays(home: Path) -> None:
+def test_a_script_that_is_not_ours_stays(home: Path) -> None:
     path = home / ".config/fish/completions/sm-proxy.fish"
     path.parent.mkdir(parents=True)
     path.write_text("mine\n")

@@ -198,7 +198,7 @@ BAD_HALVES = [
 
 @needs_container
 @pytest.mark.parametrize("box", ["sh"], indirect=True)
-def test_a_public_half_that_cannot_be_read_locks_nobody_out(box: Box, tmp_path: Path) -> None:
+def test_an_unreadable_public_half_locks_no_user_out(box: Box, tmp_path: Path) -> None:
     """If sshd cannot read one line of its list of revoked keys, it treats every key as revoked."""
     folder = box.root / "opt/image/.ssh"
     folder.mkdir(parents=True)

@@ -46,7 +46,7 @@ def test_image_keys_log_in_unless_it_is_no(
 
 @needs_container
 @in_sh
-def test_without_another_key_nobody_may_log_in(box: Box, tmp_path: Path) -> None:
+def test_without_another_key_no_user_may_log_in(box: Box, tmp_path: Path) -> None:
     _, marker = served(box, tmp_path, SM_PROXY_IMAGE_KEYS="no", SM_PROXY_AUTHORIZED_KEY="")
     assert marker["problems"] == ["nobody may log in: SM_PROXY_AUTHORIZED_KEY is not set"]
 

@@ -90,7 +90,7 @@ def test_a_stopped_job_ends_without_the_program(box: Box) -> None:
         ({"SM_PROXY_AUTHORIZED_KEY": ""}, "no public key may log in"),
     ],
 )
-def test_a_job_that_nobody_can_enter_ends_and_says_why(
+def test_a_job_that_no_user_can_enter_ends_with_the_reason(
     box: Box, environment: dict[str, str], reason: str
 ) -> None:
     box.hurry()
@@ -105,7 +105,7 @@ def test_a_job_that_nobody_can_enter_ends_and_says_why(
 
 @needs_container
 @pytest.mark.parametrize("box", ["sh"], indirect=True)
-def test_a_job_without_a_folder_for_ssh_ends_and_says_why(box: Box) -> None:
+def test_a_job_without_a_folder_for_ssh_ends_with_the_reason(box: Box) -> None:
     places = "/run /tmp /dev/shm /var/tmp /root /opt/ml"
     box.prelude = f"for place in {places}; do mount -t tmpfs -o ro none $place; done"
     code, lines = box.run("echo", "trained", **SHELL, SM_PROXY_RUN_DIR="")

@@ -233,7 +233,7 @@ def test_a_wrong_number_of_descriptors_gets_no_work(daemon: Daemon, number: int)
     daemon.serves()
 
 
-def test_a_working_folder_that_is_none_gets_no_work(daemon: Daemon) -> None:
+def test_a_request_with_an_invalid_working_folder_is_refused(daemon: Daemon) -> None:
     with Path(__file__).open() as file, daemon.connected() as connection:
         wire.send_request(connection, daemon.request(), (0, 1, 2, file.fileno()))
         assert connection.recv(1) == b""
@@ -281,7 +281,7 @@ def test_without_the_word_to_begin_nothing_is_done(daemon: Daemon, word: bytes) 
     daemon.serves()
 
 
-def test_half_requests_hold_nobody_up_and_end(daemon: Daemon) -> None:
+def test_incomplete_requests_block_no_other_and_time_out(daemon: Daemon) -> None:
     """Each has a process of its own, for a few seconds."""
     whole = daemon.request().encode()
     with contextlib.ExitStack() as held:

@@ -36,14 +36,14 @@ def test_messages_arrive_one_by_one(inbox: Inbox) -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"[1]", b"{", b"\xff", json.dumps({"host": "h" * LIMIT}).encode()]
 )
-def test_what_is_no_message_says_nothing(data: bytes, inbox: Inbox) -> None:
+def test_an_invalid_message_is_ignored(data: bytes, inbox: Inbox) -> None:
     inbox.sender.socket.send(data)
     inbox.sender.tell({"pid": 1})
     assert inbox.receive() == ({}, [])
     assert inbox.receive() == ({"pid": 1}, [])
 
 
-def test_a_daemon_that_does_not_read_holds_nobody_up(
+def test_a_daemon_that_does_not_read_blocks_no_sender(
     inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sm_proxy.daemon.inbox._SEND_S", 0.01)

@@ -100,7 +100,7 @@ def test_a_keeper_that_has_ended_gets_no_connection(world: World) -> None:
     assert len(world.processes) == 2
 
 
-def test_of_many_unused_sessions_those_that_were_used_last_are_kept(
+def test_the_last_used_of_many_unused_sessions_are_kept(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keepers, "UNUSED", 2)
@@ -153,7 +153,7 @@ def test_the_status_shows_what_keepers_tell(world: World) -> None:
 @pytest.mark.parametrize(
     "question", [None, {}, {"key": "a", "more": 1}, [1], {"key": "a", "without": 1}]
 )
-def test_a_question_that_is_none_is_dropped(question: object, world: World) -> None:
+def test_an_invalid_question_is_dropped(question: object, world: World) -> None:
     world.ask(Question("a"))
     with socket.socket() as messages, socket.socket() as data:
         world.keepers.asked(question, (messages, data))

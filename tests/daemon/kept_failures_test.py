@@ -221,7 +221,7 @@ def test_a_keeper_that_dies_with_a_new_session_leaves_it_to_the_connection(
 
 
 @pytest.mark.parametrize("fails", [True, False])
-def test_who_waits_hears_at_once_what_has_become_of_the_session(
+def test_waiting_connections_learn_the_sessions_outcome_at_once(
     world: KeptWorld, *, fails: bool
 ) -> None:
     world.shares.opened = False

@@ -67,7 +67,7 @@ def test_a_session_is_recorded_until_it_is_ended(world: KeptWorld) -> None:
     until_true(lambda: not len(world.keepers))
 
 
-def test_a_session_ends_with_the_daemon_unless_somebody_uses_it(world: KeptWorld) -> None:
+def test_an_unused_session_ends_with_the_daemon(world: KeptWorld) -> None:
     used, unused = greeted(world.stream()), greeted(world.stream(request=other()))
     unused.close()
     until_true(lambda: not world.shares.sessions[1].streams)
@@ -200,7 +200,7 @@ def test_a_laptop_that_has_slept_past_the_time_of_a_session_begins_another(
     second.close()
 
 
-def test_a_session_of_keys_that_end_serves_those_who_use_it(
+def test_a_session_of_expiring_keys_serves_its_connections(
     world: KeptWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ends = datetime.now(timezone.utc) + timedelta(seconds=handed_keys.RENEWED_S - 1)

@@ -146,7 +146,7 @@ def test_the_end_of_the_childs_descriptors_is_their_end(daemon: Listening) -> No
         assert process.wait(60) == 0
 
 
-def test_once_ssh_has_its_descriptor_the_launcher_ends(daemon: Listening) -> None:
+def test_the_launcher_ends_once_ssh_has_its_descriptor(daemon: Listening) -> None:
     with under_ssh(daemon) as (process, child, ssh):
         child.connection.sendall(wire.PASSED)
         assert process.wait(60) == 0

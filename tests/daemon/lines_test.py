@@ -37,7 +37,7 @@ def test_messages_arrive_whole_and_in_order(ends: tuple[Lines, Lines]) -> None:
 
 
 @pytest.mark.parametrize("data", [b"hello\n", b"[1]\n", b"\xff\n", b'{"a": 1}\nx\n'])
-def test_what_is_no_message_ends_the_conversation(data: bytes, ends: tuple[Lines, Lines]) -> None:
+def test_an_invalid_message_ends_the_conversation(data: bytes, ends: tuple[Lines, Lines]) -> None:
     one, other = ends
     one.socket.sendall(data)
     assert (other.next(time.monotonic() + 30), other.ended) == (None, True)
@@ -52,7 +52,7 @@ def test_a_message_without_end_is_not_kept(ends: tuple[Lines, Lines]) -> None:
     assert other.ended
 
 
-def test_who_does_not_read_is_waited_for_in_bounds(ends: tuple[Lines, Lines]) -> None:
+def test_a_wait_for_a_slow_reader_is_bounded(ends: tuple[Lines, Lines]) -> None:
     one, other = ends
     with pytest.raises(TimeoutError):
         one.send({"a": "x" * LIMIT})

@@ -62,7 +62,7 @@ def test_a_daemon_listens_for_its_user_only(places: list[str]) -> None:
     assert not list(Path(places[0]).iterdir())
 
 
-def test_nobody_waits_for_a_daemon_that_is_not_ready(tmp_path: Path) -> None:
+def test_a_daemon_that_is_not_ready_is_not_waited_for(tmp_path: Path) -> None:
     """It takes a second to import everything; a launcher works itself meanwhile."""
     folder = tmp_path / "state" / "daemon"
     folder.mkdir(mode=0o700, parents=True)
@@ -241,7 +241,7 @@ def test_a_daemon_whose_folder_was_removed_leaves_the_files_of_the_next_one() ->
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell")
 @pytest.mark.parametrize("how", ["remove", "replace", "move"])
-def test_the_end_of_a_file_is_told_at_once(tmp_path: Path, how: str) -> None:
+def test_the_removal_of_a_file_is_noticed_at_once(tmp_path: Path, how: str) -> None:
     path, other = tmp_path / "file", tmp_path / "other"
     for each in (path, other):
         each.touch()

@@ -166,7 +166,7 @@ def test_nothing_there_is_an_ordinary_error(folder: Path) -> None:
         peers.connect(at(folder / "none"), 5)
 
 
-def test_a_socket_that_nobody_listens_on_is_refused(folder: Path, listener: socket.socket) -> None:
+def test_a_socket_without_a_listener_is_refused(folder: Path, listener: socket.socket) -> None:
     listener.close()
     with pytest.raises(ConnectionRefusedError):
         peers.connect(at(folder), 5)
@@ -230,9 +230,7 @@ def test_a_socket_of_ours_with_another_users_process_behind_it_is_refused(folder
 
 
 @as_root
-def test_another_user_who_reaches_the_socket_is_refused(
-    folder: Path, listener: socket.socket
-) -> None:
+def test_a_connection_of_another_user_is_refused(folder: Path, listener: socket.socket) -> None:
     """The worst case: the modes are wrong."""
     (folder / "s").chmod(0o666)
     folder.chmod(0o711)

@@ -95,9 +95,7 @@ def test_without_a_home_there_is_a_place_still(usual: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("name", place.AT_START)
-def test_who_reads_something_else_at_the_start_has_another_daemon(
-    name: str, usual: pytest.MonkeyPatch
-) -> None:
+def test_another_start_environment_has_another_daemon(name: str, usual: pytest.MonkeyPatch) -> None:
     usual.setenv(name, "1")
     one = place.identity()
     usual.setenv(name, "2")
@@ -144,7 +142,7 @@ def started_by(form: str, folder: Path) -> list[str]:
     ("served", "forms", "others"),
     [("python", ["python", "python3", "script"], ["path"]), ("path", ["path"], ["python"])],
 )
-def test_a_daemon_serves_all_who_start_the_same_program(
+def test_a_daemon_serves_every_start_of_the_same_program(
     served: str, forms: list[str], others: list[str], tmp_path: Path, usual: pytest.MonkeyPatch
 ) -> None:
     usual.setenv("SM_PROXY_STATE_DIR", str(tmp_path / "s"))

@@ -56,7 +56,7 @@ def test_the_launcher_gets_the_exit_status(resident: Resident) -> None:
 
 
 @pytest.mark.parametrize("how", ["crash", "raise"])
-def test_a_process_that_breaks_down_harms_nobody(resident: Resident, how: str) -> None:
+def test_a_crashing_process_harms_no_other(resident: Resident, how: str) -> None:
     with resident.asked("wait") as other:
         other.go()
         with resident.asked(how) as broken:
@@ -131,13 +131,13 @@ def test_a_file_is_no_working_folder(resident: Resident, tmp_path: Path) -> None
     assert (tmp_path / "file").read_bytes() == b""
 
 
-def test_what_is_no_request_ends_at_once(resident: Resident) -> None:
+def test_an_invalid_request_ends_at_once(resident: Resident) -> None:
     with resident.connected() as connection:
         connection.sendall(b"\xff" * 100)
         assert connection.recv(2, socket.MSG_WAITALL) == wire.READY
 
 
-def test_half_a_request_holds_nobody_up(resident: Resident) -> None:
+def test_an_incomplete_request_blocks_no_other(resident: Resident) -> None:
     with resident.connected() as slow:
         slow.sendall(b"\0\0")
         assert resident.told("0")["pid"]
@@ -204,7 +204,7 @@ def test_asking_for_the_status_does_not_keep_the_daemon_alive(tmp_path: Path) ->
     watched.stop()
 
 
-def test_the_daemon_sleeps_while_nobody_asks(resident: Resident) -> None:
+def test_the_daemon_sleeps_without_requests(resident: Resident) -> None:
     def wakes() -> int:
         lines = Path(f"/proc/{resident.process.pid}/status").read_text().splitlines()
         return sum(int(line.split()[1]) for line in lines if "ctxt_switches" in line)
@@ -254,7 +254,7 @@ def test_processes_that_end_together_cost_one_look_at_the_files() -> None:
     assert subprocess.run(command, check=True, capture_output=True).stdout == b"1 0\n"
 
 
-def test_a_daemon_that_nobody_can_find_ends_after_its_connection(tmp_path: Path) -> None:
+def test_an_unreachable_daemon_ends_after_its_connection(tmp_path: Path) -> None:
     """Its socket may have been removed."""
     lost = Resident(tmp_path)
     with lost.asked("wait") as working:

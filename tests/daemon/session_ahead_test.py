@@ -66,7 +66,7 @@ def test_a_session_that_cannot_be_started_ahead_costs_nothing(
     stream.close()
 
 
-def test_none_is_started_ahead_while_there_is_one_that_has_just_refused_a_connection(
+def test_no_session_is_started_ahead_after_a_refused_connection(
     world: KeptWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     greeted(world.stream()).close()

@@ -102,7 +102,7 @@ def received(ssh: socket.socket, size: int) -> bytes:
     return found
 
 
-def test_ssh_gets_each_byte_once_and_the_end_is_told(connection: Settling) -> None:
+def test_ssh_gets_each_byte_once_and_the_end_is_reported(connection: Settling) -> None:
     connection.stream.write(DATA[: connection.stream.room])
     sent = connection.stream._written
     came = connection.settle()
@@ -127,7 +127,7 @@ def test_the_keeper_holds_stderr_for_as_long_as_the_first_ssh_lives(connection: 
     assert received(connection.ssh, 10) == b"still here"
 
 
-def test_a_lost_session_is_told(world: KeptWorld, connection: Settling) -> None:
+def test_a_lost_session_is_reported_on_stderr(world: KeptWorld, connection: Settling) -> None:
     connection.settle()
     world.shares.sessions[0].fail(SessionEndedError("lost", "the laptop slept"))
     until_true(lambda: connection.told)
@@ -210,7 +210,7 @@ def test_a_keeper_that_ends_half_way_says_why(world: KeptWorld, connection: Sett
     assert not connection.told
 
 
-def test_a_long_transfer_is_told_of_while_it_goes_on(
+def test_a_long_transfer_is_reported_while_it_continues(
     connection: Settling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pump, "_WINDOW_S", 0.0)

@@ -114,7 +114,7 @@ def test_what_the_daemon_would_refuse_is_not_sent(request_: Request) -> None:
         b"\0\0\0\12" + b"k\0i\x00999\x000\0",
     ],
 )
-def test_what_is_no_request_is_refused(
+def test_an_invalid_request_is_refused(
     data: bytes, pair: tuple[socket.socket, socket.socket]
 ) -> None:
     near, far = pair

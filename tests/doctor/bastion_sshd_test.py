@@ -38,7 +38,7 @@ def test_an_agent_that_is_away_fails() -> None:
     assert failure(bastion_sshd.agent, examined).code == "bastion-offline"
 
 
-def test_a_key_that_nobody_has_is_pushed() -> None:
+def test_a_key_without_a_private_half_is_pushed() -> None:
     examined = found(Settings(bastion_user="admin"))
     assert bastion_sshd.instance_connect(examined) == "pushes keys for admin to i-1"
     assert isinstance(examined.aws, FakeAws)

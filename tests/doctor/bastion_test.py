@@ -61,7 +61,7 @@ def test_a_denied_agent_lookup_is_skipped() -> None:
 
 
 @pytest.mark.parametrize(("pings", "serving"), [(("ConnectionLost", "Online"), "i-2"), ((), "i-1")])
-def test_of_two_bastions_the_one_of_a_connection_is_examined(
+def test_the_bastion_that_a_connection_uses_is_examined(
     pings: tuple[str, ...], serving: str
 ) -> None:
     both = [INSTANCE, {**INSTANCE, "InstanceId": "i-2"}]

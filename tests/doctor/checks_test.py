@@ -55,7 +55,7 @@ def test_only_the_checks_of_the_chosen_route_run() -> None:
     assert not {*OF_THE_BASTION, "security-groups", "network-acls"} & set(found)
 
 
-def test_before_a_route_is_known_none_is_examined() -> None:
+def test_no_route_is_examined_before_one_is_chosen() -> None:
     assert not {*OF_THE_BASTION, "remote-debug"} & set(ids(context()))
 
 
@@ -79,7 +79,7 @@ def test_without_a_host_no_space_and_no_cluster_is_asked_for() -> None:
     assert not {"botocore", "node-sshd", "server"} & set(ids(context(None)))
 
 
-def test_a_route_without_checks_adds_none() -> None:
+def test_a_route_without_checks_adds_no_checks() -> None:
     examined = context()
     before = ids(examined)
     examined.route = "no-where"

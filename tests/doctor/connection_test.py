@@ -52,7 +52,7 @@ def test_a_pinned_key_is_expected(monkeypatch: pytest.MonkeyPatch) -> None:
     assert examined.container.host_keys == (fakes.HOST_KEY,)
 
 
-def test_a_route_without_a_session_has_none_to_resume_or_end() -> None:
+def test_session_checks_are_skipped_without_a_session() -> None:
     examined = context(Settings())
     examined.tunnel = cast("BlockingSocket", SimpleNamespace(close=lambda: None))
     for check in (connection.resumable, connection.ended):

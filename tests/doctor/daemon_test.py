@@ -54,7 +54,9 @@ def test_it_says_what_keeps_ssh_from_starting_one(
     assert daemon.healthy(context).endswith(expected)
 
 
-def test_one_of_another_version_is_named(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_daemon_of_another_version_is_named(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
     running(monkeypatch, Daemon("/other.sock", STATUS), ours="/ours.sock")
     assert daemon.healthy(context).endswith(", beside that of sm-proxy 1.0")
 
@@ -64,7 +66,7 @@ def test_switched_off_is_no_failure(context: Context) -> None:
     assert daemon.healthy(context) == "switched off (daemon_idle = 0)"
 
 
-def test_windows_has_none(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_check_is_skipped_on_windows(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
     with pytest.raises(SkipCheck):
         daemon.healthy(context)

@@ -81,7 +81,7 @@ def test_bytes_pass_both_ways_while_sshd_exchanges_keys_and_the_websocket_is_cut
         ],
     ),
 )
-def test_what_the_bastion_lacks_is_named(
+def test_a_fault_of_the_bastion_is_named(
     lab: Lab, faults: dict[str, Any], code: str, words: str
 ) -> None:
     with lab.faults(gateway=faults):

@@ -71,7 +71,7 @@ def planned(lab: Lab, job: Job, *words: str) -> tuple[dict[str, Any], list[str]]
     return data, done.stderr.decode().splitlines()
 
 
-def test_an_image_is_read_where_it_is_and_its_move_is_told(lab: Lab, inside: Job) -> None:
+def test_an_image_is_read_in_its_region_and_a_moved_tag_is_reported(lab: Lab, inside: Job) -> None:
     data, lines = planned(lab, inside)
     container = data["request"]["AlgorithmSpecification"]
     assert container["ContainerArguments"] == ["sh", "-c", "exit 3", "train"]

@@ -51,7 +51,7 @@ def test_bytes_and_the_exit_status_are_those_of_the_command(served: Lab, mode: s
 
 
 @MODES
-def test_a_failure_is_told_on_the_askers_stderr_and_file(
+def test_a_failure_goes_to_the_stderr_and_error_file_of_its_caller(
     served: Lab, mode: str, tmp_path: Path
 ) -> None:
     told = tmp_path / "error"
@@ -66,7 +66,7 @@ def test_a_failure_is_told_on_the_askers_stderr_and_file(
     assert found.code == "job-not-found"
 
 
-def test_a_usage_error_is_told(served: Lab) -> None:
+def test_a_usage_error_is_printed(served: Lab) -> None:
     done = served.run(*SM_PROXY, "connect", "--no-such-option", "a", "b", "c")
     assert done.returncode == 2
     assert done.stderr.startswith(b"usage: sm-proxy")

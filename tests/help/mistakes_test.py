@@ -18,7 +18,9 @@ def parser() -> cli.Parser:
 @pytest.mark.parametrize(
     ("typed", "meant"), [("lst", "list"), ("ls", "list"), ("copy", "cp"), ("kill", "stop")]
 )
-def test_what_other_programs_call_it_is_known(typed: str, meant: str, parser: cli.Parser) -> None:
+def test_names_from_other_programs_are_recognised(
+    typed: str, meant: str, parser: cli.Parser
+) -> None:
     assert mistakes.unknown_command(parser, typed, NAMES) == (
         f"unknown command {typed!r}. Did you mean `sm-proxy {meant}`?"
     )

@@ -125,7 +125,7 @@ def test_a_space_that_cannot_be_looked_up_keeps_its_key(place: Place) -> None:
     assert kept() == [HOST_KEY]
 
 
-def test_of_two_connections_at_once_the_first_one_decides(place: Place) -> None:
+def test_the_first_of_two_connections_decides(place: Place) -> None:
     policies = [place.keys(), place.keys()]
     found: list[SmProxyError | None] = [None, None]
 

@@ -110,7 +110,7 @@ def test_a_quiet_build_is_asked_for_less_often(clock: Clock) -> None:
     assert following[-1] == 5
 
 
-def test_a_queue_is_told_once(clock: Clock) -> None:
+def test_a_wait_in_the_queue_is_reported_once(clock: Clock) -> None:
     queued = [build(phase="QUEUED")] * 20
     told = run(account(BatchGetBuilds=[*queued, build("SUCCEEDED")]))[2]
     assert sum("queue" in line for line in told) == 1
@@ -136,7 +136,7 @@ def test_a_network_that_stays_lost_is_given_up(clock: Clock) -> None:
     assert 300 < clock.now < 320
 
 
-def test_expired_credentials_are_told_with_the_build(clock: Clock) -> None:
+def test_expired_credentials_are_reported_with_the_build(clock: Clock) -> None:
     expired = SmProxyError("expired-credentials", "expired")
     aws = account(BatchGetBuilds=[build(), expired])
     told: list[str] = []
@@ -147,7 +147,7 @@ def test_expired_credentials_are_told_with_the_build(clock: Clock) -> None:
     assert "StopBuild" not in aws.operations()
 
 
-def test_a_log_that_may_not_be_read_is_told_once_and_does_without(clock: Clock) -> None:
+def test_an_unreadable_log_is_reported_once_and_the_build_continues(clock: Clock) -> None:
     denied = SmProxyError("access-denied", "logs:GetLogEvents is denied", "Allow it.")
     aws = account(GetLogEvents=denied, BatchGetBuilds=[*[build()] * 5, build("SUCCEEDED")])
     done, lines, told = run(aws)
@@ -156,7 +156,7 @@ def test_a_log_that_may_not_be_read_is_told_once_and_does_without(clock: Clock) 
     assert sum("logs:GetLogEvents is denied. Allow it." in line for line in told) == 1
 
 
-def test_a_full_account_is_told(clock: Clock) -> None:
+def test_the_limit_of_concurrent_builds_is_reported(clock: Clock) -> None:
     full = ServiceError("AccountLimitExceededException", "more than 1 in queue", "x")
     with pytest.raises(SmProxyError, match="more than 1 in queue") as caught:
         run(account(StartBuild=full))
@@ -205,7 +205,7 @@ def test_a_call_that_fails_for_a_moment_does_not_keep_the_build_going(
 
 
 @pytest.mark.usefixtures("no_signals")
-def test_a_build_that_cannot_be_stopped_is_told_with_the_command(clock: Clock) -> None:
+def test_a_build_that_cannot_be_stopped_is_reported_with_the_command(clock: Clock) -> None:
     aws = account(StopBuild=NETWORK, BatchGetBuilds=lambda **_: raised(Hangup(signal.SIGINT)))
     told: list[str] = []
     with pytest.raises(Hangup):

@@ -70,7 +70,7 @@ def test_links_are_not_followed(folder: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such files there")
-def test_what_no_image_can_have_is_passed_over_and_named(folder: Path) -> None:
+def test_files_that_no_image_can_have_are_skipped_and_named(folder: Path) -> None:
     os.mkfifo(folder / "pipe")
     with socket.socket(socket.AF_UNIX) as listening:
         here = Path.cwd()

@@ -122,7 +122,7 @@ def test_hostile_words_are_cleaned_and_cut() -> None:
     assert len(message) < 1500
 
 
-def test_an_error_that_is_repeated_is_told_once() -> None:
+def test_a_repeated_error_is_reported_once() -> None:
     why = 'process "/bin/sh -c exit 3" did not complete successfully: exit code: 3'
     message, _ = explained("BUILD", "", f"#3 ERROR: {why}", f"ERROR: failed to solve: {why}")
     assert message.count(why) == 1

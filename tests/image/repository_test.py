@@ -23,14 +23,14 @@ def ensured(aws: FakeAws, name: str = "byoc:1") -> tuple[str, list[str]]:
     return repository.ensure(aws, names.parse(name), PROJECT, told.append), told
 
 
-def test_one_that_exists_is_taken() -> None:
+def test_an_existing_repository_is_used() -> None:
     aws = account()
     assert ensured(aws) == (f"{HOST}/byoc", [])
     assert aws.operations() == ["DescribeRepositories", "ListTagsForResource"]
     assert ensured(account(), f"{HOST}/byoc:1") == (f"{HOST}/byoc", [])
 
 
-def test_a_missing_one_is_made_with_our_tag() -> None:
+def test_a_missing_repository_is_created_with_our_tag() -> None:
     aws = account(DescribeRepositories=ABSENT, CreateRepository={"repository": REPOSITORY})
     uri, told = ensured(aws)
     assert uri == f"{HOST}/byoc"
@@ -48,19 +48,19 @@ def test_a_missing_one_is_made_with_our_tag() -> None:
     assert given["tags"][1:] == [{"Key": "sm-proxy:stack", "Value": "second"}]
 
 
-def test_one_that_somebody_else_makes_meanwhile_is_taken() -> None:
+def test_a_repository_that_another_run_creates_meanwhile_is_used() -> None:
     found = {"repositories": [REPOSITORY]}
     aws = account(DescribeRepositories=[ABSENT, found], CreateRepository=THERE)
     assert ensured(aws) == (f"{HOST}/byoc", [])
 
 
-def test_another_failure_is_told() -> None:
+def test_another_failure_is_reported() -> None:
     full = ServiceError("LimitExceededException", "too many", "ecr:CreateRepository")
     with pytest.raises(SmProxyError, match="too many"):
         ensured(account(DescribeRepositories=ABSENT, CreateRepository=full))
 
 
-def test_one_without_our_tag_is_told_with_the_command() -> None:
+def test_a_repository_without_our_tag_is_reported_with_the_command() -> None:
     (line,) = ensured(account(ListTagsForResource={"tags": []}))[1]
     assert ROLE in line
     assert "aws ecr tag-resource --region eu-west-1 --resource-arn arn:aws:ecr:" in line

@@ -39,7 +39,7 @@ def test_a_new_one_is_uploaded_with_its_checksum() -> None:
     assert bodies == [b"zip"]
 
 
-def test_one_that_is_there_is_not_uploaded_again() -> None:
+def test_an_uploaded_archive_is_not_uploaded_again() -> None:
     aws = account(HeadObject={"ChecksumSHA256": MADE.checksum})
     assert not ensured(aws)
     assert aws.calls[0][1]["ExpectedBucketOwner"] == ACCOUNT
@@ -49,7 +49,7 @@ def test_one_that_is_there_is_not_uploaded_again() -> None:
 @pytest.mark.parametrize(
     "head", [{}, {"ChecksumSHA256": "other"}, SmProxyError("access-denied", "denied")]
 )
-def test_one_that_may_differ_is_replaced(head: Any) -> None:
+def test_a_file_that_may_differ_is_replaced(head: Any) -> None:
     assert ensured(account(HeadObject=head))
 
 

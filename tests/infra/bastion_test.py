@@ -71,7 +71,7 @@ def test_the_groups_instance_is_the_bastion() -> None:
         ({"DescribeAutoScalingGroups": {"AutoScalingGroups": []}}, "its group is gone"),
     ],
 )
-def test_what_is_said_of_a_bastion_that_is_not_online(
+def test_the_words_for_a_bastion_that_is_not_online(
     changes: dict[str, Answers], words: str
 ) -> None:
     found = bastion.look(account(**changes), "bastions")
@@ -93,7 +93,7 @@ def test_we_wait_until_it_is_online_and_say_what_changes() -> None:
 
 
 @pytest.mark.parametrize("code", ["throttled", "network"])
-def test_trouble_that_passes_is_outlived(code: Any) -> None:
+def test_a_passing_error_is_retried(code: Any) -> None:
     trouble = SmProxyError(code, "no answer")
     said: list[str] = []
     aws = account(DescribeAutoScalingGroups=[trouble, trouble, group("i-1")])
@@ -131,7 +131,7 @@ def test_a_group_that_launches_nothing_is_named_with_its_reason() -> None:
         ({"AutoScalingGroups": []}, "has deleted the group bastions", "infra delete"),
     ],
 )
-def test_nobody_waits_for_a_bastion_that_no_group_launches(
+def test_a_bastion_that_no_group_launches_is_not_waited_for(
     answer: dict[str, Any], message: str, hint: str
 ) -> None:
     deadline = Deadline(2700)

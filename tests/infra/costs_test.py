@@ -72,7 +72,7 @@ def test_a_paused_stack_has_no_bastion() -> None:
     assert [line.count for line in cost.lines] == [1, 1]
 
 
-def test_traffic_is_told_where_it_is_billed() -> None:
+def test_traffic_is_listed_where_it_is_billed() -> None:
     assert any("another zone" in item for item in costs.of(plan()).traffic)
     assert not any("another zone" in item for item in costs.of(plan(nat="per-zone")).traffic)
     bare = costs.of(plan(0, existing=EXISTING, endpoints={}))
@@ -97,7 +97,7 @@ def test_china_has_another_currency() -> None:
         ("nat=1e999", "number"),
     ],
 )
-def test_a_price_that_is_none_is_refused(text: str, words: str) -> None:
+def test_an_invalid_price_is_refused(text: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         costs.parse(text)
 

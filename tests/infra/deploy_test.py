@@ -64,7 +64,7 @@ def test_the_plan_is_read_back_from_the_template() -> None:
 
 
 @pytest.mark.parametrize("metadata", [{}, None])
-def test_a_template_without_a_plan_has_none(metadata: object) -> None:
+def test_a_template_without_metadata_has_no_plan(metadata: object) -> None:
     assert deploy.recorded({"Metadata": metadata}, "eu-west-1", "sm-proxy") is None
 
 
@@ -82,7 +82,7 @@ def test_the_summary_counts_what_a_user_may_want_to_know() -> None:
     assert "2 IAM policies" in summary
 
 
-def test_more_addresses_than_a_new_account_may_have_are_told() -> None:
+def test_more_addresses_than_the_default_quota_are_reported() -> None:
     zones = tuple(f"eu-west-1{letter}" for letter in "abcdef")
     six = replace(PLAN, zones=zones, nat="per-zone")
     assert "quota of 5 Elastic IP addresses" in deploy.request(six).over_quota
@@ -95,7 +95,7 @@ def test_only_parameters_of_the_template_are_sent() -> None:
     assert wanted.parameters["BastionCount"] == "0"
 
 
-def test_a_stack_that_somebody_else_has_begun_is_busy() -> None:
+def test_a_stack_that_another_run_has_begun_is_busy() -> None:
     taken = refused("it exists", "CreateStack", "AlreadyExistsException")
     with pytest.raises(SmProxyError) as caught:
         deploy.create(FakeAws(CreateStack=taken), deploy.request(PLAN))

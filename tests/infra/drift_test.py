@@ -66,7 +66,7 @@ def test_each_resource_is_shown_with_the_property_that_differs() -> None:
     assert len(said) == 1
 
 
-def test_a_comparison_that_failed_in_part_is_said_and_used() -> None:
+def test_a_partly_failed_comparison_is_reported_and_used() -> None:
     said: list[str] = []
     aws = stack(status("DETECTION_FAILED", DetectionStatusReason="no permission for S3"))
     assert len(drift.detect(aws, "sm-proxy", Deadline(60), said.append)) == 2

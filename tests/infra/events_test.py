@@ -102,6 +102,6 @@ def test_the_error_names_the_resource_the_reason_and_what_to_do(reason: str, rem
     assert remedy in error.hint
 
 
-def test_without_a_failed_resource_the_stacks_own_reason_is_told() -> None:
+def test_without_a_failed_resource_the_stacks_own_reason_is_reported() -> None:
     error = events.failure("sm-proxy", "ROLLBACK_COMPLETE", [], "the user cancelled it")
     assert "ROLLBACK_COMPLETE: the user cancelled it" in error.message

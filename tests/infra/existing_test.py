@@ -110,7 +110,7 @@ def test_only_subnets_with_a_way_out_are_taken_if_none_is_named() -> None:
     assert A not in error.message
 
 
-def test_a_subnet_that_is_closed_in_is_told_what_it_lacks() -> None:
+def test_a_subnet_without_a_route_out_is_reported_with_what_it_lacks() -> None:
     error = refusal(vpc_with(tables=CLOSED), A)
     assert f"{A}: no way to ssm, ssmmessages (no NAT, and no endpoint" in error.message
     assert f"{A}: no way to S3" in error.message
@@ -121,7 +121,7 @@ def test_a_subnet_that_is_closed_in_is_told_what_it_lacks() -> None:
     )
 
 
-def test_what_several_subnets_lack_is_told_once() -> None:
+def test_a_problem_of_several_subnets_is_reported_once() -> None:
     error = refusal(vpc_with(tables=CLOSED))
     assert error.message.count("no way to S3") == 1
     assert f"{A}, {B}: no way to S3" in error.message

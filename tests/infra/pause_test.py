@@ -42,7 +42,7 @@ def test_a_stack_that_is_not_whole_is_refused(status: str, code: str) -> None:
     pause.refuse_unless_settled(Stack("a", "arn", "UPDATE_ROLLBACK_COMPLETE"))
 
 
-def test_what_somebody_else_has_just_begun_is_named() -> None:
+def test_an_operation_that_another_run_has_begun_is_named() -> None:
     words = "Stack:arn:s is in UPDATE_IN_PROGRESS state and can not be updated."
     busy = ServiceError("ValidationError", words, "cloudformation:UpdateStack")
     other = ServiceError("ValidationError", "no such thing", "cloudformation:DeleteStack")

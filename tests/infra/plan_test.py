@@ -81,7 +81,7 @@ def test_an_id_must_look_like_one(vpc: str, subnets: tuple[str, ...]) -> None:
         {"region": "eu-west-1", "zones": list(ZONES), "bastion_type": None},
     ],
 )
-def test_a_plan_that_somebody_has_changed_is_refused(data: dict[str, Any]) -> None:
+def test_an_edited_plan_is_refused(data: dict[str, Any]) -> None:
     with pytest.raises(SmProxyError) as caught:
         Plan.of_data(data)
     assert caught.value.code == "usage"

@@ -77,7 +77,7 @@ def test_a_stack_that_vanishes_is_deleted() -> None:
         SmProxyError("aws-error", "no answer", passing=True),
     ],
 )
-def test_trouble_that_passes_is_said_once_and_outlived(trouble: SmProxyError) -> None:
+def test_a_passing_error_is_shown_once_and_retried(trouble: SmProxyError) -> None:
     cloud, said = FakeCloudFormation(), Lines()
     begin(cloud)
     watching = started(cloud.aws(), said)
@@ -93,7 +93,7 @@ def test_trouble_that_passes_is_said_once_and_outlived(trouble: SmProxyError) ->
     assert [line for line in said.all if "no answer" in line] == ["no answer; trying again"]
 
 
-def test_trouble_that_lasts_is_raised() -> None:
+def test_a_lasting_error_is_raised() -> None:
     cloud, said = FakeCloudFormation(), Lines()
     begin(cloud)
     watching = started(cloud.aws(), said)

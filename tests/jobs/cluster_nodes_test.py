@@ -59,7 +59,7 @@ def test_a_node_with_an_impossible_name_is_left_out(change: dict[str, str]) -> N
     assert list(labels(ClusterAws(node("workers", 1) | change, node("login", 2)))) == ["login.1"]
 
 
-def test_a_call_that_fails_is_told() -> None:
+def test_a_failed_call_is_an_error() -> None:
     aws = ClusterAws(ListClusterNodes=ServiceError("InternalError", "oops", "x"))
     with pytest.raises(SmProxyError, match="oops"):
         cluster_nodes.of(aws, "c")

@@ -115,7 +115,7 @@ def test_a_name_without_the_prefix_suggests_it_with_the_prefix(typed: str, meant
 
 
 @pytest.mark.parametrize("typed", ["", "github.com", "me@sm-x", "x\x1b[2J", "-" * 100_000])
-def test_a_name_that_is_none_even_with_the_prefix_suggests_nothing(typed: str) -> None:
+def test_a_name_that_is_invalid_even_with_the_prefix_suggests_nothing(typed: str) -> None:
     with pytest.raises(SmProxyError) as caught:
         parse(typed, "sm-")
     assert caught.value.hint.startswith("Write sm-<job>")

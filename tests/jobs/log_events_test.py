@@ -114,7 +114,7 @@ def test_pages_that_overlap_give_each_event_once() -> None:
     assert read(log) == ["new"]
 
 
-def test_of_a_token_that_never_repeats_little_is_asked_for() -> None:
+def test_a_token_that_never_repeats_costs_few_calls() -> None:
     calls = list[str]()
 
     def endless(*, nextToken: str = "", **_: Any) -> dict[str, Any]:  # noqa: N803
@@ -164,7 +164,7 @@ def test_a_further_reading_begins_a_minute_before_the_newest_event() -> None:
     assert stream.asked[-1]["startTime"] == stream.events[-1][0] - 60_000
 
 
-def test_of_a_busy_log_little_is_read_again() -> None:
+def test_little_of_a_busy_log_is_read_again() -> None:
     stream = Stream(*map(str, range(1_000)))
     log = reader(stream, per_page=100)
     assert len(read(log)) == 1_000

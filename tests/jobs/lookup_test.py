@@ -214,7 +214,7 @@ def test_latest_is_the_newest_running_training_job() -> None:
         (("Stopped",), "bert-0", ""),
     ],
 )
-def test_the_newest_ended_job_will_do_where_none_runs(
+def test_the_newest_ended_job_is_found_if_no_job_runs(
     host: str, jobs: tuple[str, ...], expected: str, words: str
 ) -> None:
     aws = Account({f"bert-{number}": status for number, status in enumerate(jobs)})

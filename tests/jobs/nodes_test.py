@@ -96,7 +96,7 @@ def test_nodes_of_a_cluster_of_a_group_and_one_by_one(name: str, expected: list[
     assert aws.operations() == ["DescribeCluster", "ListClusterNodes"]
 
 
-def test_nodes_of_a_cluster_that_do_not_run_are_left_out_and_told() -> None:
+def test_cluster_nodes_that_do_not_run_are_left_out_and_reported() -> None:
     aws = ClusterAws(node("w", 1), node("w", 2, "Pending"), node("w", 3), node("w", 4, "Failure"))
     said: list[str] = []
     found = nodes.find(nodes.parse("sm-c.*.hyperpod", "sm-"), SETTINGS, aws, said.append)

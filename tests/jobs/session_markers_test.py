@@ -78,7 +78,7 @@ def test_a_silent_container_may_have_restarted_too(end: str) -> None:
 @pytest.mark.parametrize(
     "line", ["", "no marker", marker_line(node="algo-2"), marker_line(port=-1)]
 )
-def test_what_is_no_marker_of_the_node_is_not_kept(line: str) -> None:
+def test_an_invalid_marker_of_the_node_is_not_kept(line: str) -> None:
     assert session_markers.keep(FakeAws(), JOB, "algo-1", STREAM, line) is None
     assert loaded() is None
 

@@ -139,7 +139,7 @@ def test_another_error_is_passed_on() -> None:
     "answer",
     [{"Subnets": []}, SmProxyError("access-denied", "no ec2:DescribeSubnets", "ask")],
 )
-def test_subnets_that_may_be_unknown_are_none(answer: SmProxyError | dict[str, object]) -> None:
+def test_optional_unknown_subnets_give_none(answer: SmProxyError | dict[str, object]) -> None:
     assert describe_if_allowed(FakeAws(DescribeSubnets=answer), ["subnet-1"]) is None
 
 

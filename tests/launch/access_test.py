@@ -30,7 +30,7 @@ BEGIN = "The request's own Environment lets others log in too: "
         ({"SM_PROXY_IMAGE_KEYS": "yes"}, "the keys in the image (SM_PROXY_IMAGE_KEYS)"),
     ],
 )
-def test_those_who_may_log_in_too_are_named(variables: dict[str, str], expected: str) -> None:
+def test_other_users_with_access_are_named(variables: dict[str, str], expected: str) -> None:
     assert access.others({"Environment": variables}, MINE) == (BEGIN + expected if expected else "")
 
 

@@ -110,7 +110,7 @@ def test_a_bucket_that_the_role_may_not_read_is_passed_over() -> None:
     assert bucket.choose(aws, "CreateTrainingJob", training()).url.startswith("s3://code/")
 
 
-def test_a_role_that_may_read_none_of_them_is_refused() -> None:
+def test_a_role_that_may_read_no_bucket_is_refused() -> None:
     with pytest.raises(SmProxyError) as caught:
         bucket.choose(aws_with(allows("")), "CreateTrainingJob", training())
     assert caught.value.code == "bucket-unreadable"
@@ -136,13 +136,13 @@ def test_a_request_without_a_bucket_is_refused() -> None:
 
 
 @pytest.mark.parametrize("unknown", [DENIED, ServiceError("NoSuchEntity", "x", "iam:x")])
-def test_what_could_not_be_checked_is_told(unknown: Exception) -> None:
+def test_skipped_checks_are_reported(unknown: Exception) -> None:
     found = bucket.choose(aws_with(unknown), "CreateTrainingJob", training())
     assert found.url == "s3://submitted/sm-proxy/channel"
     assert found.note.startswith("Not checked")
 
 
-def test_buckets_that_we_may_not_look_at_are_used_all_the_same() -> None:
+def test_buckets_without_read_permission_are_still_used() -> None:
     found = bucket.choose(aws_with(head=DENIED), "CreateTrainingJob", training())
     assert found.url == "s3://submitted/sm-proxy/channel"
     assert found.note.startswith("Not checked")

@@ -133,7 +133,7 @@ def test_an_upload_that_was_killed_is_continued() -> None:
 
 
 @pytest.mark.parametrize("kms", [False, True])
-def test_a_file_that_somebody_has_changed_is_replaced(kms: bool) -> None:
+def test_a_changed_file_is_replaced(kms: bool) -> None:
     aws = Bucket(kms=kms)
     channel.upload(aws, CHANNEL, said)
     whole = dict(aws.objects)
@@ -169,7 +169,7 @@ def test_a_file_whose_content_is_unknown_is_uploaded_again() -> None:
 
 
 @pytest.mark.parametrize("kms", [False, True])
-def test_s3_is_told_whose_bucket_it_must_be(kms: bool) -> None:
+def test_requests_to_s3_name_the_expected_bucket_owner(kms: bool) -> None:
     aws = Bucket(kms=kms)
     owned = Channel(CHANNEL.root, FILES, "111122223333")
     channel.upload(aws, owned, said)

@@ -36,7 +36,7 @@ def aws_with(pushed: Any = BEFORE, modified: Any = BEFORE) -> FakeAws:
     )
 
 
-def test_nothing_is_said_of_what_has_not_changed() -> None:
+def test_unchanged_code_and_images_are_not_reported() -> None:
     aws = aws_with()
     assert drift.since(aws, "CreateTrainingJob", TRAINING, CREATED) == []
     listed = [asked for operation, asked in aws.calls if operation == "ListObjectsV2"]
@@ -46,7 +46,7 @@ def test_nothing_is_said_of_what_has_not_changed() -> None:
     ]
 
 
-def test_a_moved_tag_and_new_code_are_told() -> None:
+def test_a_moved_tag_and_new_code_are_reported() -> None:
     assert drift.since(aws_with(AFTER, AFTER), "CreateTrainingJob", TRAINING, CREATED) == [
         f"The image {IMAGE} was pushed again after the job was created",
         "The code s3://code/x/sourcedir.tar.gz has changed since the job was created",
@@ -54,7 +54,7 @@ def test_a_moved_tag_and_new_code_are_told() -> None:
     ]
 
 
-def test_code_that_is_gone_is_told() -> None:
+def test_missing_code_is_reported() -> None:
     aws = FakeAws(DescribeImages={}, ListObjectsV2={})
     assert drift.since(aws, "CreateTrainingJob", TRAINING, CREATED) == [
         "The code s3://code/x/sourcedir.tar.gz is gone",
@@ -62,7 +62,7 @@ def test_code_that_is_gone_is_told() -> None:
     ]
 
 
-def test_what_we_may_not_look_at_is_not_mentioned() -> None:
+def test_inputs_without_read_permission_are_not_reported() -> None:
     assert drift.since(aws_with(DENIED, DENIED), "CreateTrainingJob", TRAINING, CREATED) == []
 
 
@@ -97,7 +97,7 @@ def test_inputs_that_are_gone_are_found(answer: Any) -> None:
 
 
 @pytest.mark.parametrize("answer", [DENIED, ServiceError("InternalError", "", "s3:ListObjectsV2")])
-def test_inputs_that_we_may_not_look_at_count_as_there(answer: Exception) -> None:
+def test_inputs_without_read_permission_count_as_existing(answer: Exception) -> None:
     assert drift.gone(FakeAws(ListObjectsV2=answer), "CreateTrainingJob", TRAINING) == []
 
 

@@ -39,7 +39,7 @@ def test_a_job_is_described_and_its_tags_are_listed() -> None:
     assert old.lost == ()
 
 
-def test_denied_tags_are_lost_and_it_is_said() -> None:
+def test_denied_tags_are_reported_as_lost() -> None:
     old = read(ListTags=DENIED)
     assert (old.tags, old.lost) == ((), ("tags (sagemaker:ListTags is denied)",))
 

@@ -338,7 +338,7 @@ def test_image_and_wheels_fit_the_instances(
     assert wanted == [architecture]
 
 
-def test_what_could_not_be_checked_is_a_note() -> None:
+def test_skipped_checks_are_notes() -> None:
     denied = {
         name: SmProxyError("access-denied", f"ec2:{name} is denied: User x may not", "Allow it.")
         for name in ("DescribeRouteTables", "DescribeSecurityGroups")

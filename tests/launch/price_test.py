@@ -166,7 +166,7 @@ def test_our_table_is_well_formed() -> None:
         assert all(0.01 < usd < 500 for usd in row["usd_an_hour"].values())
 
 
-def test_a_silent_price_list_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_price_list_delays_no_job(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(price, "_PATIENCE_S", 0.05)
     answers = threading.Event()
 

@@ -144,7 +144,7 @@ def test_two_jobs_must_not_write_to_the_same_checkpoints() -> None:
     assert planned(told, checkpoints="none").prepared.made.request["TrainingJobName"] == "new"
 
 
-def test_what_cannot_be_the_same_is_told() -> None:
+def test_differences_from_the_old_job_are_listed() -> None:
     told = failed(HyperParameters={"sagemaker_mpi_enabled": "true"})
     assert planned(told).lost == ("session tags, which AWS does not tell",)
     assert "several nodes (sagemaker_mpi_enabled)" in planned(told, smaller=True).lost[1]

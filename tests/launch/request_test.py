@@ -346,7 +346,7 @@ def test_what_the_request_says_holds_unless_the_user_says_otherwise(
     }
 
 
-def test_a_replaced_variable_is_told() -> None:
+def test_a_replaced_variable_is_reported() -> None:
     there = {"SM_PROXY_WAIT": "1h", "SM_PROXY_KEEP_FAILURE": "5m"}
     made = make(training(Environment=there), replace(SSH, wait_s=60))
     [change] = [item for item in made.changes if item.path == "Environment.SM_PROXY_WAIT"]

@@ -325,7 +325,7 @@ def test_a_refused_job_is_not_announced() -> None:
     assert switch.told == []
 
 
-def test_a_call_that_sends_nothing_is_told(sent: list[dict[str, Any]]) -> None:
+def test_a_call_that_sends_nothing_is_reported(sent: list[dict[str, Any]]) -> None:
     obj, switch = Estimator(), Switch()
     sdk.attach(obj, switch)
     obj.fit(dry_run=True)

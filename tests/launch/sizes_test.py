@@ -84,7 +84,7 @@ def test_a_smaller_job_runs_for_an_hour_at_most(before: int, after: int) -> None
     assert shrunk(told)["StoppingCondition"]["MaxRuntimeInSeconds"] == after
 
 
-def test_of_several_groups_one_node_is_left_and_reads_every_channel() -> None:
+def test_one_node_of_several_groups_remains_and_reads_every_channel() -> None:
     def group(name: str, count: int) -> dict[str, Any]:
         return {"InstanceGroupName": name, "InstanceType": "ml.c5.18xlarge", "InstanceCount": count}
 

@@ -38,6 +38,6 @@ def test_what_keeps_a_job_from_the_warm_pool_is_named(change: dict[str, Any], na
 
 
 @pytest.mark.parametrize("status", [None, "Reused", "Terminated", "InUse"])
-def test_without_a_waiting_pool_nothing_is_said(status: str | None) -> None:
+def test_without_a_waiting_pool_nothing_is_reported(status: str | None) -> None:
     told = {**OLD, "WarmPoolStatus": {"Status": status}} if status else SAME
     assert warm_pool.outlook(told, SAME) == ""

@@ -54,7 +54,7 @@ def test_a_file_with_two_names_is_not_replaced(tmp_path: Path) -> None:
         atomic_write.refuse_linked(path)
 
 
-def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_an_unreadable_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(SmProxyError, match="cannot be read: File name too long") as caught:
         atomic_write.follow_symlinks(tmp_path / ("x" * 300))
     assert caught.value.code == "config-read-only"

@@ -308,7 +308,7 @@ if os.fork() == 0:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who made the socket")
 @pytest.mark.parametrize("python", ["usual", "as in conda"])
-def test_nobody_waits_for_our_stderr_once_ssh_has_gone_to_the_background(python: str) -> None:
+def test_stderr_is_closed_once_ssh_has_gone_to_the_background(python: str) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", SSH_F, PROGRAM, "answer", "0", python],
         stdin=subprocess.PIPE,

@@ -200,7 +200,7 @@ def test_only_yes_confirms(typed: bytes, means: str) -> None:
     assert b"really \xef\xbf\xbd[2J now? [y/N] " in shown
 
 
-def test_without_a_terminal_nobody_can_confirm() -> None:
+def test_without_a_terminal_confirming_is_an_error() -> None:
     done = subprocess.run(
         [sys.executable, "-c", CONFIRMING],
         stdin=subprocess.DEVNULL,

@@ -57,7 +57,7 @@ def test_the_root_of_a_pex_is_where_it_runs(
     assert python_environment.pex_root() == str(tmp_path / "venvs" / "root")
 
 
-def test_what_is_not_started_from_an_archive_has_none(
+def test_a_program_outside_an_archive_has_no_archive(
     app: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = tmp_path / "sm-proxy"

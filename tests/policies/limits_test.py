@@ -63,7 +63,7 @@ def test_a_user_creates_no_jobs(account: Place) -> None:
     assert "sagemaker:CreateTrainingJob" in refusal(create, **job_request("x"))[1]
 
 
-def test_the_stacks_policy_for_people_leads_to_no_space_and_no_node(account: Place) -> None:
+def test_the_stacks_user_policy_reaches_no_space_and_no_node(account: Place) -> None:
     sagemaker = account.lab.client("sagemaker")
     space = sagemaker.describe_space(**make_space(account.lab, "stacks"))["SpaceArn"]
     cluster = sagemaker.describe_cluster(ClusterName="c")["ClusterArn"].rpartition("/")[2]
@@ -104,7 +104,7 @@ def test_the_conditions_of_the_docs_keep_people_to_their_own_spaces(account: Pla
         assert "sagemaker:StartSession" in refusal(start, ResourceIdentifier=arns[1])[1]
 
 
-def test_nobody_makes_a_space_theirs_by_a_tag(account: Place) -> None:
+def test_no_user_can_take_over_a_space_by_a_tag(account: Place) -> None:
     """Else conditions on the tags of spaces would keep nobody out."""
     space = account.lab.client("sagemaker").describe_space(**make_space(account.lab, "tagless"))
     tag = caller(account, "sagemaker", "user", "launcher").add_tags

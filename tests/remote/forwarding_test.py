@@ -163,7 +163,7 @@ def test_a_hundred_connections_at_once(tunnel: Tunnel) -> None:
         near.close()
 
 
-def test_a_port_on_which_nothing_listens_is_told_once(tunnel: Tunnel) -> None:
+def test_a_port_without_a_listener_is_reported_once(tunnel: Tunnel) -> None:
     tunnel.server._answer = paramiko.OPEN_FAILED_CONNECT_FAILED
     for _ in range(3):
         with tunnel.dial() as near:
@@ -173,7 +173,7 @@ def test_a_port_on_which_nothing_listens_is_told_once(tunnel: Tunnel) -> None:
     assert tunnel.server.asked == 3 * tried
 
 
-def test_a_port_without_an_answer_is_told_once(
+def test_a_port_without_an_answer_is_reported_once(
     tunnel: Tunnel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Such as while the network is down, which takes two minutes until it is noticed."""

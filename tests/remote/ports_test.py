@@ -27,7 +27,7 @@ def test_a_port_is_the_local_one_too_unless_another_is_named(
 @pytest.mark.parametrize(
     "word", ["", "0", "1:0", "65536", "70000:1", "x", "1:2:3", "-1", ":1", "٣"]
 )
-def test_what_is_no_port_is_refused(word: str) -> None:
+def test_an_invalid_port_argument_is_refused(word: str) -> None:
     with pytest.raises(ValueError, match=r"(?i)port"):
         Forward.parse(word)
 

@@ -64,7 +64,7 @@ def test_a_node_that_is_gone_counts_if_another_is_reached(answers: list[str], ru
     assert (second.window, second.told, second.error) == ("ended", False, None)
 
 
-def test_a_node_whose_session_was_cut_is_told_again(run: Run) -> None:
+def test_a_node_whose_session_was_cut_is_released_again(run: Run) -> None:
     outcomes = run({"algo-1": [TOLD], "algo-2": ["session-lost", TOLD]})
     assert [node.told for node in outcomes] == [True, True]
 
@@ -84,7 +84,7 @@ def test_a_refused_connection_says_nothing_if_no_node_is_reached(run: Run) -> No
     assert [node.error and node.error.code for node in outcomes] == ["connect-refused"] * 2
 
 
-def test_all_nodes_are_told_where_the_cache_cannot_be_used(
+def test_all_nodes_are_released_without_a_usable_cache(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("no folder")

@@ -187,7 +187,7 @@ def test_without_an_address_a_bastion_is_of_no_use() -> None:
     assert (found.usable, found.error, aws.calls) == (False, None, [])
 
 
-def test_an_error_that_no_route_can_mend_is_no_verdict() -> None:
+def test_an_error_that_no_route_avoids_is_no_verdict() -> None:
     lost = SmProxyError("no-credentials", "none")
     with pytest.raises(SmProxyError) as caught:
         bastion.verdict(container(), Settings(), account(DescribeInstances=lost))

@@ -99,7 +99,7 @@ def test_the_container_is_dialled_without_a_probe(probes: Probes, port: int) -> 
 
 
 @pytest.mark.usefixtures("inside")
-def test_a_refused_port_of_the_container_is_not_mended_by_another_route() -> None:
+def test_a_port_that_the_container_refuses_leads_to_no_other_route() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         closed = server.getsockname()[1]
     stream = settled(

@@ -66,7 +66,7 @@ def test_an_agent_that_is_away_leads_to_the_list_of_nodes() -> None:
     assert "sm-proxy nodes sm-c.hyperpod" in error.hint
 
 
-def test_another_error_is_told_as_it_is() -> None:
+def test_another_error_is_reported_unchanged() -> None:
     error = refused(ServiceError("InternalError", "oops", "ssm:StartSession"))
     assert (error.code, "oops" in error.message) == ("aws-error", True)
 

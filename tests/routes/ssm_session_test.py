@@ -60,7 +60,7 @@ def test_without_a_kept_session_one_is_started(
     assert source.asked == (["i-1"] if keep_session else [])
 
 
-def test_no_kept_session_is_asked_for_where_the_user_wants_none(
+def test_no_kept_session_is_used_if_the_user_switched_it_off(
     started: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = of_daemon(monkeypatch, KEPT)

@@ -177,7 +177,7 @@ def test_several_routes_may_fail_in_one_connection(routes: Table) -> None:
     assert [item.dialled for item in (first, second, third, fourth)] == [1, 1, 1, 1]
 
 
-def test_if_none_serves_the_first_error_is_raised_with_those_of_the_tried_routes(
+def test_without_a_working_route_the_error_names_all_tried_routes(
     routes: Table,
 ) -> None:
     first = Recorded("a", error("no-bastion", "no bastion"))
@@ -249,12 +249,12 @@ def test_a_single_error_is_raised_as_it_is(routes: Table) -> None:
     assert routes.lines == []
 
 
-def test_without_any_error_the_user_is_told_where_to_look(routes: Table) -> None:
+def test_without_any_error_the_hint_names_the_next_command(routes: Table) -> None:
     found = routes.error_of(Recorded("a", None), Recorded("b", None))
     assert (found.code, "sm-proxy resolve sm-my-job" in found.hint) == ("route-unusable", True)
 
 
-def test_an_error_of_a_verdict_that_no_route_can_mend_ends_the_search(
+def test_an_error_of_a_verdict_that_no_route_avoids_ends_the_search(
     routes: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     why = error("no-credentials")

@@ -19,7 +19,7 @@ def test_the_network_of_new_jobs_comes_from_the_file() -> None:
     assert settings.load().launch == expected
 
 
-def test_without_the_table_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_table_there_is_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SM_PROXY_LAUNCH", "x")  # no variable has the form of a table
     assert settings.load({"launch": "x"}).launch is None
 

@@ -113,7 +113,9 @@ def test_the_line_is_where_the_value_begins(text: str, lines: int) -> None:
     assert report.of("launch").used.place == place or place in wrong[0]
 
 
-def test_what_is_wrong_is_told_and_the_rest_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_settings_are_reported_and_the_rest_is_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     write_file('regoin = "r-1"\nwait = "long"\nuser = "ubuntu"\n')
     monkeypatch.setenv("SM_PROXY_ROUTE", "tunnel")
     record(f'{contexts.MARK}{{"prefix": "sm-", "no": 1}}\n')

@@ -86,7 +86,7 @@ def test_an_app_that_cannot_be_deleted_while_it_starts_is_waited_for() -> None:
     assert run.said[0] == "Lab: its app, which cannot be ended while it starts, is Pending"
 
 
-def test_an_app_that_somebody_else_deletes_is_no_failure() -> None:
+def test_an_app_that_is_deleted_elsewhere_is_no_failure() -> None:
     studio = FakeStudio("InService", remote=False)
     run = Run(studio)
 
@@ -117,7 +117,7 @@ def test_a_space_that_changes_just_now_is_waited_for() -> None:
     assert changing(run.aws) == ["CreateApp"]
 
 
-def test_somebody_else_was_faster() -> None:
+def test_a_start_by_another_run_is_accepted() -> None:
     studio = FakeStudio("Deleted")
     run = Run(studio)
 
@@ -137,9 +137,7 @@ def test_somebody_else_was_faster() -> None:
         ("ValidationException", "InService", f"{'Pending ' * 9}InService", "its app is Pending"),
     ],
 )
-def test_somebody_else_was_faster_with_the_update(
-    error: str, space: str, app: str, said: str
-) -> None:
+def test_an_update_by_another_run_is_accepted(error: str, space: str, app: str, said: str) -> None:
     studio = FakeStudio(remote=False)
     run = Run(studio)
 
@@ -224,7 +222,7 @@ def test_an_app_that_is_deleted_meanwhile_is_no_endless_wait() -> None:
     assert Run(studio).failure().code == "job-ended"
 
 
-def test_every_wait_is_bounded_and_said_once(clock: Clock) -> None:
+def test_every_wait_is_bounded_and_shown_once(clock: Clock) -> None:
     studio = FakeStudio()
     studio.starts = ["Pending"]
     run = Run(studio, seconds=120)

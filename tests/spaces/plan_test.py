@@ -27,26 +27,26 @@ def test_a_running_space_with_remote_access_needs_nothing() -> None:
     assert not found.steps
 
 
-def test_a_running_one_that_does_not_tell_its_instance_is_left_alone() -> None:
+def test_a_running_space_with_an_unknown_instance_is_left_alone() -> None:
     studio = FakeStudio("InService", SageMakerImageArn="arn")
     assert made(studio).is_done
     assert made(studio, "ml.m5.large").restarts
 
 
-def test_a_starting_one_is_only_waited_for() -> None:
+def test_a_starting_space_is_only_waited_for() -> None:
     found = made(FakeStudio("Pending"))
     assert not found.is_done
     assert not found.steps
 
 
 @pytest.mark.parametrize("app", [(), ("Deleted",), ("Deleting",)])
-def test_a_stopped_one_gets_an_app_with_all_that_it_had(app: tuple[str, ...]) -> None:
+def test_a_stopped_space_gets_an_app_with_its_old_settings(app: tuple[str, ...]) -> None:
     found = made(FakeStudio(*app))
     assert verbs(found) == ["CreateApp"]
     assert found.spec == SPEC
 
 
-def test_a_running_one_without_remote_access_is_restarted() -> None:
+def test_a_running_space_without_remote_access_is_restarted() -> None:
     found = made(FakeStudio("InService", remote=False))
     assert verbs(found) == ["DeleteApp", "UpdateSpace", "CreateApp"]
     assert found.restarts

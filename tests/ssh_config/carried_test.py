@@ -25,6 +25,6 @@ def test_the_options_of_each_block_are_found() -> None:
     assert carried.options(text, "sm-us-") == {}
 
 
-def test_a_command_that_somebody_has_edited_passes_nothing() -> None:
+def test_an_edited_command_passes_no_options() -> None:
     assert carried.options("Host sm-*\n    ProxyCommand 'x\n", "sm-") == {}
     assert carried.options("", "sm-") == {}

@@ -318,7 +318,7 @@ def shell() -> Channel:
     return channel
 
 
-def test_a_shell_is_told_the_size_of_its_terminal_before_the_first_bytes() -> None:
+def test_a_shell_gets_the_terminal_size_before_the_first_bytes() -> None:
     channel = shell()
     channel.write(b"exec sh\n")
     first, second = [item for item in sent(channel) if item.kind == "input_stream_data"]

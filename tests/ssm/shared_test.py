@@ -387,7 +387,7 @@ def test_bytes_that_were_held_back_are_gone_with_their_stream() -> None:
         assert session._incoming.held_until == float("inf")
 
 
-def test_a_stream_that_nobody_reads_holds_back_only_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unread_stream_holds_back_only_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared, "UNREAD_LIMIT", 200_000)
     monkeypatch.setattr(shared, "RECEIVED_LIMIT", 50_000)
 

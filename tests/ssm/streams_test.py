@@ -264,7 +264,7 @@ def test_a_hundred_streams(it: Connections) -> None:
     it.drive(lambda: it.got == it.sent)
 
 
-def test_one_that_is_not_read_keeps_nobody_waiting(it: Connections) -> None:
+def test_a_stream_that_is_not_read_delays_no_other(it: Connections) -> None:
     for _ in range(2):
         it.open()
     it.unread.add(0)

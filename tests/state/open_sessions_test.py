@@ -95,7 +95,7 @@ def test_a_session_that_cannot_be_ended_is_tried_again() -> None:
     assert end() == ["s-1"]
 
 
-def test_of_two_concurrent_runs_one_ends_the_sessions() -> None:
+def test_one_of_two_concurrent_runs_ends_the_sessions() -> None:
     orphan("s-1")
     inside, go = threading.Event(), threading.Event()
     calls: list[str] = []

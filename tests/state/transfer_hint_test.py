@@ -17,7 +17,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "state"
 
 
-def test_it_is_told_once_a_day(
+def test_the_hint_is_shown_once_a_day(
     state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for background in [Background(lambda: transfer_hint.tell(712_345.0)) for _ in range(8)]:
@@ -31,7 +31,7 @@ def test_it_is_told_once_a_day(
     assert len(list(state.iterdir())) == 1
 
 
-def test_without_a_state_folder_it_is_not_told(
+def test_without_a_state_folder_the_hint_is_not_shown(
     state: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     state.write_text("a file")

@@ -55,9 +55,7 @@ def python_only(folder: Path) -> str:
 
 
 @pytest.mark.parametrize("tool", ["sha256sum", "python"])
-def test_any_name_has_its_digest_and_what_cannot_be_read_has_none(
-    tmp_path: Path, tool: str
-) -> None:
+def test_any_file_name_has_its_digest_unless_it_is_unreadable(tmp_path: Path, tool: str) -> None:
     home = tmp_path / "home"
     home.mkdir()
     expected: dict[str, str | None] = {**filled(home), "absent": None, ".": None}
@@ -111,7 +109,7 @@ def test_digests_are_computed_ahead_in_one_call_and_again_after_a_cut(tmp_path: 
     assert digests.ready("with space")
 
 
-def test_whoever_waits_for_a_digest_gets_the_failure(tmp_path: Path) -> None:
+def test_every_waiter_for_a_digest_gets_the_failure(tmp_path: Path) -> None:
     digests = checksums.Digests(Shell(tmp_path, cuts=3), delay=60)
     digests.expect("a", 1)
     with pytest.raises(SmProxyError, match="cut"):

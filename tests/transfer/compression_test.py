@@ -109,7 +109,7 @@ def test_the_file_with_most_bytes_decides() -> None:
     assert reader.read_bytes <= 2 * PIECES * PIECE
 
 
-def test_of_many_files_several_decide() -> None:
+def test_several_of_many_files_decide() -> None:
     names = [f"n{number}" for number in range(1000)]
     files = [entry(name, 100_000) for name in names]
     reader = Reader(**dict.fromkeys(names, log(1000)))

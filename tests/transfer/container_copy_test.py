@@ -106,7 +106,7 @@ def test_if_s3_cannot_be_asked_all_goes_by_ssh_unless_the_user_wants_s3(
     assert caught.value.code == "access-denied"
 
 
-def test_a_job_that_is_over_is_told_if_s3_has_nothing_or_may_not_be_asked(
+def test_an_ended_job_is_the_error_if_s3_has_nothing_or_denies_access(
     copy: Copy, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[object] = []

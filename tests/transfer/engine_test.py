@@ -40,7 +40,7 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path, most=3)
 
 
-def test_all_works_run_each_once_over_as_many_connections_as_there_may_be(world: World) -> None:
+def test_each_task_runs_once_over_at_most_the_allowed_connections(world: World) -> None:
     met = threading.Barrier(3, timeout=60)
     ran: list[str] = []
 
@@ -63,7 +63,7 @@ def test_no_work_opens_no_connection(world: World) -> None:
     assert world.opened == 0
 
 
-def test_the_work_of_a_lost_connection_is_run_again_over_another(world: World) -> None:
+def test_the_task_of_a_lost_connection_runs_again_over_another(world: World) -> None:
     world.most = 1
     numbers: list[int] = []
 
@@ -130,7 +130,7 @@ def test_the_last_file_that_fails_is_a_problem_though_all_is_over(
     assert problem.error.code == "not-verified"
 
 
-def test_a_bug_in_a_work_is_raised_in_the_calling_thread(world: World) -> None:
+def test_a_bug_in_a_task_is_raised_in_the_calling_thread(world: World) -> None:
     def step(*_: Any) -> None:
         raise ZeroDivisionError
 
@@ -139,7 +139,9 @@ def test_a_bug_in_a_work_is_raised_in_the_calling_thread(world: World) -> None:
 
 
 @pytest.mark.parametrize("code", ["job-ended", "login-refused"])
-def test_the_end_of_the_job_is_told_and_not_the_lost_session(world: World, code: Code) -> None:
+def test_the_end_of_the_job_is_reported_instead_of_the_lost_session(
+    world: World, code: Code
+) -> None:
     def refuse(number: int) -> None:
         if number > 3:
             raise SmProxyError(code, "why it ended")
@@ -156,7 +158,7 @@ def test_the_end_of_the_job_is_told_and_not_the_lost_session(world: World, code:
     assert caught.value.code == code
 
 
-def test_a_connection_that_cannot_be_opened_leaves_the_works_to_the_others(world: World) -> None:
+def test_a_connection_that_cannot_be_opened_leaves_its_tasks_to_the_others(world: World) -> None:
     def refuse(number: int) -> None:
         if number > 1:
             raise SmProxyError("throttled", "too many sessions")
@@ -261,7 +263,7 @@ def test_an_upload_begins_with_one_connection_and_opens_another_if_that_may_help
     assert numbers[:2] == [1, 2]
 
 
-def test_nobody_waits_for_a_connection_that_is_no_longer_needed(
+def test_a_connection_that_is_no_longer_needed_is_not_waited_for(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "_JOIN_S", 60.0)

@@ -64,7 +64,7 @@ def test_one_connection_answers_all_questions() -> None:
     assert opener.firsts == 1
 
 
-def test_after_a_step_the_next_one_uses_its_connections() -> None:
+def test_the_next_step_reuses_the_connections_of_the_last() -> None:
     shared, opener = pool()
     shared.first()
     shared.open(compress=False)

@@ -57,7 +57,7 @@ def test_one_unverified_file_makes_it_unverified(add: object) -> None:
     assert not sum_.outcome(1.0).verified
 
 
-def test_a_copy_that_is_whole_has_not_failed() -> None:
+def test_a_complete_copy_has_not_failed() -> None:
     assert tally.failure(WHOLE) is None
 
 

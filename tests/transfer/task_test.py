@@ -28,7 +28,7 @@ def three_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nodes, "find", find)
 
 
-def test_one_host_is_one_task_and_nobody_is_asked() -> None:
+def test_one_host_is_one_task_without_a_lookup() -> None:
     found = tasks(["bob@sm-bert:/opt/a", "bob@sm-bert:b"], "here", Options(sessions=5))
     options = Options(sessions=5)
     assert found == (Task("sm-bert", "bob", "down", ("/opt/a", "b"), "here", options, 5),)
@@ -58,7 +58,7 @@ def test_each_node_gets_the_same_files() -> None:
 
 
 @pytest.mark.usefixtures("three_nodes")
-def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SmProxyError) as caught:
         tasks(["sm-bert.*:/opt"], str(tmp_path / "file"))

@@ -54,7 +54,7 @@ def test_bytes_pass_in_both_directions(stream: SocketStream) -> None:
             sender.join(60)
 
 
-def test_a_user_who_reads_nothing_can_still_write(stream: SocketStream) -> None:
+def test_writing_works_without_reading(stream: SocketStream) -> None:
     """paramiko in a key exchange: its reader waits until its writer is done."""
     data = os.urandom(2_000_000)
     with carried(stream) as tunnel:
@@ -101,7 +101,7 @@ def test_the_end_of_the_stream_ends_the_socket(stream: SocketStream) -> None:
 
 
 @pytest.mark.parametrize("confirms", [True, False])
-def test_the_far_end_is_told_before_the_stream_is_closed(
+def test_the_far_end_gets_the_end_before_the_stream_is_closed(
     stream: SocketStream, *, confirms: bool
 ) -> None:
     stream.confirms = confirms

@@ -140,7 +140,7 @@ def driven(hop: Hop) -> ChannelStream:
     return hop.stream
 
 
-def test_the_far_end_stops_while_nobody_reads(hop: Hop) -> None:
+def test_the_far_end_stops_while_the_stream_is_not_read(hop: Hop) -> None:
     data = os.urandom(BOUND)
     hop.far.settimeout(0.5)
     sent = 0

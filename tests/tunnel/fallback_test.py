@@ -88,7 +88,7 @@ def test_several_routes_may_fail_before_one_serves() -> None:
     assert len(routes.judged) == 2
 
 
-def test_a_failure_that_no_route_can_mend_ends_the_stream() -> None:
+def test_a_failure_that_no_route_avoids_ends_the_stream() -> None:
     first = failed("connect-refused")
     stream = Routes().around(first)
     settle(stream)

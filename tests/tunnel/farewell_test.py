@@ -49,7 +49,7 @@ def test_a_stream_that_has_confirmed_its_end_is_not_finished_again() -> None:
     inner.far.close()
 
 
-def test_one_that_never_confirms_is_closed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stream_that_is_never_confirmed_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(farewell, "PATIENCE_S", 0.01)
     inner = SocketStream()
     inner.confirms = False

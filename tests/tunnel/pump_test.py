@@ -675,12 +675,12 @@ def test_a_long_transfer_is_noticed_once_with_its_rate(direction: int) -> None:
     assert told(rates) == [(30, 600_000)]
 
 
-def test_short_transfers_with_pauses_are_none() -> None:
+def test_short_transfers_with_pauses_are_no_long_transfer() -> None:
     assert told(lambda second: (0, 600_000 if second % 20 else 0)) == []
     assert told(lambda second: (600_000, 0) if second % 40 < 20 else (0, 600_000)) == []
 
 
-def test_typing_and_its_output_are_none() -> None:
+def test_typing_and_its_output_are_no_long_transfer() -> None:
     assert told(lambda second: (200, 3_000_000 if second % 5 == 0 else 10_000)) == []
     assert told(lambda _: (0, 40_000)) == []
 

@@ -85,7 +85,7 @@ def test_some_piece_allows_each_call() -> None:
     assert called() - actions("user", "launcher", "admin") == set()
 
 
-def test_no_piece_allows_what_nobody_needs() -> None:
+def test_no_policy_allows_an_action_that_is_not_needed() -> None:
     assert actions() - called() - set(policies.OWN) == set()
 
 
@@ -206,7 +206,7 @@ def test_the_template_has_the_same_documents() -> None:
         assert policies.document_of_stack(name, scope) in found
 
 
-def test_the_stacks_policy_for_people_opens_nobodys_space_and_no_node() -> None:
+def test_the_stacks_user_policy_opens_no_space_and_no_node() -> None:
     rows = policies.document_of_stack("user", SCOPES[0])["Statement"]
     allowed = {
         (action, arn)

@@ -107,7 +107,7 @@ def test_an_endpoint_counts_at_least_one_instance() -> None:
     assert described(an_aws(ProductionVariants=[{}])).nodes == 1
 
 
-def test_a_missing_endpoint_is_none() -> None:
+def test_a_missing_endpoint_gives_none() -> None:
     gone = ServiceError("ValidationException", 'Could not find endpoint "chat".', "x")
     assert endpoint.describe(FakeAws(DescribeEndpoint=gone), "chat") is None
 

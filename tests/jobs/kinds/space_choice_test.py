@@ -133,7 +133,7 @@ def test_a_beginning_means_the_newest_that_runs() -> None:
     assert aws.asked == [*LISTS, "ListApps", *DESCRIBED]
 
 
-def test_a_beginning_means_the_one_that_starts_if_none_runs() -> None:
+def test_a_beginning_means_a_starting_space_if_no_space_runs() -> None:
     aws = Studio(Space("lab-a", app=""), Space("lab-b", app="Pending"))
     assert found(aws, "sm-la.space")[0] == "lab-b"
 
@@ -144,7 +144,7 @@ def test_stopped_spaces_of_a_beginning_are_ambiguous() -> None:
     assert "sm-lab-a.d-one.space (jane), sm-lab-b.d-one.space (jane)" in error.message
 
 
-def test_a_beginning_never_means_a_space_of_somebody_else() -> None:
+def test_a_beginning_never_means_another_users_space() -> None:
     own, other = Space("lab-mine", app=""), Space("lab-bobs", owner="bob")
     assert found(Studio(own, other), "sm-lab.space")[0] == "lab-mine"
     error = refused(Studio(own, other, caller="user/eve"), "sm-lab.space")

@@ -232,7 +232,7 @@ def test_an_old_botocore_is_named_and_not_taken_for_remote_access_that_is_off() 
     "arn",
     ["", "arn:aws:iam::1:user/x", "arn:aws:sagemaker:eu-west-1:123456789012:space/d-one/x\n"],
 )
-def test_an_arn_that_is_none_is_refused(arn: str) -> None:
+def test_an_invalid_arn_is_refused(arn: str) -> None:
     with pytest.raises(SmProxyError) as caught:
         described(Studio(Space("x"), DescribeSpace={**Space("x").description(), "SpaceArn": arn}))
     assert caught.value.code == "network"

@@ -135,7 +135,7 @@ def test_a_job_outside_of_a_vpc_has_no_subnets(config: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("error", ["ValidationException", "ResourceNotFound"])
-def test_a_missing_job_is_none(error: str) -> None:
+def test_a_missing_job_gives_none(error: str) -> None:
     aws = FakeAws(DescribeTrainingJob=ServiceError(error, "Requested resource not found.", ACTION))
     assert training.describe(aws, JOB) is None
 

@@ -77,7 +77,7 @@ def test_an_ended_job_needs_no_model(status: str) -> None:
     assert aws.operations() == ["DescribeTransformJob"]
 
 
-def test_a_missing_job_is_none() -> None:
+def test_a_missing_job_gives_none() -> None:
     assert transform.describe(FakeAws(DescribeTransformJob=GONE), "score") is None
 
 

@@ -24,7 +24,7 @@ def test_a_training_price_is_found_by_region_and_instance(lab: Lab) -> None:
     assert (dimension["unit"], dimension["pricePerUnit"]) == ("Hrs", {"USD": "0.2300000000"})
 
 
-def test_prices_are_paged_and_unknown_products_have_none(lab: Lab) -> None:
+def test_prices_are_paged_and_unknown_products_have_no_price(lab: Lab) -> None:
     pricing = lab.client("pricing")
     pages = pricing.get_paginator("get_products").paginate(
         **wanted(regionCode="us-east-1", instanceName="ml.m5.xlarge"),

@@ -256,7 +256,7 @@ def test_the_sessions_of_an_agent_end_with_it(tmp_path: Path) -> None:
     run(main())
 
 
-def test_a_size_that_is_none_is_refused_and_harms_nothing(tmp_path: Path) -> None:
+def test_an_invalid_terminal_size_is_refused_without_effect(tmp_path: Path) -> None:
     async def main() -> None:
         async with _lab(tmp_path) as (it, _):
             client = await _shell(it)

@@ -88,7 +88,7 @@ def test_bytes_go_both_ways_and_the_end_is_clean(tmp_path: Path) -> None:
     run(main())
 
 
-def test_a_port_that_refuses_is_told_as_the_reason(tmp_path: Path) -> None:
+def test_a_refused_port_is_the_reason_of_the_failure(tmp_path: Path) -> None:
     with socket.socket() as unused:  # bound, but nobody listens
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
@@ -102,7 +102,7 @@ def test_a_port_that_refuses_is_told_as_the_reason(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("message", ["text", b"x" * 65_001])
-def test_what_no_client_sends_ends_the_tunnel(tmp_path: Path, message: str | bytes) -> None:
+def test_an_invalid_frame_ends_the_tunnel(tmp_path: Path, message: str | bytes) -> None:
     async def main() -> None:
         async with opened(tmp_path) as (client, _):
             await client.send(message)

@@ -172,7 +172,7 @@ def error_of(client: BaseClient, **job: Any) -> dict[str, Any]:
     return {**caught.value.response["Error"], **caught.value.response["ResponseMetadata"]}
 
 
-def test_a_job_gets_ssh_and_is_told(scene: Scene) -> None:
+def test_a_job_gets_ssh_and_is_reported(scene: Scene) -> None:
     scene.client().create_training_job(**JOB)  # type: ignore[attr-defined]
     [(headers, body)] = scene.service.requests
     assert json.loads(body) == with_ssh(JOB)
@@ -275,7 +275,7 @@ def test_a_request_with_other_keys_is_not_passed_on(
 
 
 @pytest.mark.parametrize("target", ["/", "/x", "{path}x", "{other}/", "//", "http://x/{path}"])
-def test_without_the_token_nothing_is_told(scene: Scene, target: str) -> None:
+def test_without_the_token_nothing_is_revealed(scene: Scene, target: str) -> None:
     path = scene.endpoint.path
     other = path[:-1] + ("0" if path[-1] != "0" else "1")
     request = Request("POST", target.format(path=path, other=other), (), b"")
@@ -296,7 +296,7 @@ def test_an_unsigned_request_is_refused(scene: Scene) -> None:
     assert scene.service.requests == []
 
 
-def test_what_a_client_is_told_has_no_secret() -> None:
+def test_errors_for_the_client_have_no_secret() -> None:
     problem = SmProxyError("network", "the proxy http://me:hunter2@proxy refuses", "")
     (body,) = upstream.unreachable(problem).chunks
     assert b"hunter2" not in body

@@ -160,7 +160,7 @@ def test_the_command_gets_our_keys(config: Path, tmp_path: Path) -> None:
 
 
 @needs_sh
-def test_keys_are_not_told_without_the_secret(config: Path, tmp_path: Path) -> None:
+def test_keys_are_not_given_without_the_secret(config: Path, tmp_path: Path) -> None:
     lent = lent_by(tmp_path / "lent")
     assert lent is not None
     endpoint = Endpoint(HeldKeys([lent.aws], Aws), lambda *_: {}, lambda *_: None, lent)
@@ -260,5 +260,5 @@ def test_keys_in_the_environment_are_the_commands_anyway(
     assert lent_by(tmp_path / "lent") is None
 
 
-def test_without_credentials_none_are_lent(tmp_path: Path) -> None:
+def test_without_credentials_no_keys_are_lent(tmp_path: Path) -> None:
     assert lent_by(tmp_path / "lent") is None

@@ -254,7 +254,7 @@ def test_a_stalled_connection_holds_nothing_up(places: tuple[Path, Path]) -> Non
     assert target.read_bytes() == source.read_bytes()
 
 
-def test_without_checksum_tools_the_copy_is_not_verified_and_that_is_said(
+def test_without_checksum_tools_the_copy_is_reported_as_unverified(
     places: tuple[Path, Path],
 ) -> None:
     source, target = places
@@ -304,7 +304,7 @@ def test_empty_and_small_files_arrive(places: tuple[Path, Path]) -> None:
         assert result.copied.verified
 
 
-def test_of_a_file_that_is_over_no_failure_counts(
+def test_failures_of_a_finished_file_do_not_count(
     places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = World(places[0].parent)

@@ -84,7 +84,7 @@ def test_a_server_that_makes_no_sense_is_refused(reply: Callable[[int, bytes], b
         file.fetch(lambda _: next(pieces, None), lambda *_: True)
 
 
-def test_answers_that_nobody_waits_for_are_skipped() -> None:
+def test_replies_that_are_not_waited_for_are_skipped() -> None:
     channel = Answers(answering(lambda n, _: packet(101, 7, bytes(8)) + data(n, b"abc")))
     file = ranged._SftpFile(cast(Any, channel), "x", 1)
     pieces = iter([(0, 3)])

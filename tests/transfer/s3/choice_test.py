@@ -118,7 +118,7 @@ def test_uploads_and_ssh_do_not_ask(entry: MakeEntry) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 20])
-def test_who_may_not_read_the_copy_uses_ssh(
+def test_without_permission_to_read_the_copy_ssh_is_used(
     lab: Lab, aws: Aws, prefix: str, entry: MakeEntry, count: int
 ) -> None:
     lab.control.faults(deny=["s3:GetObject", "s3:ListBucket"])

@@ -107,7 +107,7 @@ def test_an_object_that_was_replaced_comes_by_ssh(
     assert not files(plan)[0].exists()
 
 
-def test_of_an_ended_job_a_replaced_object_is_a_problem(
+def test_a_replaced_object_of_an_ended_job_is_a_problem(
     s3: Any, aws: Aws, chosen: Callable[..., Plan]
 ) -> None:
     plan = chosen(a=b"old")
@@ -138,7 +138,7 @@ def test_a_file_that_cannot_be_written_is_a_problem(
     assert result.done == plan.by_s3[1:]
 
 
-def test_nobody_else_reads_a_file_while_it_comes(
+def test_no_other_user_can_read_a_file_during_the_copy(
     aws: Aws, chosen: Callable[..., Plan], tmp_path: Path
 ) -> None:
     seen: list[int] = []
@@ -204,7 +204,7 @@ def test_a_checksum_of_the_object_is_compared(
     assert hashlib.sha256(b"CONTENT").hexdigest() != hashlib.sha256(b"content").hexdigest()
 
 
-def test_what_s3_cannot_vouch_for_is_unverified(
+def test_a_copy_without_a_checksum_in_s3_is_unverified(
     s3: Any, aws: Aws, entry: MakeEntry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(integrity, "agrees", lambda *_: None)

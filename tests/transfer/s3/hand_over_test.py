@@ -243,7 +243,7 @@ def test_a_refusal_says_what_is_needed(
 
 
 @pytest.mark.parametrize("direction", ["down", "up"])
-def test_a_refusal_of_the_containers_request_is_told(
+def test_a_refusal_of_the_containers_request_is_reported(
     aws: Aws, shell: Shell, one: Entry, lab: Lab, direction: Direction
 ) -> None:
     Path(one.target).parent.mkdir()
@@ -257,7 +257,7 @@ def test_a_refusal_of_the_containers_request_is_told(
     assert "S3 refuses the container's request" in problem.error.message
 
 
-def test_a_container_without_a_way_to_s3_is_told(aws: Aws, shell: Shell, one: Entry) -> None:
+def test_a_container_without_a_route_to_s3_is_reported(aws: Aws, shell: Shell, one: Entry) -> None:
     shell.environment["AWS_ENDPOINT_URL_S3"] = "http://127.0.0.1:9"
     with pytest.raises(SmProxyError, match="does not reach S3") as caught:
         by_s3.run(plan(one), aws, shell)
@@ -265,7 +265,9 @@ def test_a_container_without_a_way_to_s3_is_told(aws: Aws, shell: Shell, one: En
     assert "--via ssh" in caught.value.hint
 
 
-def test_a_container_without_tools_is_told(aws: Aws, tmp_path: Path, one: Entry) -> None:
+def test_a_container_without_python_and_curl_is_reported(
+    aws: Aws, tmp_path: Path, one: Entry
+) -> None:
     with pytest.raises(SmProxyError, match="neither Python 3 nor curl"):
         by_s3.run(plan(one), aws, Shell(tmp_path, "python3", "curl"))
 
@@ -360,7 +362,7 @@ def test_a_request_that_arrives_after_an_interrupt_leaves_nothing(
 
 
 @pytest.mark.parametrize("direction", ["down", "up"])
-def test_what_stays_in_the_bucket_is_told(
+def test_objects_that_stay_in_the_bucket_are_reported(
     aws: Aws, curl: Shell, one: Entry, s3: Any, lab: Lab, *, direction: Direction
 ) -> None:
     lab.control.faults(deny=["s3:DeleteObject"])

@@ -60,9 +60,7 @@ def test_a_bucket_may_be_in_another_region(aws: Aws) -> None:
     assert objects.head(place.aws, place.bucket, place.key(1)) is None
 
 
-def test_a_bucket_that_cannot_be_looked_at_is_taken_for_one_of_the_region(
-    lab: Lab, aws: Aws
-) -> None:
+def test_a_bucket_of_an_unknown_region_counts_as_one_of_this_region(lab: Lab, aws: Aws) -> None:
     lab.control.faults(deny=["s3:ListBucket"])
     assert store.open_store(aws, BUCKET, None).aws.region == aws.region
 
@@ -77,7 +75,7 @@ def test_a_refusal_names_what_a_copy_needs(lab: Lab, aws: Aws) -> None:
     place.clear([place.key(1)], {place.key(1): "no-such-upload"})  # as far as that is possible
 
 
-def test_of_an_encrypted_object_s3_has_no_md5(s3: Any, aws: Aws, tmp_path: Path) -> None:
+def test_s3_has_no_md5_of_an_encrypted_object(s3: Any, aws: Aws, tmp_path: Path) -> None:
     s3.put_object(
         Bucket=BUCKET,
         Key="encrypted",

@@ -36,7 +36,7 @@ def test_checkpoints_have_a_prefix(url: str, prefix: str) -> None:
 @pytest.mark.parametrize(
     "config", [None, {}, {"S3Uri": "https://x"}, {"S3Uri": "s3://buc", "LocalPath": "x"}]
 )
-def test_other_jobs_have_none(config: dict[str, str] | None) -> None:
+def test_other_jobs_have_no_synced_folders(config: dict[str, str] | None) -> None:
     assert of_training(CheckpointConfig=config) == ()
     assert synced.folders(FakeAws(), "endpoint", "my-job") == ()
 

@@ -235,7 +235,7 @@ def test_without_a_tool_all_is_copied_and_counted_as_unverified(
 
 
 @pytest.mark.parametrize("direction", ["down", "up"])
-def test_one_that_cannot_be_copied_holds_no_other_up(
+def test_a_file_that_cannot_be_copied_delays_no_other(
     far: Connection, home: Path, here: Path, direction: Direction
 ) -> None:
     source, target = (home, here) if direction == "down" else (here, home)
@@ -261,7 +261,7 @@ def test_what_this_machine_refuses_names_the_target(
     assert problem.error.message == "missing/a: No such file or directory on this machine"
 
 
-def test_two_copies_to_one_target_are_told_of_each_other(
+def test_two_copies_to_one_target_report_each_other(
     far: Connection, home: Path, here: Path
 ) -> None:
     (home / "a").write_bytes(b"a")

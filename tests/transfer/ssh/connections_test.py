@@ -89,7 +89,7 @@ def test_each_connection_has_a_session_which_ends_at_close(server: Server, tmp_p
         connections.open()
 
 
-def test_a_lost_connection_is_told_from_a_file_and_can_be_replaced(server: Server) -> None:
+def test_a_lost_connection_differs_from_a_file_error_and_is_replaced(server: Server) -> None:
     connections = server.connections()
     first = connections.first()
     server.cut()
@@ -168,7 +168,9 @@ def test_a_throttled_session_is_tried_again(
     connections.close()
 
 
-def test_a_refused_session_is_told_once(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_session_is_reported_once(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(connections_module, "_PAUSES_S", ((0, 0.01),))
     lines: list[str] = []
     connections = server.connections(on_status=lines.append)

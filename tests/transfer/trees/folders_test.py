@@ -23,7 +23,7 @@ def listed(far: Connection, direction: Direction) -> Tree:
 
 
 @DIRECTIONS
-def test_they_get_the_modes_and_times_of_their_sources(
+def test_copies_get_the_modes_and_times_of_their_sources(
     far: Connection, home: Path, here: Path, direction: Direction
 ) -> None:
     source, target = (home, here) if direction == "down" else (here, home)
@@ -42,7 +42,7 @@ def test_they_get_the_modes_and_times_of_their_sources(
 
 
 @DIRECTIONS
-def test_those_that_are_there_are_kept(
+def test_existing_folders_keep_their_mode_and_times(
     far: Connection, home: Path, here: Path, direction: Direction
 ) -> None:
     source, target = (home, here) if direction == "down" else (here, home)

@@ -135,7 +135,7 @@ def test_links_are_followed_and_loops_end(far: Connection, home: Path, here: Pat
     assert next(one.size for one in tree.files if one.target == "new/link") == 4
 
 
-def test_what_is_no_file_is_a_problem(far: Connection, home: Path, here: Path) -> None:
+def test_a_source_that_is_not_a_file_is_a_problem(far: Connection, home: Path, here: Path) -> None:
     write(home, "d/a")
     os.mkfifo(home / "d/fifo")
     with socket.socket(socket.AF_UNIX) as server:
@@ -156,7 +156,9 @@ def test_a_link_that_is_named_as_the_target_is_followed(
     assert targets(list_down(far, ["a"], "link")) == {"a": str(here / "real")}
 
 
-def test_what_is_no_file_is_not_replaced(far: Connection, home: Path, here: Path) -> None:
+def test_a_target_that_is_not_a_file_is_not_replaced(
+    far: Connection, home: Path, here: Path
+) -> None:
     """As root, a copy to `/dev/null` would replace the device."""
     write(home, "a", "d/a", "d/b")
     os.mkfifo(here / "device")

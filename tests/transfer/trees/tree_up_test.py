@@ -93,7 +93,9 @@ def test_a_link_that_is_named_as_the_target_is_followed(
     assert targets(list_up(far, ["a"], "link")) == {"a": str(home / "real")}
 
 
-def test_what_is_no_file_is_not_replaced(far: Connection, home: Path, here: Path) -> None:
+def test_a_target_that_is_not_a_file_is_not_replaced(
+    far: Connection, home: Path, here: Path
+) -> None:
     write(here, "a")
     os.mkfifo(home / "device")
     (home / "link").symlink_to("device")

@@ -144,7 +144,7 @@ def small(lab: Lab) -> Iterator[Stack]:
     made.delete()
 
 
-def test_what_was_deleted_is_found(lab: Lab, small: Stack) -> None:
+def test_deleted_resources_are_found(lab: Lab, small: Stack) -> None:
     name = small.physical("Gateway")
     lab.client("ec2", REGION).delete_internet_gateway(InternetGatewayId=name)
     s3 = identities.client(lab, "s3", identities.ADMINISTRATOR, REGION)
@@ -153,7 +153,7 @@ def test_what_was_deleted_is_found(lab: Lab, small: Stack) -> None:
     assert drifted(small) == dict.fromkeys(("Gateway", "Bucket"), ("DELETED", []))
 
 
-def test_a_group_that_no_longer_exists_is_told_by_an_empty_list() -> None:
+def test_a_deleted_group_shows_as_an_empty_list() -> None:
     scaling = SimpleNamespace(describe_auto_scaling_groups=lambda **_: {"AutoScalingGroups": []})
     context: Any = SimpleNamespace(client=lambda _: scaling)
     with pytest.raises(GoneError):

@@ -296,7 +296,7 @@ def test_what_the_template_keeps_outlives_the_stack(lab: Lab, stack: Stack) -> N
     assert groups(lab, template) == ["A"]
 
 
-def test_what_somebody_else_deleted_is_gone(lab: Lab, stack: Stack) -> None:
+def test_a_resource_that_was_deleted_elsewhere_counts_as_deleted(lab: Lab, stack: Stack) -> None:
     template = chain("A")
     made = stack.create(template)
     stack.ended()
@@ -339,7 +339,7 @@ def test_properties_must_be_those_of_the_type(
 
 
 @pytest.mark.parametrize("denied", ["iam:PutRolePolicy", "ec2:DescribeVpcs"])
-def test_what_is_half_made_goes_too(lab: Lab, stack: Stack, denied: str) -> None:
+def test_a_partly_created_resource_is_deleted_too(lab: Lab, stack: Stack, denied: str) -> None:
     allow = {
         "Effect": "Allow",
         "Action": "sts:AssumeRole",

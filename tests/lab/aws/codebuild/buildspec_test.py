@@ -54,6 +54,6 @@ def test_phases_and_variables_are_read() -> None:
         ("version: 0.2\nenv: {exported-variables: [a-b]}\nphases: {build: {}}", "name a-b"),
     ],
 )
-def test_what_is_wrong_is_said(text: str, words: str) -> None:
+def test_an_invalid_buildspec_is_explained(text: str, words: str) -> None:
     with pytest.raises(BuildspecError, match=f"^YAML_FILE_ERROR: .*{words}"):
         buildspec.parse(text)

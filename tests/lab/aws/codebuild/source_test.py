@@ -46,6 +46,6 @@ def test_nothing_is_written_outside(entries: list[tuple[str, int, str]], tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["src"]
 
 
-def test_what_is_no_zip_is_refused(tmp_path: Path) -> None:
+def test_a_source_that_is_not_a_zip_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="not a zip file"):
         unpack(b"text", tmp_path)

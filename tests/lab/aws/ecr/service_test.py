@@ -70,7 +70,7 @@ def test_the_settings_of_an_image_are_read_with_three_requests(
     assert lab.control.image(f"{HOME}/{name}:v1") == found
 
 
-def test_a_tag_moves_and_the_time_of_the_push_is_told(lab: Lab) -> None:
+def test_a_tag_moves_and_the_time_of_the_push_is_shown(lab: Lab) -> None:
     name = f"repo/{uuid.uuid4().hex[:8]}"
     first = lab.control.put_image(f"{HOME}/{name}:v1", CONFIG, at=1_700_000_000)
     second = lab.control.put_image(f"{HOME}/{name}:v1", {"User": "other"}, at=1_700_000_060)

@@ -32,7 +32,7 @@ def denied(call: Any, /, **request: Any) -> str:
     return words.partition("is not authorized to perform: ")[2].split()[0]
 
 
-def test_what_no_policy_allows_is_denied_and_noted(lab: Lab) -> None:
+def test_an_action_that_no_policy_allows_is_denied_and_noted(lab: Lab) -> None:
     role = make_role(lab, allow("ec2:DescribeVpcs"))
     ec2 = client(lab, "ec2", session(lab, role))
     ec2.describe_vpcs()
@@ -62,7 +62,7 @@ def test_a_session_needs_the_instance_and_the_document(lab: Lab, bastion: str) -
     lab.client("ec2").terminate_instances(InstanceIds=[other])
 
 
-def test_only_who_started_a_session_may_end_it(lab: Lab, bastion: str) -> None:
+def test_only_the_starter_of_a_session_may_end_it(lab: Lab, bastion: str) -> None:
     """By the tag that AWS gives a session; its id does not hold the user id of a role's session."""
     own = {"ssm:resourceTag/aws:ssmmessages:session-id": "${aws:userid}"}
     end = allow("ssm:TerminateSession", "arn:aws:ssm:*:*:session/*", StringEquals=own)

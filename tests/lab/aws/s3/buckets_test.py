@@ -145,7 +145,7 @@ def test_a_container_may_only_what_its_role_may(
     s3().get_object(**place)  # the user's own permissions are others
 
 
-def test_a_bucket_is_refused_to_who_expects_another_owner(s3: Client) -> None:
+def test_a_bucket_of_an_unexpected_owner_is_refused(s3: Client) -> None:
     place = {"Bucket": BUCKET, "Key": f"{uuid.uuid4().hex}/a"}
     stranger = {**place, "ExpectedBucketOwner": "999999999999"}
     assert refusal(s3().put_object, **stranger, Body=b"x")[0] == "AccessDenied"

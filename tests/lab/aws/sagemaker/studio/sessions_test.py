@@ -108,7 +108,7 @@ def test_a_new_app_is_registered_late(lab: Lab, running: str) -> None:
     assert _start(lab, running)
 
 
-def test_nobody_may_resume_or_terminate_such_a_session(lab: Lab, running: str) -> None:
+def test_no_caller_may_resume_or_terminate_such_a_session(lab: Lab, running: str) -> None:
     session = _start(lab, running)["SessionId"]
     ssm = lab.client("ssm")
     for call in (ssm.resume_session, ssm.terminate_session):
