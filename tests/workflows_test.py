@@ -75,3 +75,12 @@ def test_the_sbom_that_is_attested_has_a_name_and_no_pattern() -> None:
         if "sbom-path" in step.get("with", {})
     )
     assert named == "dist/sm_proxy-${{ steps.tag.outputs.version }}.cdx.json"
+
+
+def test_the_client_suite_is_that_of_script_test() -> None:
+    (folders,) = re.findall(
+        r"^folders='(.*)'$", (ROOT / "script" / "test").read_text(), re.MULTILINE
+    )
+    ignored = re.findall(r"--ignore tests/(\w+)", command("client.yml", "pytest"))
+    assert ignored == folders.split()
+    assert "'.[lab,dev]'" in command("client.yml", "pip install")  # as script/setup.sh
