@@ -23,7 +23,7 @@ DESCRIPTION: Final = (
     "Prints an IAM policy with the minimum that one identity needs. For administrators."
 )
 EXAMPLES: Final = (
-    ("sm-proxy infra policy user", "who uses ssh"),
+    ("sm-proxy infra policy user", "for people who use ssh"),
     ("sm-proxy infra policy launcher --explain", "why each statement is there"),
     ("sm-proxy infra policy job --minimal", "without what is optional"),
 )

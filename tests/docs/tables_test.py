@@ -56,7 +56,7 @@ def test_each_error_code_has_a_section_with_its_cause_and_its_fix() -> None:
 
 
 def test_the_table_has_every_route_in_the_order_in_which_they_are_tried() -> None:
-    lines = page("routes").partition("\n| route | it serves |")[2].partition("\n\n")[0]
+    lines = page("routes").partition("\n| route | for |")[2].partition("\n\n")[0]
     named = re.findall(r"^\| `([a-z-]+)` \|", lines, re.MULTILINE)
     assert [name for name in named if name in ROUTE_NAMES] == list(ROUTE_NAMES)
 

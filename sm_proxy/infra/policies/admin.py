@@ -18,7 +18,7 @@ from sm_proxy.aws import stack_names
 from sm_proxy.infra.policies import user
 from sm_proxy.infra.policies.statement import Scope, Statement
 
-WHO: Final = "who deploys and deletes the stack"
+WHO: Final = "administrators who deploy and delete the stack"
 _HANDLERS: Final = (
     "AWS CloudFormation registry, handlers of the resource types (cloudformation:DescribeType)"
 )

@@ -8,7 +8,7 @@ from typing import Final
 from sm_proxy.aws import stack_names
 from sm_proxy.infra.policies.statement import Scope, Statement
 
-WHO: Final = "who starts jobs and builds images, besides the policy of a user"
+WHO: Final = "people who start jobs and build images, besides the policy of a user"
 _KINDS: Final = ("training", "processing", "transform")
 OWN: Final[Mapping[str, str]] = {
     "ecr:TagResource": "Service Authorization Reference, Amazon ECR, CreateRepository with tags",

@@ -9,7 +9,7 @@ from sm_proxy.aws import stack_names
 from sm_proxy.infra.policies import session_kinds
 from sm_proxy.infra.policies.statement import Scope, Statement
 
-WHO: Final = "who uses ssh"
+WHO: Final = "people who use ssh"
 OTHER_KINDS: Final = (
     *("sagemaker:ListTrainingJobs", "sagemaker:ListProcessingJobs"),
     *("sagemaker:ListTransformJobs", "sagemaker:ListEndpoints"),
