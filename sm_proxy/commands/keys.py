@@ -14,7 +14,7 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.identity import identities, key_files, passphrases
 from sm_proxy.identity.identities import Identity
 from sm_proxy.identity.key_files import Pair
-from sm_proxy.local import layout
+from sm_proxy.local import layout, secret_store
 from sm_proxy.local.layout import Row
 from sm_proxy.local.output import Result
 from sm_proxy.local.screen import Screen
@@ -197,13 +197,17 @@ def _revoke(args: argparse.Namespace, settings: Settings) -> Result:
         settings, args.key, config_writer.offer_keys, before, lambda: _new_pair(args, settings)
     )
     for key in encrypted:
-        passphrases.forget(key)
+        if not secret_store.is_locked():  # it would open its window again
+            passphrases.forget(key)
     lines = [f"removed from this machine: {key.fingerprint} ({key.path})" for key in gone]
     lines += [f"deleted {address}" for address in removed]
     if left[0].path in {key.path for key in gone}:
         lines.append(f"new key in its place: {left[0].fingerprint}")
     lines += ["To lock out anyone who has a copy of the private key, also:", *_left_to_do(removed)]
     lines += still_in_agent
+    if encrypted and secret_store.trouble():
+        why = secret_store.trouble()
+        lines.append(f"a passphrase stays in the keyring ({why}); without its key it opens nothing")
     data = {
         "revoked": _data(gone),
         "keys": _data(left),

@@ -124,10 +124,11 @@ def _daemons() -> list[Part]:
             control.stop(daemon)
         control.forget()
 
-    connections = sum(len(daemon.status.connections) for daemon in found)
-    running = f"the daemon, with its {connections} connection(s)" if found else "the daemon's files"
+    hosts = dict.fromkeys(each.host for daemon in found for each in daemon.status.connections)
+    what = "the daemon" if found else "the daemon's files"
     where = f" in {', '.join(map(str, there))}" if there else ""
-    return [Part(running + where, there[0] if there else None, remove)]
+    ends = f", with the connections that it serves: ssh to {', '.join(hosts)}" if hosts else ""
+    return [Part(what + where + ends, there[0] if there else None, remove)]
 
 
 def _refuse_without_terminal() -> None:
@@ -142,9 +143,11 @@ def _refuse_without_terminal() -> None:
 def _removed(parts: Sequence[Part]) -> Result:
     """Remove each part. If one fails, the others go, but not the state: the next run needs it."""
     gone: list[Part] = []
+    left: list[Part] = []
     failures: list[SmProxyError] = []
     for part in parts:
         if failures and part.path == paths.state_dir():
+            left.append(part)
             continue
         try:
             _remove(part)
@@ -153,8 +156,9 @@ def _removed(parts: Sequence[Part]) -> Result:
             if failures:  # the first is shown as the command's own error
                 output.status(error.text)
             failures.append(error)
+            left.append(part)
     if failures:
-        result = _result(gone, dry_run=False, failed=True)
+        result = _result(gone, left, dry_run=False)
         return replace(result, failure=failures[0], exit_status=1)
     for part in folders.state():  # it was missing, and the work has made it again
         _remove(part)
@@ -167,8 +171,9 @@ def _remove(part: Part) -> None:
         footprint.remove_empty_parents(part.path)
 
 
-def _result(parts: Sequence[Part], *, dry_run: bool, failed: bool = False) -> Result:
-    package, stays = installation.remove(), [*_STAYS, *folders.shared()]
+def _result(parts: Sequence[Part], left: Sequence[Part] = (), *, dry_run: bool) -> Result:
+    package = installation.remove()
+    stays = [*(part.what for part in left), *_STAYS, *folders.shared()]
     data: dict[str, Any] = {
         "removed": [{"what": part.what, "path": part.path and str(part.path)} for part in parts],
         "stays": stays,
@@ -176,12 +181,12 @@ def _result(parts: Sequence[Part], *, dry_run: bool, failed: bool = False) -> Re
         "dry_run": dry_run,
     }
     if not parts:
-        first = ["nothing was removed" if failed else "there is nothing to remove"]
+        first = ["nothing was removed" if left else "there is nothing to remove"]
     else:
         first = ["would remove:" if dry_run else "removed:", *_listing(parts)]
     shown = ["what stays:", *(f"  {printable(line)}" for line in stays)]
     # After a failure this command has to run again, so the program is still needed.
-    last = () if failed else (f"Then remove the program: {package}",)
+    last = () if left else (f"Then remove the program: {package}",)
     return Result(data, (*first, *shown, *last))
 
 

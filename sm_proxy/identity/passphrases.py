@@ -9,7 +9,7 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.identity import key_files
 from sm_proxy.identity.identities import Identity
 from sm_proxy.identity.key_files import Pair
-from sm_proxy.local import prompt, secret_store, secret_values
+from sm_proxy.local import output, prompt, secret_store, secret_values
 from sm_proxy.local.secret_store import SecretStore
 
 Mode = Literal["auto", "random", "ask", "none"]
@@ -67,7 +67,14 @@ def find_or_ask(key: Identity) -> str:
         SmProxyError: `bad-passphrase`, there is no way to ask the user.
     """
     known = find(key)
-    return known if known is not None else _ask(f"Passphrase of {key.path}:")
+    if known is not None:
+        return known
+    if why := secret_store.trouble():  # of a random passphrase, only the keyring knows it
+        output.status(
+            f"the keyring may have the passphrase of {key.path}, but tells nothing: {why}. "
+            f"{secret_store.remedy()}, then try again."
+        )
+    return _ask(f"Passphrase of {key.path}:")
 
 
 def find(key: Identity) -> str | None:

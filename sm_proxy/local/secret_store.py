@@ -113,9 +113,17 @@ def trouble() -> str:
     return _trouble[0] if _trouble else ""
 
 
+def is_locked() -> bool:
+    """Whether the keyring's last call failed because nobody has unlocked it.
+
+    Another call would open its window again.
+    """
+    return trouble() in {_LOCKED, _SILENT}
+
+
 def remedy() -> str:
     """How to fix what `trouble` tells: the beginning of a sentence."""
-    if trouble() in {_LOCKED, _SILENT}:
+    if is_locked():
         return f"Unlock the keyring ({_UNLOCK.get(sys.platform, 'log in to your desktop')})"
     return f"Repair the keyring ({trouble() or 'it keeps nothing'})"
 

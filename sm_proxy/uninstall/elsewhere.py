@@ -33,16 +33,31 @@ def keyring(*, with_passphrases: bool) -> list[Part]:
 
 
 def _forget(names: list[str]) -> None:
+    """Forget all that can be forgotten; a user who has refused to unlock it is not asked again.
+
+    Raises:
+        SmProxyError: `no-keyring`, something may still be there.
+    """
     store = secret_store.find()
-    if store is not None:
-        for name in names:
-            store.forget(name)
-    if store is None or secret_store.trouble():
-        raise SmProxyError(
-            "no-keyring",
-            f"our entries stay in the keyring: {secret_store.trouble() or 'there is none'}",
-            f"{secret_store.remedy()}, then run `sm-proxy uninstall` again.",
-        )
+    if store is None:
+        raise _stay()
+    first = None
+    for name in names:
+        store.forget(name)
+        if secret_store.trouble():
+            first = first or _stay()
+        if secret_store.is_locked():
+            break
+    if first is not None:
+        raise first
+
+
+def _stay() -> SmProxyError:
+    return SmProxyError(
+        "no-keyring",
+        f"our entries stay in the keyring: {secret_store.trouble() or 'there is none'}",
+        f"{secret_store.remedy()}, then run `sm-proxy uninstall` again.",
+    )
 
 
 def completion() -> list[Part]:

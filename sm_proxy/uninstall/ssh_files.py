@@ -15,7 +15,7 @@ from sm_proxy import config_writer
 from sm_proxy.errors import SmProxyError
 from sm_proxy.identity import identities, key_files, passphrases, ssh_agent
 from sm_proxy.identity.identities import Identity
-from sm_proxy.local import atomic_write, footprint, paths
+from sm_proxy.local import atomic_write, footprint, paths, secret_store
 from sm_proxy.settings import Settings
 from sm_proxy.ssh_config.blocks import HEADER
 from sm_proxy.uninstall import folders
@@ -107,7 +107,8 @@ def shared_connections(place: Place) -> list[Part]:
     sockets = list(_sockets(place.folder))
     if not sockets:
         return []
-    what = f"{len(sockets)} shared ssh connection(s) of {place.folder}"
+    names = ", ".join(path.name for path in sockets)
+    what = f"shared ssh connections, with all ssh that uses them, in {place.folder}: {names}"
 
     def end() -> None:
         _exit(sockets)
@@ -166,7 +167,8 @@ def _remove_keys(place: Place, names: Sequence[str]) -> None:
 def _forget(key: Identity) -> None:
     with contextlib.suppress(SmProxyError):  # there is no agent
         ssh_agent.forget(key)
-    if key_files.is_encrypted(key_files.read(key.path).private):
+    # After a refusal, each call would ask again; `elsewhere.keyring` says what stays.
+    if not secret_store.is_locked() and key_files.is_encrypted(key_files.read(key.path).private):
         passphrases.forget(key)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from keyring.errors import InitError, KeyringLocked, PasswordDeleteError
 
 from sm_proxy import cli
 from sm_proxy.completion.scripts import SHELLS
@@ -34,25 +35,40 @@ USERS_FILES = {
 
 
 class Ring:
-    """A keyring in memory."""
+    """A keyring in memory.
+
+    Attributes:
+        error: what each reading raises.
+    stuck: what the removal of an entry raises, by its name.
+        asked: how often it was called since.
+    """
 
     def __init__(self) -> None:
         self.items: dict[str, str] = {}
+        self.error: Exception | None = None
+        self.stuck: dict[str, Exception] = {}
+        self.asked = 0
 
     def get_password(self, _: str, name: str) -> str | None:
+        self.asked += 1
+        if self.error:
+            raise self.error
         return self.items.get(name)
 
     def set_password(self, _: str, name: str, value: str) -> None:
         self.items[name] = value
 
     def delete_password(self, _: str, name: str) -> None:
+        if name in self.stuck:
+            raise self.stuck[name]
         del self.items[name]
 
 
 @pytest.fixture
 def ring(monkeypatch: pytest.MonkeyPatch) -> Ring:
     ring = Ring()
-    monkeypatch.setattr(secret_store, "find", lambda: SecretStore(ring))
+    monkeypatch.setattr(secret_store, "_backend", lambda: ring)
+    monkeypatch.setattr(secret_store, "_trouble", [])
     return ring
 
 
@@ -342,6 +358,75 @@ def test_a_failed_part_is_reported_and_removed_by_the_next_run(
     config.chmod(0o640)
     assert cli.main(["uninstall", "--yes"]) == 0
     assert snapshot(home) == before
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (KeyringLocked("Failed to unlock the collection!"), "Unlock the keyring"),
+        (InitError("no D-Bus"), "Repair the keyring (InitError: no D-Bus)"),
+    ],
+)
+def test_a_keyring_that_tells_nothing_keeps_its_entries_and_the_next_run_removes_them(
+    error: Exception,
+    says: str,
+    home: Path,
+    ring: Ring,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = snapshot(home)
+    for words in (["config", "write"], *[["keys", "rotate", "--passphrase", "random"]] * 3):
+        assert cli.main(words) == 0
+    ring.error, ring.asked = error, 0
+    capsys.readouterr()
+    assert cli.main(["uninstall", "--yes"]) == 1
+    assert ring.asked <= 2 or says.startswith("Repair")  # each may open a window to unlock it
+    shown = capsys.readouterr()
+    assert says in shown.err
+    assert "no-keyring: our entries stay in the keyring" in shown.err.splitlines()[-1]
+    stays = shown.out[shown.out.index("what stays:") :]
+    assert "our entries in this system's keyring" in stays
+    assert str(paths.state_dir()) in stays
+    assert ring.items
+    assert not (home / ".ssh" / "sm-proxy").exists()
+    ring.error = None
+    assert cli.main(["uninstall", "--yes"]) == 0
+    assert ring.items == {}
+    assert snapshot(home) == before
+
+
+@pytest.mark.parametrize(
+    ("error", "left"),
+    [
+        (PasswordDeleteError("not yours"), ["profile a"]),
+        # Whoever has closed its window is not asked for the next one.
+        (KeyringLocked("dismissed"), ["profile a", "profile b", "profile c"]),
+    ],
+)
+def test_an_entry_that_cannot_be_removed_is_told(
+    error: Exception, left: list[str], home: Path, ring: Ring, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("profile a", "profile b", "profile c"):
+        SecretStore(ring).save(name, "a session")
+    ring.stuck["profile a"] = error
+    assert cli.main(["uninstall", "--yes"]) == 1
+    assert list(ring.items) == left
+    assert "no-keyring: our entries stay in the keyring" in capsys.readouterr().err
+    ring.stuck.clear()
+    assert cli.main(["uninstall", "--yes"]) == 0
+    assert ring.items == {}
+
+
+def test_keys_are_revoked_while_the_keyring_is_locked(
+    home: Path, ring: Ring, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (["keys", "show"], *[["keys", "rotate", "--passphrase", "random"]] * 3):
+        assert cli.main(words) == 0
+    ring.error, ring.asked = KeyringLocked("no"), 0
+    assert cli.main(["keys", "revoke"]) == 0
+    assert "a passphrase stays in the keyring (it is locked)" in capsys.readouterr().out
+    assert ring.asked == 1
+    assert len(list((home / ".ssh" / "sm-proxy").glob("id_ed25519*"))) == 2
 
 
 def test_a_broken_settings_file_is_no_obstacle(home: Path) -> None:

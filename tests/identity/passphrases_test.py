@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from keyring.errors import KeyringLocked
 
 from sm_proxy.config_writer import offer_keys
 from sm_proxy.errors import SmProxyError
@@ -62,6 +63,28 @@ def test_a_random_passphrase_is_in_the_keyring_only(
     assert len(ring.items) == 1
     passphrases.forget(key)
     assert not ring.items
+
+
+def test_a_locked_keyring_is_named_before_the_user_is_asked(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    ring: MemoryKeyring,
+) -> None:
+    """Of a random passphrase, nobody but the keyring knows it."""
+    monkeypatch.setattr(secret_store, "_trouble", [])
+    key = identities.ensure(settings, lambda: passphrases.make_pair("random"))
+
+    def refuse(*_: str) -> None:
+        raise KeyringLocked("Failed to unlock the collection!")
+
+    monkeypatch.setattr(ring, "get_password", refuse)
+    asked = answers(monkeypatch, "typed")
+    assert passphrases.find_or_ask(key) == "typed"
+    assert asked == [f"Passphrase of {key.path}:"]
+    told = capsys.readouterr().err
+    assert f"may have the passphrase of {key.path}, but tells nothing: it is locked" in told
+    assert "Unlock the keyring" in told
 
 
 def test_a_random_passphrase_needs_a_keyring(
