@@ -85,7 +85,7 @@ def open(  # noqa: A001 - as `gzip.open`
     """Connect to a container, by any route, with its host key checked against the job's log.
 
     It logs in with the keys that ssh would use; a passphrase comes from the keyring or the key from
-    an ssh-agent. Nobody is asked for anything.
+    an ssh-agent. It never prompts.
 
     Args:
         host: a host name, such as `sm-myjob`.

@@ -250,7 +250,7 @@ class ContainerRunner:
     def _spec(
         self, job: JobRequest, image: ImageConfig, node: Node, hosts: list[str]
     ) -> dict[str, Any]:
-        """What `container_init` is to do."""
+        """The instructions for `container_init`."""
         software = node.software
         return {
             "isolated": self.isolated,

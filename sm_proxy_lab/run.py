@@ -259,8 +259,8 @@ def _supervised(args: argparse.Namespace, command: list[str]) -> int:
 def _take_terminal_back() -> None:
     """Return to the terminal's foreground if CMD was an interactive shell and has left it empty.
 
-    Such a shell gives the terminal back to the group that had it. From another PID namespace it
-    cannot name our group, so what reads the terminal after us would be stopped.
+    Such a shell gives the terminal back to the group that had it before. From another PID namespace
+    it cannot name our group, so the next program that reads the terminal would be stopped.
     """
     with contextlib.suppress(OSError):  # there is no terminal
         terminal = os.open("/dev/tty", os.O_RDWR)

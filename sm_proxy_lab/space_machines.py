@@ -143,7 +143,7 @@ class SpaceMachines:
     def _spec(
         self, root: Path, home: Path, cable: Cable, environment: dict[str, str]
     ) -> dict[str, Any]:
-        """What `container_init` is to do."""
+        """The instructions for `container_init`."""
         return {
             "isolated": self.machines.isolated,
             "netns": cable.netns,

@@ -145,7 +145,7 @@ def send(
         tools: of its image.
         folder: from `make_folder`.
         files: contents by path in the folder, of plain characters.
-        on_status: told about the progress.
+        on_status: takes lines about the progress.
 
     Raises:
         SmProxyError: `session-lost`, they did not arrive whole.

@@ -58,7 +58,7 @@ def start(
         shell: in the container, entered.
         key: the public key that may log in, "type base64".
         fetch_wheels: called only if they are needed.
-        on_status: told about each step.
+        on_status: takes a line about each step.
 
     Raises:
         SmProxyError: `no-server`, none works, with the container's reasons; or as the shell's.

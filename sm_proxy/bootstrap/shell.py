@@ -164,7 +164,7 @@ class RemoteShell:
             return self._socket.send(unsent[:_CHUNK]) if unsent else 0
         except BlockingIOError:
             return 0
-        except OSError:  # the session has ended: what it said last is still to be read
+        except OSError:  # the session has ended, but its last output is not read yet
             self._receive()
             return 0
 

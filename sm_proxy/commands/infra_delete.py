@@ -208,7 +208,7 @@ def _words(item: Repository) -> str:
 
 
 def _staying(run: Run, images: tuple[Repository, ...]) -> str:
-    """What is said of repositories that stay: those of others stay with `--images`, too."""
+    """The line about repositories that stay: those of others stay with `--images`, too."""
     own = ", ".join(_words(item) for item in images if item.stack == run.name)
     of_others = ", ".join(
         f"{_words(item)} of {f'the stack {item.stack}' if item.stack else 'no stack'}"

@@ -6,7 +6,7 @@ from sm_proxy.local import output, signals
 
 
 class Interruptible:
-    """While entered, tells a user who ends us what is left behind.
+    """While entered: if the user ends us, print what is left behind.
 
     Attributes:
         words: what is left behind now.

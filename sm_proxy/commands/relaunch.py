@@ -103,7 +103,7 @@ def _refuse_taken(aws: Aws, target: Target, kind: Kind) -> None:
 
 
 def _tell(aws: Aws, old: OldJob, plan: Plan) -> None:
-    """Three lines: what changes, what it costs, what cannot be the same; and what AWS told us."""
+    """Print what changes, what it costs, what differs, and notes from AWS's answers."""
     if not old.job.over:
         output.status(f"{old.job.noun} {old.job.name} is {old.job.status}: a copy of it starts")
     output.status(f"what changes: {launching.summarize(plan.changes)}")

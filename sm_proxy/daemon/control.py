@@ -39,7 +39,7 @@ class Daemon:
 
     Attributes:
         socket: where it listens.
-        status: what it told.
+        status: its answer.
     """
 
     socket: str

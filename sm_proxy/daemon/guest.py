@@ -117,7 +117,7 @@ class Guest:
         return rest
 
     def give(self) -> None:
-        """Give it what has come from the far end, and tell it what has changed."""
+        """Pass on what has come from the far end, and report what has changed."""
         stream = self.stream
         if stream is None or self.over:
             return

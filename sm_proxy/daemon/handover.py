@@ -1,4 +1,4 @@
-"""What the connection that starts a session tells the keeper that will hold it.
+"""The data that a connection hands to the keeper of the session it starts.
 
 It has secrets: the session's token, the keys and the environment. They go over a socket pair, from
 memory to memory.

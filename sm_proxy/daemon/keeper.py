@@ -107,7 +107,7 @@ def run(daemon: socket.socket, messages: socket.socket, data: socket.socket) -> 
     """Run a keeper; returns when its session is over.
 
     Args:
-        daemon: to the daemon: it sends connections, and is told what `daemon status` shows.
+        daemon: to the daemon: it sends connections, and gets the data for `daemon status`.
         messages: of the connection that starts the session.
         data: the same, for its bytes.
     """
@@ -189,7 +189,7 @@ class Keeper:
         self._tell_daemon(now)
 
     def end(self) -> None:
-        """End the session: the agent and the service are told."""
+        """End the session at the agent and at the service."""
         self._daemon.close()  # it sends no connection any more
         for guest in self._guests:
             guest.end(ssm.SessionEndedError("lost", "the process that holds the session was ended"))
@@ -309,7 +309,7 @@ class Keeper:
         self._first.tell(state="open", session=session.session_id)
 
     def _admit(self, guest: Guest, now: float) -> None:
-        """Give a connection a stream, or refuse it, once the session can tell."""
+        """Give a connection a stream, or refuse it, once the session is open."""
         session = self._session
         if session is None or not (session.opened or session.ended):
             return
@@ -345,7 +345,7 @@ class Keeper:
                 guest.tell(status=line)
 
     def _tell_daemon(self, now: float) -> None:
-        """Note how long to keep the session, and tell the daemon what has changed."""
+        """Update how long to keep the session, and report changes to the daemon."""
         if (handover := self._handover) is None:
             self._send_state({"taken": self._taken}, {})
             return

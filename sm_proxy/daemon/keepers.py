@@ -29,7 +29,7 @@ UNUSED: Final = 32
 """The most unused sessions that are kept. Each has a process, and a session whose keys were made
 for one connection serves no other."""
 _UNSURE: Final = 64
-"""How many keys are remembered whose credentials only a call can tell."""
+"""The most remembered keys whose credentials only a call can identify."""
 
 _SILENT_S: Final = 2.0
 """Seconds: a keeper that has not taken a connection for this long gets no other: it may be
@@ -147,7 +147,7 @@ class Keepers:
         return [each.lines.fileno() for each in self._keepers.values()]
 
     def heard(self, fileno: int) -> None:
-        """Take what a keeper tells about itself."""
+        """Read a keeper's messages about itself."""
         for keeper in list(self._keepers.values()):
             if keeper.lines.fileno() == fileno:
                 for state in keeper.lines.received():
@@ -221,7 +221,7 @@ class Keepers:
 
     def _note(self, keeper: _Keeper, state: dict[str, Any]) -> None:
         if sure_key := state.pop("key", ""):
-            if sure_key != keeper.key:  # a keeper tells it again and again
+            if sure_key != keeper.key:  # a keeper sends it repeatedly
                 self._unsure = [*self._unsure, keeper.key][-_UNSURE:]
             keeper.key = str(sure_key)
         keeper.state = state

@@ -43,7 +43,7 @@ _TRIES: Final = 4
 _TRY_AGAIN: Final[dict[str, Any]] = {"state": "again"}
 
 Tell = Callable[[dict[str, Any], Sequence[socket.socket]], None]
-"""Tells the daemon something: `inbox.Sender.tell`."""
+"""Sends the daemon a message: `inbox.Sender.tell`."""
 
 
 def source(tell: Tell) -> ssm_session.KeptSource:
@@ -176,7 +176,7 @@ class _Asked:
         return hashlib.sha256(whole.encode()).hexdigest()
 
     def _resolve(self) -> None:
-        """Find out whose keys these are: the environment alone does not tell."""
+        """Find out whose keys these are: the environment alone does not show it."""
         self._known, self._sure = threads.run(principal.of_keys, self._known, self._aws), True
 
     def _ends(self, *, ahead: bool = False) -> _Ends | None:

@@ -166,7 +166,7 @@ class KeptStream(LeavableStream):
             self._agrees_until = 0.0 if now >= self._agrees_until else self._agrees_until
         self._inner.advance(now, readable=readable)
         if self._inner.ended and not self._is_explained:
-            until = time.monotonic() + _LAST_WORD_S  # it was said before the bytes ended
+            until = time.monotonic() + _LAST_WORD_S  # the reason came before the end of the bytes
             while not self._is_explained and (message := self._lines.next(until)) is not None:
                 self._note(message)
             if not self._is_explained:

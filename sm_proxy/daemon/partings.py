@@ -1,7 +1,8 @@
 """The ends, and long transfers, of connections that were left to their keeper.
 
-Each is told by a process of its own, as the connection's child would have told it: it has the
-connection's stderr and the variables that say where records are. It may hang, the keeper may not.
+Each is reported by a process of its own, as the connection's child would have reported it: it has
+the connection's stderr and the variables that say where records are. It may hang, the keeper may
+not.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class Partings:
         self._telling: set[int] = set()
 
     def add(self, parting: Parting | Transfer, now: float) -> None:
-        """Have an end told, and then close its sockets; or have a transfer told."""
+        """Queue the report of an end, and then close its sockets; or queue that of a transfer."""
         if not self._waiting:
             self._until = now + PATIENCE_S
         self._waiting.append(parting)

@@ -73,7 +73,7 @@ def _warm_up() -> None:
     """
     models.keep_files()
     aws = Aws(region="us-east-1")
-    with contextlib.suppress(SmProxyError):  # a broken AWS configuration is told to who connects
+    with contextlib.suppress(SmProxyError):  # a connection reports a broken AWS configuration
         for service in _SERVICES:
             aws.endpoint(service)
         dial.prepare(aws.network)

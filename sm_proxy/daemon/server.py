@@ -162,7 +162,7 @@ class Server:
         return named
 
     def _stop(self, asker: object) -> None:
-        """End, and all that works for us, except for the process that was asked to tell us."""
+        """End the daemon and its processes, except for the one that passed the request on."""
         self._ended = True
         for pid in self._working:
             if pid != asker:

@@ -1,4 +1,4 @@
-"""A connection that is left to its keeper: what the keeper has of it, and tells at its end.
+"""A connection that is left to its keeper: the keeper's data of it, for the report of its end.
 
 Its child asks once the connection is up. Both then agree on the last byte of each:
 

@@ -1,4 +1,4 @@
-"""What a daemon tells about itself: for `sm-proxy daemon status`. No secret is in it."""
+"""The status of a daemon, for `sm-proxy daemon status`. It has no secret."""
 
 from __future__ import annotations
 

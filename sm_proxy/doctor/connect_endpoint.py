@@ -52,7 +52,7 @@ def _as_hop(context: Context, endpoint: dict[str, Any]) -> dict[str, Any]:
     """The endpoint's interface, in the form of an instance.
 
     Its security groups are left out where its address is not known, or where the container sees the
-    client's address instead: then they tell nothing certain.
+    client's address instead: then they prove nothing.
     """
     hop = {"InstanceId": endpoint["InstanceConnectEndpointId"], "SubnetId": endpoint["SubnetId"]}
     interfaces = list(endpoint.get("NetworkInterfaceIds") or [])

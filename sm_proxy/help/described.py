@@ -49,7 +49,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Command:
-    """What help tells about a command or an action.
+    """The help of a command or an action.
 
     Attributes:
         prog: as it is typed: `sm-proxy config write`.
@@ -69,7 +69,7 @@ class Command:
 
 
 def describe(parser: argparse.ArgumentParser) -> Command:
-    """What help tells about a parser."""
+    """The help of a parser."""
     return Command(
         prog=parser.prog,
         usage=usage(parser),

@@ -131,7 +131,7 @@ def step_of(stack: Stack | None) -> Step:
 
 
 def recorded(deployed: Mapping[str, Any], region: str, stack: str) -> Plan | None:
-    """The plan that a template was made from; None if it does not tell.
+    """The plan that a template was made from; None if the template does not have it.
 
     Args:
         deployed: the template as the stack has it: somebody may have edited it.

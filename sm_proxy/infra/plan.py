@@ -133,7 +133,7 @@ class Plan:
 
     @classmethod
     def of_data(cls, data: Mapping[str, Any]) -> Plan:
-        """The plan that `as_data` told of; members that this version does not know are left out.
+        """The plan from the result of `as_data`, without members that this version does not know.
 
         Raises:
             SmProxyError: `usage`, a value is wrong.

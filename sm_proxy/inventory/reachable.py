@@ -178,7 +178,7 @@ def _try(listed: Summary, settings: Settings, aws: Aws) -> Reachability:
 def _is_kept(aws: Aws, job: Job, stream: str) -> bool | None:
     """Whether our entrypoint has written that the container stays; None without a readable log.
 
-    No other call tells: the service calls such a job Training, as if its program were running.
+    No call shows it: the service calls such a job Training, as if its program were running.
     """
     lines = logs.tail(aws, job.log_group, stream, _LAST_LINES) if stream else []
     return any(map(_KEPT.match, lines)) if lines else None

@@ -172,7 +172,7 @@ class _Folder:
         return cls(aws, *_location(channel.uri), owner)
 
     def list(self) -> dict[str, dict[str, Any]]:
-        """What S3 tells about each object, by name; empty if we may not list them."""
+        """S3's data of each object, by name; empty if we may not list them."""
         try:
             return {item["Key"].removeprefix(self.prefix): item for item in self._listed()}
         except ServiceError as error:

@@ -1,4 +1,4 @@
-"""A job that is to run again: everything that AWS tells about it."""
+"""A job to run again: everything that AWS describes of it."""
 
 from __future__ import annotations
 

@@ -47,7 +47,8 @@ class Price:
 
     Attributes:
         usd: in US dollars.
-        date: of the table that it comes from, `2026-08-17`; empty if AWS has just told it.
+        date: of the table that it comes from, `2026-08-17`; empty if AWS's price list has just
+            answered.
     """
 
     usd: float
@@ -93,7 +94,7 @@ def _nodes(resources: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _told(aws: Caller, shape: Shape, instance_type: str) -> float | None:
-    """The price that AWS tells, or has told before."""
+    """The price from AWS's price list, or a cached one."""
     cache, key = Cache("prices"), (aws.scope, shape.KIND, instance_type)
     record = cache.load(*key)
     if record is None:

@@ -114,7 +114,7 @@ def trouble() -> str:
 
 
 def is_locked() -> bool:
-    """Whether the keyring's last call failed because nobody has unlocked it.
+    """Whether the keyring's last call failed because it is locked.
 
     Another call would open its window again.
     """
@@ -122,7 +122,7 @@ def is_locked() -> bool:
 
 
 def remedy() -> str:
-    """How to fix what `trouble` tells: the beginning of a sentence."""
+    """How to fix the problem that `trouble` names: the beginning of a sentence."""
     if is_locked():
         return f"Unlock the keyring ({_UNLOCK.get(sys.platform, 'log in to your desktop')})"
     return f"Repair the keyring ({trouble() or 'it keeps nothing'})"

@@ -42,7 +42,7 @@ _SHORT_S: Final = 0.1
 _OPEN_S: Final = 30.0
 _END_S: Final = 5.0
 _AGAIN_S: Final = 60.0
-"""How often to tell that a port cannot be reached."""
+"""How often to report that a port cannot be reached."""
 _LOCALHOST: Final = ("localhost", "127.0.0.1", "::1")
 """The names to try in the container, whose `localhost` may lack one of the two addresses."""
 _REFUSED: Final = 2

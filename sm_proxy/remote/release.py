@@ -30,7 +30,7 @@ _WINDOWS: Final = frozenset({"wait", "keep", "shell", "none"})
 _GONE: Final = frozenset({"connect-refused", "job-ended", "job-failed"})
 """What a node that has ended answers while another node of its job can be reached."""
 _CUT: Final = frozenset({"session-lost", "sshd-silent"})
-"""What a node answers that ends while it is told: the end of one node may end all of them."""
+"""The errors of a node that ends during the call: the end of one node may end all of them."""
 _ANSWER: Final = "sm-proxy-window"
 _SCRIPT: Final = """
 run=${SM_PROXY_RUN_DIR-}
@@ -122,7 +122,7 @@ def _all_nodes(first: Container, target: Target, aws: Aws) -> list[Target]:
 
 
 def _release_node(release: EndWord, container: Container, settings: Settings) -> NodeOutcome:
-    # The container may end as soon as it is told, and cut our session off.
+    # The container may end as soon as the file is written, and cut our session off.
     script = _SCRIPT.replace("@WORD@", release)
     answer = run_script(container, settings, script, last_word=_ANSWER)
     lines = [line.split() for line in answer.output.splitlines()]

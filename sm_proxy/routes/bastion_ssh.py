@@ -238,7 +238,7 @@ _PUSH_CODES: Final[dict[str, Code]] = {
 
 
 class _Said(logging.Handler):
-    """Keeps the server's words about a channel: paramiko tells them only to its log."""
+    """Keeps the server's message about a channel: paramiko writes it only to its log."""
 
     def __init__(self, transport: Any) -> None:
         super().__init__()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 DIALS_FROM: Final = "here"
 MENDABLE: Final[frozenset[Code]] = frozenset()
-"""Each error of this route tells it itself."""
+"""Each error of this route has its own `mendable`."""
 NAME: Final = "direct"
 _DIAL_S: Final = 2.5
 """A lost first packet is sent again after one second."""
@@ -109,7 +109,7 @@ def learn(container: Container, settings: Settings, aws: Aws) -> None:
 
 
 def _may_probe(container: Container, settings: Settings) -> bool:
-    """Whether the container may be in this network, and its key can be told."""
+    """Whether the container may be in this network, and we know which host key to expect."""
     address = container.address
     if not settings.probe or not address or not container.vpc_id or not container.host_keys:
         return False

@@ -60,11 +60,11 @@ class Place(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """What one proof tells.
+    """The result of one proof.
 
     Attributes:
         vpcs: the ids of the VPCs that this machine is in.
-        how: what tells them, or why there is none.
+        how: what names them, or why there is none.
         lasting: as in `Place`.
     """
 
@@ -135,7 +135,7 @@ def _proofs(aws: Aws, own: str | None, address: str | None) -> list[_Proof]:
 
 
 def _settled(proof: _Proof) -> Finding:
-    """What the proof tells; nothing that lasts if AWS could not be asked."""
+    """The result of the proof; it does not last if AWS could not be asked."""
     try:
         finding = proof()
     except SmProxyError as error:

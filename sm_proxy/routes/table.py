@@ -279,7 +279,7 @@ class _Attempts:
             return Verdict.refused(error)
 
     def _note(self, name: str, error: Exception) -> bool:
-        """Note the failure of a route, and tell whether another one may avoid it."""
+        """Record the failure of a route; returns whether another one may avoid it."""
         container, _, aws = self._asked
         if name == self._remembered:
             memory.forget(container, aws)

@@ -130,7 +130,7 @@ def _others_did_it(aws: Aws, plan: Plan, waiter: Waiter) -> bool:
 
 
 def _shows(now: Space, plan: Plan) -> bool:
-    """Whether a description has what UpdateSpace was told."""
+    """Whether a description shows the values of UpdateSpace."""
     return (
         now.status == "InService"
         and now.remote_access

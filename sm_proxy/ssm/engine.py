@@ -150,7 +150,8 @@ class Engine:
             self._link.broke(now, str(error), resume=not self.ended)
         if self._link.given_up and self._failure is None:
             if self._link.cause is not None and self._channel.probing:
-                # It broke at the first large message, and no second try can tell whether at that.
+                # It broke at the first large message, and no second try can show whether that was
+                # the cause.
                 self._fail("large", f"{LARGE_REFUSED}; {self._link.given_up}")
             self._failure = self._failure or self._link.cause
             self._fail("lost", self._link.given_up)

@@ -15,7 +15,7 @@ from sm_proxy.ssm.lane import Lane
 class SessionStream:
     """A `tunnel.stream.Stream` with an end and a failure of its own, in a session that goes on.
 
-    Whoever drives the session drives all its streams: `advance`, `fileno`, `deadline`, `wants_read`
+    The driver of the session drives all its streams: `advance`, `fileno`, `deadline`, `wants_read`
     and `wants_write` are the session's.
 
     Args:

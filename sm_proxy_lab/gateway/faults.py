@@ -41,7 +41,7 @@ class Faults:
     # The bastion's own sshd.
     bastion_sshd: bool = True  # it runs
     bastion_forwarding: bool = True  # it lets clients forward ports
-    bastion_rekey_kib: int | None = None  # it exchanges new keys after so many KiB
+    bastion_rekey_kib: int | None = None  # KiB after which sshd exchanges new keys
     bastion_host_keys: int = 0  # another number: other host keys than at the first boot
     instance_connect: bool = True  # it asks EC2 Instance Connect for pushed keys
 

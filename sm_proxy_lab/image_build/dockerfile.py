@@ -158,7 +158,7 @@ def _instruction(line: int, keyword: str, text: str, heredocs: tuple[Heredoc, ..
 
 
 def _json(text: str) -> tuple[str, ...] | None:
-    """The strings of a JSON array; None if it is none."""
+    """The strings of a JSON array; None for any other text."""
     if not text.startswith("["):
         return None
     try:
@@ -174,7 +174,7 @@ def stage_name(text: str, taken: Collection[str], line: int) -> str:
     """The name of a stage; case does not count.
 
     Raises:
-        DockerError: it is none, or another stage has it.
+        DockerError: it is not a name, or another stage has it.
     """
     name = text.lower()
     if not _STAGE.fullmatch(name):

@@ -60,7 +60,7 @@ def query(endpoint: str, service: str, region: str, form: bytes) -> bytes:
 
 
 def _signature(service: str, region: str) -> dict[str, str]:
-    """Headers that say who calls. The lab checks no signatures of these services."""
+    """Headers that identify the caller. The lab checks no signatures of these services."""
     key = os.environ.get("AWS_ACCESS_KEY_ID", "none")
     scope = f"{key}/{time.strftime('%Y%m%d', time.gmtime())}/{region}/{service}/aws4_request"
     return {

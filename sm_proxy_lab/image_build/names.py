@@ -65,7 +65,7 @@ def parse(text: str) -> ImageName:
     """Read a name.
 
     Raises:
-        DockerError: it is none.
+        DockerError: it is not a valid name.
     """
     found = _NAME.fullmatch(text)
     if found is None:

@@ -245,7 +245,7 @@ def _mode(text: str, line: int) -> int:
     """The mode that `--chmod` gives; octal, as before Docker 28.
 
     Raises:
-        DockerError: it is none.
+        DockerError: it is not a mode.
     """
     try:
         return int(text, 8)

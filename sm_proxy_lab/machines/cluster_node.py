@@ -184,7 +184,7 @@ class ClusterMachine:
         return Path("/opt") if self.isolated else self.folder / "root/opt"
 
     def _spec(self) -> dict[str, object]:
-        """What `container_init` is to do."""
+        """The instructions for `container_init`."""
         software = self.software
         sshd = software.sshd_inside if self.isolated else software.sshd
         server = [sshd, "-D", "-e", "-f", str(self._inside / "sshd_config")]

@@ -169,7 +169,7 @@ def _mount_etc(prepared: Path) -> None:
 
 def _copy(source: Path, target: Path) -> None:
     """Copy a file with owner and mode, or a symlink as such, unless the target exists."""
-    with contextlib.suppress(OSError):  # somebody has just removed it
+    with contextlib.suppress(OSError):  # it was just removed
         if os.path.lexists(target):
             return
         status = source.lstat()

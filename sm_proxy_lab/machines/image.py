@@ -113,7 +113,7 @@ def own_entrypoint(program: str | None, *, bare: bool = False) -> tuple[str, ...
 
     Args:
         program: path of a training program on this machine; None for the demo's.
-        bare: without our entrypoint, as in an image that nobody has prepared for ssh.
+        bare: without our entrypoint, as in an image that is not prepared for ssh.
     """
     name = f"{_PROGRAMS}/{Path(program).name}" if program else f"{HOME}/train_demo.sh"
     return *(() if bare else (_ENTRYPOINT,)), f"/{name}"

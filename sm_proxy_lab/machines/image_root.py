@@ -119,7 +119,7 @@ def mount_overlay(lowers: Sequence[Path], folder: Path) -> Path:
 
 
 def mount_lowers(lowers: Sequence[Path], target: Path) -> Path:
-    """Mount two or more layers as one tree that nobody can change; return `target`."""
+    """Mount two or more layers as one read-only tree; return `target`."""
     target.mkdir()
     below = ":".join(map(str, lowers))
     namespaces.mount("overlay", str(target), "overlay", namespaces.MS_RDONLY, f"lowerdir={below}")

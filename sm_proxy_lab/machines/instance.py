@@ -151,7 +151,7 @@ class Instance:
             await asyncio.sleep(_TICK_S)
 
     def _spec(self, software: Software) -> dict[str, object]:
-        """What `container_init` is to do."""
+        """The instructions for `container_init`."""
         sshd = software.sshd_inside if self._isolated else software.sshd
         return {
             "isolated": self._isolated,

@@ -76,10 +76,10 @@ def kill_descendants() -> list[int]:
 
 
 def _end_daemons(folder: Path) -> None:
-    """End the client's daemons that somebody outside of the lab has started in it (`lab up`).
+    """End the client's daemons that were started in the lab from outside (`lab up`).
 
     They are no descendants, and perhaps in another PID namespace. A daemon whose socket is not in
-    its place ends as soon as somebody connects.
+    its place ends at the next connection.
     """
     for path in folder.glob("state/daemon/*.sock"):
         moved = path.with_suffix(".gone")

@@ -70,7 +70,7 @@ class _Login(paramiko.ServerInterface):  # type: ignore[misc]
         self._environment = dict(environment)
         self._programs: dict[int, Program] = {}
         self._targets: dict[int, socket.socket] = {}
-        self._open: list[Any] = []  # paramiko forgets a channel that nobody holds
+        self._open: list[Any] = []  # paramiko drops a channel without a reference
 
     def relay(self, transport: paramiko.Transport) -> None:
         """Connect each new channel that has a target with it, until the connection ends."""
@@ -89,7 +89,7 @@ class _Login(paramiko.ServerInterface):  # type: ignore[misc]
         return "none"
 
     def check_auth_none(self, username: str) -> Any:  # noqa: ARG002
-        """Let everybody in, under any name: Systems Manager has checked who may come."""
+        """Accept every login, under any name: Systems Manager has checked the caller."""
         return paramiko.AUTH_SUCCESSFUL
 
     def check_channel_request(self, kind: str, chanid: int) -> Any:  # noqa: ARG002

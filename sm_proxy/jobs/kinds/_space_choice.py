@@ -1,6 +1,6 @@
 """Which space a host name means. A name is unique in its domain only.
 
-The own space comes first. Which one that is, two things tell: the domain that this terminal is in,
+The own space comes first. Two things identify it: the domain that this terminal is in,
 and the caller's name in STS, which is often also the name of the user profile.
 """
 

@@ -26,7 +26,7 @@ SIGNALLED: Final = 128
 _TYPED: Final = ("SIGINT", "SIGQUIT")
 """The terminal sends these to the whole foreground group, so the command has them already."""
 _SENT: Final = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
-"""Also those by which a batch system tells that the time is nearly over."""
+"""With the signals by which a batch system announces the end of the time."""
 
 
 def environment(

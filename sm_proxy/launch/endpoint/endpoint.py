@@ -56,7 +56,7 @@ class Endpoint:
     Args:
         held: the keys that the command may use.
         add_ssh: called once for each job.
-        on_job: tells the user about a job.
+        on_job: shows the user a job.
         lent: the keys that the command asks us for, if it does.
 
     Attributes:

@@ -44,7 +44,7 @@ HOP_BY_HOP: Final = frozenset(
 
 @dataclass(frozen=True)
 class Signature:
-    """What a request's signature tells.
+    """The parts of a request's signature.
 
     Attributes:
         access_key: the id of the key that it was made with.

@@ -30,7 +30,7 @@ _NO_LIMIT: Final = 1 << 60  # cgroup v1 reports a huge number for no limit
 _TICKS_PER_S: Final = 100.0  # on every Linux of SageMaker
 _PAGE_BYTES: Final = 4096.0
 OF_ENTRYPOINT: Final = frozenset({"features", "problems", "window"})
-"""The members that our entrypoint tells."""
+"""The members that only our entrypoint provides."""
 _WINDOWS: Final = frozenset({"wait", "keep", "shell", "none"})
 
 

@@ -50,7 +50,7 @@ class Group:
 
     @property
     def desired(self) -> int:
-        """How many instances it shall have."""
+        """The desired number of instances."""
         return int(self.settings.get("DesiredCapacity", self.settings["MinSize"]))
 
     @property

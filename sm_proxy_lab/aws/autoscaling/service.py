@@ -186,12 +186,12 @@ class AutoScaling:
         return found
 
     def _converge(self, group: Group, cause: str, *, asked: bool = False) -> None:
-        """Launch and terminate instances until the group has as many as it shall have.
+        """Launch and terminate instances until the group has its desired capacity.
 
         Args:
             group: the group.
             cause: why, for the activities.
-            asked: whether a caller has asked for it, and is told what stands in the way.
+            asked: whether a caller has asked for it, and gets an error if it fails.
 
         Raises:
             AwsError: AccessDenied: the caller may not launch instances. ValidationError: nobody can

@@ -237,7 +237,7 @@ class Worker:
             self._check_fault(resource, verb)
             work()
         except Exception as error:  # noqa: BLE001 - each failure is an event of the resource
-            # What somebody else has deleted is gone as wanted.
+            # A resource that was deleted elsewhere counts as deleted.
             if verb != "DELETE" or not is_gone(error):
                 stack.report_resource(resource, f"{verb}_FAILED", _describe(error, resource.type))
                 return False

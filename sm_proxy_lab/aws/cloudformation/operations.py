@@ -61,7 +61,7 @@ def create(worker: Worker, on_failure: str) -> None:
 
 
 def update(worker: Worker, before: Wanted) -> None:
-    """Change the resources of a stack to what it now shall be; go back to `before` on a failure."""
+    """Update the resources of a stack to its new template; roll back to `before` on a failure."""
     stack = worker.stack
     failed = worker.make(stack.wanted)
     if not failed and not (failed := _set_outputs(stack)):

@@ -38,7 +38,7 @@ class Context:
         client: service -> botocore client with the permissions of the stack's caller.
         stack: the stack's name.
         name: the resource's logical id.
-        begun: to be told as soon as there is something to delete, if more calls follow.
+        begun: called as soon as there is something to delete, if more calls follow.
         tags: the tags of the stack.
         marks: CloudFormation's own tags, `aws:cloudformation:...`.
     """

@@ -55,7 +55,7 @@ class Resource:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a stack shall be: a template with its values, and the stack's tags."""
+    """The wanted state of a stack: a template with its values, and the stack's tags."""
 
     template: Template
     values: Mapping[str, str]

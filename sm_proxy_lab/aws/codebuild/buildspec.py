@@ -61,7 +61,7 @@ def parse(text: str) -> Buildspec:
     """Read a buildspec in YAML or JSON.
 
     Raises:
-        BuildspecError: it is none.
+        BuildspecError: it is not a valid buildspec.
     """
     try:
         document = yaml.safe_load(text)

@@ -84,11 +84,11 @@ class Shell:
 
         Args:
             command: text for the shell.
-            wakes: a descriptor that is readable as soon as the command is to end.
+            wakes: a descriptor that becomes readable when the command must end.
             deadline: of the monotonic clock.
 
         Raises:
-            Interrupted: it is to end, or the time is over.
+            Interrupted: `wakes` is readable, or the time is over.
         """
         self._count += 1
         file = self._folder / f"command-{self._count}"

@@ -80,7 +80,7 @@ def host(registry: str, region: str) -> str:
 
 
 def parse(uri: str) -> Name | None:
-    """Read the URI of an image in ECR; None if it is none."""
+    """Read the URI of an image in ECR; None for any other text."""
     found = _URI.fullmatch(uri)
     if not found:
         return None

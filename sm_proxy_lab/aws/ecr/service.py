@@ -25,7 +25,7 @@ class Ecr:
     """The images in the repositories.
 
     An image of another account can be read: its repository allows it, as those of AWS's framework
-    images do. A repository of another account that nobody registered refuses all.
+    images do. A repository of another account that is not registered refuses every call.
     """
 
     def __init__(self) -> None:

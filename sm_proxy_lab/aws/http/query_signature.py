@@ -23,7 +23,7 @@ def check(call: Call, keys: Keys | None, payload: str | None = None) -> None:
 
     Args:
         call: the request.
-        keys: the credentials with its access key; None if nobody has it.
+        keys: the credentials with its access key; None if the key is unknown.
         payload: what stands for the body in what is signed; None for the body's SHA-256.
 
     Raises:

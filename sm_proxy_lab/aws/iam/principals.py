@@ -1,7 +1,7 @@
 """Who makes a call: the holder of its access key.
 
-There are sessions of the account's roles, users of moto's IAM with access keys, and everybody else:
-any other key is the lab's caller, who is an administrator.
+There are sessions of the account's roles, and users of moto's IAM with access keys. Any other key
+belongs to the lab's caller, who is an administrator.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Principals:
     def assume(
         self, role: str, name: str, policies: tuple[str, ...] = (), *, may_all: bool = False
     ) -> Keys:
-        """Begin a session of a role, for somebody whom the role trusts.
+        """Begin a session of a role, for a caller whom the role trusts.
 
         Args:
             role: the role's ARN.
@@ -69,7 +69,7 @@ class Principals:
         return Identity(user.arn, user.arn, user.name)
 
     def keys(self, call: Call) -> Keys | None:
-        """The credentials with the call's access key; None if nobody has it."""
+        """The credentials with the call's access key; None if the key is unknown."""
         held = self._sessions.get(call.access_key or "")
         if held:
             return held[0]
@@ -91,7 +91,7 @@ def _arn(role: str, session: str) -> str:
 def _user(call: Call) -> Any | None:
     """The user of moto's IAM who has an access key.
 
-    Moto's IAM is not loaded for this: before its first call nobody has made a key there.
+    Moto's IAM is not loaded for this: before its first call it has no keys.
     """
     models = sys.modules.get("moto.iam.models")
     if models is None or not (call.access_key or "").startswith("AKIA"):

@@ -29,8 +29,8 @@ _ROLE: Final = re.compile(r"arn:[\w-]+:iam::\d{12}:role/.+")
 class Sts:
     """The operations of STS that the lab has itself; moto has the others.
 
-    A role that the account does not have can be assumed too, by whoever may assume it: the session
-    is an administrator's. So a profile with a role needs no role.
+    A role that the account does not have can be assumed too, by any caller with the permission: the
+    session is an administrator's. So a profile with a role needs no role.
     """
 
     def __init__(self, roles: Roles, principals: Principals, authorization: Authorization) -> None:

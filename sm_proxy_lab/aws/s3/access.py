@@ -21,9 +21,9 @@ def check(call: Call, keys: Keys | None, authorization: Authorization, faults: F
 
     Args:
         call: the request.
-        keys: the credentials with its access key; None if nobody has it.
+        keys: the credentials with its access key; None if the key is unknown.
         authorization: judges by the policies of the caller.
-        faults: may deny an action to everybody.
+        faults: may deny an action to all callers.
 
     Raises:
         AwsError: The refusal.

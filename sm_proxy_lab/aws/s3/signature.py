@@ -33,7 +33,7 @@ def check(call: Call, keys: Keys | None) -> None:
 
     Args:
         call: the request.
-        keys: the credentials with its access key; None if nobody has it.
+        keys: the credentials with its access key; None if the key is unknown.
 
     Raises:
         AwsError: The error that S3 answers.
@@ -66,7 +66,7 @@ def check(call: Call, keys: Keys | None) -> None:
 
 
 def _check_presigned(call: Call, keys: Keys | None) -> None:
-    """Verify a presigned URL, of which nobody but its maker knows the content."""
+    """Verify a presigned URL; its maker did not know the content."""
     try:
         query_signature.check(call, keys, _UNSIGNED[0])
     except AwsError as error:

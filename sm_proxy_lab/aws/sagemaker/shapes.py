@@ -16,7 +16,7 @@ def described(operation: str) -> frozenset[str]:
 
 
 def repeated(operation: str, request: dict[str, Any]) -> dict[str, Any]:
-    """The members of a request that the answer of `operation` repeats: never its Tags, say."""
+    """The members of a request that the answer of `operation` repeats: never Tags, for one."""
     names = described(operation)
     return {name: value for name, value in request.items() if name in names}
 

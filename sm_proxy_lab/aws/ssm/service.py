@@ -66,7 +66,7 @@ class Ssm:
         }
 
     def owner_tags(self, arn: str) -> dict[str, str]:
-        """The tag that Systems Manager gives a session: the user id of who started it.
+        """The tag that Systems Manager gives a session: the user id of its starter.
 
         Source: Systems Manager User Guide, "Allow a user to end only sessions they started".
         """
@@ -142,7 +142,7 @@ class Ssm:
         return self._enforcement.dropped(call.region, target, host, int(port))
 
     def _check_owner(self, call: Call) -> None:
-        """Sessions to spaces are the service's own: nobody else may touch them (assumed)."""
+        """Sessions to spaces are the service's own: no caller may touch them (assumed)."""
         if self._spaces.has(call.params["SessionId"]):
             raise denial.refusal(call)
 

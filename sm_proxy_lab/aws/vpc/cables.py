@@ -95,7 +95,7 @@ class Cables:
 def _answers(address: str) -> bool:
     try:
         socket.create_connection((address, _HTTPS), timeout=_PROBE_S).close()
-    except ConnectionRefusedError:  # nobody listens, but the address is reachable
+    except ConnectionRefusedError:  # no listener, but the address is reachable
         return True
     except OSError:
         return False

@@ -1,7 +1,7 @@
 """What Studio keeps: domains, user profiles, spaces and apps. Their statuses follow the clock.
 
-A status that takes time is computed when somebody asks. So the lab needs no thread or timer for it,
-and a test can hold a status, then let it go on.
+A status that takes time is computed when it is read. So the lab needs no thread or timer for it,
+and a test can hold a status, then release it.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class App:
 
     @property
     def counts(self) -> bool:
-        """Whether it is in the way of another app."""
+        """Whether another app cannot start beside it."""
         return self.status not in {DELETED, FAILED}
 
     @property

@@ -30,7 +30,7 @@ _ANSWER: Final = ("SessionId", "StreamUrl", "TokenValue")
 
 
 class SpaceSessions:
-    """Sessions to spaces. They belong to the service: nobody may resume or terminate one."""
+    """Sessions to spaces. They belong to the service: no caller may resume or terminate one."""
 
     def __init__(self, records: Records, gateway: GatewayClient, faults: Faults) -> None:
         self._records = records
