@@ -187,10 +187,16 @@ class Parser(argparse.ArgumentParser):
         Raises:
             SmProxyError: `output-failed`, for example on a full disk.
         """
-        if file is not None:
-            super().print_help(file)
+        self._print_message(self.format_help(), sys.stdout if file is None else file)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """As in argparse, which prints the version through this too; stdout is only `output`'s."""
+        if file is sys.stdout:
+            output.write_part(message)
+        elif file is sys.stderr:
+            output.write_to_stderr(message.removesuffix("\n"))
         else:
-            output.write_part(self.format_help())
+            super()._print_message(message, file)
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong and how to get help; exit with status 2."""
@@ -203,7 +209,7 @@ class Parser(argparse.ArgumentParser):
         listed = f"Actions: {actions}. " if actions else ""
         hint = f"{listed}Try `{self.prog} --help`."
         stop = "" if message.endswith("?") else "."
-        if "--json" in sys.argv:
+        if "--json" in _own(sys.argv):
             problem = SmProxyError("usage", printable(message), hint)
             output.render_error(_command_name(sys.argv[1:]), problem, as_json=True)
         output.write_to_stderr(f"sm-proxy: usage: {printable(message)}{stop} {hint}")
@@ -219,15 +225,19 @@ def main(argv: list[str] | None = None) -> int:
     name = _command_name(words)
     if name != "connect":  # connect shares stderr with ssh
         waits.show(_start_status_line)
-    # Found before parsing, which may fail. Arguments after `--` belong to another program.
-    own = words[: words.index("--")] if "--" in words else words
-    as_json = "--json" in own
+    as_json = "--json" in _own(words)  # found before parsing, which may fail
     try:
         return error_handler.run_guarded(
             name, lambda: _run(name, words, as_json=as_json), as_json=as_json
         )
     finally:
         waits.hide()
+        output.leave_stderr()
+
+
+def _own(words: list[str]) -> list[str]:
+    """Our own arguments: those after `--` belong to another program."""
+    return words[: words.index("--")] if "--" in words else words
 
 
 def _start_status_line() -> None:

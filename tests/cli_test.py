@@ -115,14 +115,27 @@ def test_help_of_a_command_has_examples(words: str, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this machine")
-def test_help_that_cannot_be_written_is_an_error() -> None:
+@pytest.mark.parametrize("words", ["help go", "--version"])
+def test_help_that_cannot_be_written_is_an_error(words: str) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "sm_proxy", "help", "go"],
+            [sys.executable, "-I", "-m", "sm_proxy", *words.split()],
             stdout=full, stderr=subprocess.PIPE, check=False, text=True,
         )  # fmt: skip
     assert done.returncode == 1
     assert done.stderr.startswith("sm-proxy: output-failed: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this machine")
+def test_a_full_stderr_leaves_the_exit_status() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-I", "-m", "sm_proxy", "lst", "--json"],
+            stdout=subprocess.PIPE, stderr=full, check=False,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["code"] == "usage"
 
 
 @pytest.mark.parametrize(
@@ -227,6 +240,15 @@ def test_json_after_a_double_dash_belongs_to_another_program(
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     assert cli.main(["lab", "run", "--", "x", "--json"]) == 1
+    assert capsys.readouterr().out == ""
+
+
+def test_a_usage_error_before_a_double_dash_is_text(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["lab", "run", "--bogus", "--", "x", "--json"]
+    monkeypatch.setattr(sys, "argv", ["sm-proxy", *words])
+    assert usage(*words) == 2
     assert capsys.readouterr().out == ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -166,6 +167,16 @@ def write_to_stderr(line: str) -> None:
     with waits.line_erased(), contextlib.suppress(OSError, ValueError, AttributeError):
         sys.stderr.write(line + "\n")
         sys.stderr.flush()
+
+
+def leave_stderr() -> None:
+    """Give up what stderr cannot take: Python would try once more, and end with status 120."""
+    try:
+        sys.stderr.flush()
+    except AttributeError:  # there is none
+        pass
+    except (OSError, ValueError):
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - stays open
 
 
 def _write(text: str) -> None:
