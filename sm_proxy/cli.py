@@ -164,8 +164,11 @@ class Parser(argparse.ArgumentParser):
 
         known = list(described.subcommands(self))
         if known and not action.option_strings:
-            prefixes = _prefixes() if self.sections else ()
-            wrong = mistakes.unknown_command(self, value, known, prefixes)
+            if self.sections:
+                after = self._words[list(self._words).index(value) + 1 :]
+                wrong = mistakes.unknown_command(self, value, known, _prefixes(), after)
+            else:
+                wrong = mistakes.unknown_action(self, value, known)
             raise argparse.ArgumentError(None, wrong)
         raise argparse.ArgumentError(action, mistakes.wrong_choice(value, [*action.choices]))
 

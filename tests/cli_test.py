@@ -143,6 +143,7 @@ def test_a_full_stderr_leaves_the_exit_status() -> None:
     [
         ("lst", "unknown command 'lst'. Did you mean `sm-proxy list`? Try"),
         ("nonsense", "unknown command 'nonsense'. Try"),
+        ("exec sm-job uname", "unknown command 'exec'. Did you mean `ssh sm-job uname`? Try"),
         ("sm-job uname", "unknown command 'sm-job'. Did you mean `ssh sm-job`? Try"),
         ("--proflie x list", "unknown option --proflie. Did you mean `--profile`? Try"),
         ("nonsense connect", "unknown command 'nonsense'. Try"),

@@ -19,6 +19,8 @@ _PLAIN: Final = {
     "rsync": "-a sm-myjob:FOLDER .",
 }
 """Programs that need no command of ours, which is the point; and their arguments."""
+_LIKE_SSH: Final = frozenset({"attach", "enter", "exec", "session", "shell", "start-session"})
+"""What other programs call a command that is `ssh` here."""
 _SYNONYMS: Final = {
     **dict.fromkeys(("ls", "ps", "jobs", "status"), "list"),
     **dict.fromkeys(("copy", "download", "upload"), "cp"),
@@ -31,33 +33,94 @@ _SYNONYMS: Final = {
     **dict.fromkeys(("key", "keygen"), "keys"),
     **dict.fromkeys(("top", "gpu", "nvidia-smi"), "inspect"),
     **dict.fromkeys(("tail", "log"), "logs"),
-    "version": "--version",
+    **dict.fromkeys(("describe", "info", "show"), "resolve"),
+    **dict.fromkeys(("auth", "configure-sso", "sso"), "login"),
+    "config-ssh": "config write",
+    "deploy": "infra deploy",
+    "policy": "infra policy",
+    **dict.fromkeys(("build", "push"), "image build"),
+    **dict.fromkeys(("get", "set"), "settings"),
+    **dict.fromkeys(("remove", "purge"), "uninstall"),
+    **dict.fromkeys(("version", "-v", "-V"), "--version"),
 }
 """What other programs call our commands."""
+_ACTIONS: Final = {
+    "config": {
+        **dict.fromkeys(("delete", "uninstall"), "config remove"),
+        **dict.fromkeys(("edit", "get", "list", "ls", "set", "unset"), "settings"),
+        **dict.fromkeys(("install", "ssh", "update"), "config write"),
+    },
+    "infra": {
+        **dict.fromkeys(("apply", "create", "up", "update"), "infra deploy"),
+        **dict.fromkeys(("describe", "list", "ls", "show"), "infra status"),
+        **dict.fromkeys(("destroy", "down", "remove"), "infra delete"),
+    },
+    "image": dict.fromkeys(("create", "push"), "image build"),
+    "keys": {
+        **dict.fromkeys(("delete", "remove", "rm"), "keys revoke"),
+        **dict.fromkeys(("add", "upload"), "keys push"),
+        **dict.fromkeys(("create", "new"), "keys rotate"),
+        "ls": "keys list",
+    },
+}
+"""What other programs call our actions, by command."""
+_OTHER_SHELLS: Final = frozenset(
+    {"cmd", "csh", "elvish", "ksh", "nu", "powershell", "pwsh", "tcsh"}
+)
+_WORD: Final = re.compile(r"[A-Za-z0-9_./:@%+,-]{1,100}")
+"""A word that a message shows as it was typed: no shell changes it."""
 _HOST: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
 def unknown_command(
-    parser: argparse.ArgumentParser, typed: str, names: Sequence[str], prefixes: Sequence[str] = ()
+    parser: argparse.ArgumentParser,
+    typed: str,
+    names: Sequence[str],
+    prefixes: Sequence[str] = (),
+    after: Sequence[str] = (),
 ) -> str:
     """`unknown command 'lst'. Did you mean `sm-proxy list`?`.
 
     Args:
-        parser: of the program, or of a command with actions.
+        parser: of the program.
         typed: by the user.
-        names: its commands or actions.
+        names: its commands.
         prefixes: of host names, which are typed after `ssh`.
+        after: the words after it.
     """
-    is_program = " " not in parser.prog
-    what = f"unknown {'command' if is_program else 'action'} {printable(typed, _SHOWN)!r}"
-    if is_program and typed in _PLAIN:
+    what = f"unknown command {printable(typed, _SHOWN)!r}"
+    hosts = tuple(prefixes)
+    is_plain = all(map(_WORD.fullmatch, after))
+    if typed in _PLAIN:
+        names_host = any(word.rpartition("@")[2].startswith(hosts) for word in after)
+        if is_plain and names_host:
+            return _joined(what, suggestion.question([f"{typed} {' '.join(after)}"]))
         return f"{what}: type it without sm-proxy, as in `{typed} {_PLAIN[typed]}`"
-    is_host = _HOST.fullmatch(typed) and typed.startswith(tuple(prefixes))
-    if is_program and is_host and typed != parser.prog:
+    if typed in _LIKE_SSH:
+        names_host = bool(after) and after[0].startswith(hosts)
+        words = " ".join(after) if is_plain and names_host else _PLAIN["ssh"]
+        return _joined(what, suggestion.question([f"ssh {words}"]))
+    if _HOST.fullmatch(typed) and typed.startswith(hosts) and typed != parser.prog:
         return _joined(what, suggestion.question([f"ssh {typed}"]))
-    if is_program and typed in _SYNONYMS:
-        typed = _SYNONYMS[typed]
-        names = [typed]
+    if typed in _SYNONYMS:
+        return _joined(what, suggestion.question([f"{parser.prog} {_SYNONYMS[typed]}"]))
+    return _joined(what, suggestion.sentence(typed, names, f"{parser.prog} "))
+
+
+def unknown_action(parser: argparse.ArgumentParser, typed: str, names: Sequence[str]) -> str:
+    """`unknown action 'shwo'. Did you mean `sm-proxy config show`?`.
+
+    Args:
+        parser: of a command with actions.
+        typed: by the user.
+        names: its actions.
+    """
+    program, _, command = parser.prog.partition(" ")
+    what = f"unknown action {printable(typed, _SHOWN)!r}"
+    if command == "completion" and typed.lower() in _OTHER_SHELLS:
+        return f"{what}: only bash, zsh and fish have completion"
+    if meant := _ACTIONS.get(command, {}).get(typed):
+        return _joined(what, suggestion.question([f"{program} {meant}"]))
     return _joined(what, suggestion.sentence(typed, names, f"{parser.prog} "))
 
 
@@ -103,6 +166,8 @@ def unknown_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> 
     shown = printable(name, _SHOWN)
     if not name.startswith("-"):
         return f"unexpected argument {shown!r}"
+    if " " not in parser.prog and (meant := _SYNONYMS.get(name)):
+        return _joined(f"unknown option {shown}", suggestion.question([f"{parser.prog} {meant}"]))
     names = [known.removeprefix("--") for known in described.option_names(parser)]
     found = suggestion.sentence(name.lstrip("-"), names, "--")
     return _joined(f"unknown option {shown}", found)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sm_proxy import cli
-from sm_proxy.help import mistakes
+from sm_proxy.help import described, mistakes
 
 NAMES = list(cli.COMMANDS)
 
@@ -27,14 +27,31 @@ def test_names_from_other_programs_are_recognised(
 
 
 def test_each_synonym_leads_to_a_command() -> None:
-    assert set(mistakes._SYNONYMS.values()) <= {*NAMES, "--version"}
-    assert not {*mistakes._SYNONYMS, *mistakes._PLAIN} & set(NAMES)
+    programs = {parser.prog.partition(" ")[2] for parser in described.walk(cli.full_parser())}
+    meant = {*mistakes._SYNONYMS.values()}.union(*map(dict.values, mistakes._ACTIONS.values()))
+    assert meant <= {*programs, "--version"}
+    assert not {*mistakes._SYNONYMS, *mistakes._PLAIN, *mistakes._LIKE_SSH} & set(NAMES)
+    for command, actions in mistakes._ACTIONS.items():
+        assert not {f"{command} {action}" for action in actions} & programs
 
 
-def test_ssh_needs_no_command(parser: cli.Parser) -> None:
-    assert mistakes.unknown_command(parser, "ssh", NAMES) == (
-        "unknown command 'ssh': type it without sm-proxy, as in `ssh sm-myjob`"
-    )
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("ssh", ": type it without sm-proxy, as in `ssh sm-myjob`"),
+        ("ssh --help", ": type it without sm-proxy, as in `ssh sm-myjob`"),
+        ("ssh sm-x $(y)", ": type it without sm-proxy, as in `ssh sm-myjob`"),
+        ("ssh -v root@sm-x", ". Did you mean `ssh -v root@sm-x`?"),
+        ("scp a.txt sm-x:/tmp", ". Did you mean `scp a.txt sm-x:/tmp`?"),
+        ("exec sm-x nvidia-smi", ". Did you mean `ssh sm-x nvidia-smi`?"),
+        ("exec -it sm-x", ". Did you mean `ssh sm-myjob`?"),
+        ("shell", ". Did you mean `ssh sm-myjob`?"),
+    ],
+)
+def test_ssh_needs_no_command(words: str, told: str, parser: cli.Parser) -> None:
+    typed, *after = words.split()
+    found = mistakes.unknown_command(parser, typed, NAMES, ("sm-",), after)
+    assert found == f"unknown command {typed!r}{told}"
 
 
 @pytest.mark.parametrize(
@@ -58,7 +75,8 @@ def test_a_host_name_is_for_ssh(typed: str, told: str, parser: cli.Parser) -> No
         ("--proflie x list", "unknown option --proflie. Did you mean `--profile`?"),
         ("--profile x --proflie=x list", "unknown option --proflie. Did you mean `--profile`?"),
         ("--json list", "unknown option --json. Options of a command stand after its name"),
-        ("-v", "unknown option -v"),
+        ("-V", "unknown option -V. Did you mean `sm-proxy --version`?"),
+        ("-x", "unknown option -x"),
         ("--profile --x list --y", ""),
         ("-- --y", ""),
     ],
@@ -71,15 +89,25 @@ def test_a_wrong_option_before_the_command_is_named(
 
 def test_an_action_is_an_action() -> None:
     parser = cli.Parser(prog="sm-proxy config")
-    found = mistakes.unknown_command(parser, "shwo", ["write", "show"])
+    found = mistakes.unknown_action(parser, "shwo", ["write", "show"])
     assert found == "unknown action 'shwo'. Did you mean `sm-proxy config show`?"
-    assert mistakes.unknown_command(parser, "ls", ["write"]) == "unknown action 'ls'"
+    found = mistakes.unknown_action(parser, "set", ["write", "show"])
+    assert found == "unknown action 'set'. Did you mean `sm-proxy settings`?"
+    assert mistakes.unknown_action(parser, "jobs", ["write"]) == "unknown action 'jobs'"
+
+
+def test_a_shell_without_completion_is_told_so() -> None:
+    parser = cli.Parser(prog="sm-proxy completion")
+    assert mistakes.unknown_action(parser, "PowerShell", ["bash", "zsh", "fish"]) == (
+        "unknown action 'PowerShell': only bash, zsh and fish have completion"
+    )
 
 
 def test_a_hostile_word_is_shown_printable_and_short(parser: cli.Parser) -> None:
     for typed in ("\x1b[2J" + "x" * 1000, "\u202e", ""):
         for shown in (
             mistakes.unknown_command(parser, typed, NAMES),
+            mistakes.unknown_action(parser, typed, NAMES),
             mistakes.wrong_choice(typed, ["a"]),
             mistakes.unknown_arguments(parser, [typed]),
         ):
