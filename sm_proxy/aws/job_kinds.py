@@ -38,7 +38,7 @@ class SessionKind(NamedTuple):
         asks_for_key: whether its servers ask for a key of the user.
         accepts_first_key: whether the first host key that a server shows is accepted without an
             opt-in (see `host_keys/accept_new.py`). Then no agent is forwarded to it.
-        has_nodes: whether what is listed is a cluster, whose nodes host names name.
+        has_nodes: whether it is a cluster: what is listed is reached by its nodes. See `has_nodes`.
         most_copying: how many connections a copy opens at most; None for the usual number.
     """
 
@@ -86,6 +86,16 @@ SESSION_KINDS: Final[dict[str, SessionKind]] = {
     ),
 }
 """Studio spaces and nodes of HyperPod clusters."""
+
+
+def has_nodes(kind: str) -> bool:
+    """Whether a kind is one of clusters, whose nodes host names name; a job's nodes do not count.
+
+    Args:
+        kind: a key of `KINDS` or `SESSION_KINDS`.
+    """
+    return kind in SESSION_KINDS and SESSION_KINDS[kind].has_nodes
+
 
 if TYPE_CHECKING:
     Kind: TypeAlias = str

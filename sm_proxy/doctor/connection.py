@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from sm_proxy import public_key
 from sm_proxy.aws.errors import ServiceError
+from sm_proxy.aws.job_kinds import has_nodes
 from sm_proxy.doctor import refusal
 from sm_proxy.doctor.check import Context, DoubtfulCheck, SkipCheck, needed
 from sm_proxy.errors import SmProxyError
@@ -100,7 +101,7 @@ def _other_key(context: Context, container: Container, seen: str) -> SmProxyErro
             f"an app keeps its key. A new app gets a new one (unsaved work is lost): sm-proxy stop "
             f"{host}, then sm-proxy start {host}; or {trust}"
         )
-    elif container.kind == "hyperpod":
+    elif has_nodes(container.kind):
         step = f"{ask} if the node has been set up anew, {trust}"
     elif context.pinned:
         step = f"{ask} if the container was replaced, {trust}"

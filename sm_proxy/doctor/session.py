@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sm_proxy import resolver
-from sm_proxy.aws.job_kinds import SESSION_KINDS
+from sm_proxy.aws.job_kinds import has_nodes
 from sm_proxy.doctor.check import Context, DoubtfulCheck, SkipCheck, needed
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import lookup
@@ -29,7 +29,7 @@ def server(context: Context) -> str:
     job = needed(context.job, "the job")
     container = resolver.resolve(target, context.settings, context.aws, fresh=True)
     context.container = container
-    if SESSION_KINDS[container.kind].has_nodes:
+    if has_nodes(container.kind):
         return f"node {container.node} is {container.status}"
     machine = f" on {job.instance_type}" if job.instance_type else ""
     image = f" with {job.image}" if job.image else ""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from sm_proxy import public_key
-from sm_proxy.aws.job_kinds import SESSION_KINDS
+from sm_proxy.aws.job_kinds import has_nodes
 from sm_proxy.errors import SmProxyError
 from sm_proxy.host_keys import known_hosts
 from sm_proxy.jobs.container import Container
@@ -141,8 +141,7 @@ class HostKeyPolicy:
 
     def _origin(self) -> str:
         now = self._expected
-        is_cluster = now.kind in SESSION_KINDS and SESSION_KINDS[now.kind].has_nodes
-        whose = f"{'cluster' if is_cluster else 'job'} {now.job}, node {now.node}"
+        whose = f"{'cluster' if has_nodes(now.kind) else 'job'} {now.job}, node {now.node}"
         if self._on_first_use and now is self._dialled:
             return f"but another was pinned on first use of {whose}:"
         if now.source == "session":

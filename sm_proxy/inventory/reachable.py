@@ -9,7 +9,7 @@ from typing import Final
 
 from sm_proxy import resolver
 from sm_proxy.aws.clients import Aws
-from sm_proxy.aws.job_kinds import SESSION_KINDS
+from sm_proxy.aws.job_kinds import SESSION_KINDS, has_nodes
 from sm_proxy.errors import SmProxyError
 from sm_proxy.inventory import session_kinds, trial
 from sm_proxy.jobs import hostname, kinds, logs
@@ -76,7 +76,7 @@ def guess_all(jobs: Sequence[Summary], targets: Sequence[Target], aws: Aws) -> l
     clusters = [
         number
         for number, job in enumerate(jobs)
-        if _has_nodes(job) and found[number].reachable is None
+        if has_nodes(job.kind) and found[number].reachable is None
     ]
     counts = threads.map_concurrently(
         lambda number: session_kinds.node_count(aws, jobs[number]), clusters, _AT_ONCE
@@ -121,9 +121,9 @@ def check_all(
 
 def _try_session(listed: Summary, target: Target, settings: Settings, aws: Aws) -> Reachability:
     """Try a space, or one of the running nodes of a cluster."""
-    nodes = 1 if listed.kind == "space" else None
+    nodes = None if has_nodes(listed.kind) else 1
     try:
-        if _has_nodes(listed):
+        if has_nodes(listed.kind):
             node, nodes = session_kinds.first_running(aws, listed, settings.prefix)
             if node is None:
                 return Reachability(reachable=False, reason="none of its nodes runs", nodes=nodes)
@@ -135,13 +135,9 @@ def _try_session(listed: Summary, target: Target, settings: Settings, aws: Aws) 
     return Reachability(reachable=True, nodes=nodes)
 
 
-def _has_nodes(listed: Summary) -> bool:
-    return listed.kind in SESSION_KINDS and SESSION_KINDS[listed.kind].has_nodes
-
-
 def _has_server(listed: Summary) -> bool:
     """Whether a session reaches the thing itself, not a node of it."""
-    return listed.kind in SESSION_KINDS and not _has_nodes(listed)
+    return listed.kind in SESSION_KINDS and not has_nodes(listed.kind)
 
 
 def _failed(error: SmProxyError, nodes: int | None, kept: bool | None = None) -> Reachability:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 from sm_proxy.aws.clients import Aws
-from sm_proxy.aws.job_kinds import SESSION_KINDS, Kind
+from sm_proxy.aws.job_kinds import SESSION_KINDS, Kind, has_nodes
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import cluster_nodes, hostname, kinds
 from sm_proxy.jobs.cluster_nodes import ClusterNode
@@ -104,13 +104,13 @@ def stubs(
     single = [
         _stub(target)
         for item in running
-        if not SESSION_KINDS[item.kind].has_nodes
+        if not has_nodes(item.kind)
         if why_not(item, target := target_of(item, prefix, clashes)) is None
     ]
     nodes = [
         _stub(hostname.compose(prefix, item.name, node.label, item.kind))
         for item in running
-        if SESSION_KINDS[item.kind].has_nodes
+        if has_nodes(item.kind)
         for node in _running(aws, item, on_status)
     ]
     return [*single[:_STUBS_WITHOUT_NODES], *nodes]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from sm_proxy.aws.clients import Aws
-from sm_proxy.aws.job_kinds import KINDS, SESSION_KINDS, Kind
+from sm_proxy.aws.job_kinds import KINDS, SESSION_KINDS, Kind, has_nodes
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.jobs import hostname, kinds, listing, lookup
 from sm_proxy.jobs.cluster_nodes import ClusterNode
@@ -115,8 +115,8 @@ def find(
     job = lookup.find(aws, target, on_status)
     job.refuse_if_over()
     if job.kind in SESSION_KINDS:
-        members = kinds.of_session(job.kind).nodes(aws, job, target)
-        if members:
+        if has_nodes(job.kind):
+            members = kinds.of_session(job.kind).nodes(aws, job, target)
             return _of_cluster(job, target, members, on_status)
         return Nodes(job, (hostname.whole(target, job.name, job.place),))
     kinds.refuse_missing_node(job, target.node)

@@ -132,7 +132,9 @@ class SessionJobKind(JobKind, Protocol):
         """
 
     def nodes(self, aws: Aws, job: Job, target: Target) -> list[ClusterNode]:
-        """The nodes that a host name means: all, those of a group, or one; empty for a space.
+        """The nodes that a host name means: all, those of a group, or one.
+
+        A kind without nodes (`SessionKind.has_nodes`) has no such function.
 
         Args:
             aws: for the calls.

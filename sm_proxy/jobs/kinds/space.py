@@ -11,7 +11,6 @@ from sm_proxy.aws.errors import not_aws
 from sm_proxy.aws.job_kinds import SESSION_KINDS
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.jobs import console_url
-from sm_proxy.jobs.cluster_nodes import ClusterNode
 from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job, Summary
@@ -158,12 +157,6 @@ def container(aws: Aws, job: Job, target: Target) -> Container | None:
         session_target=job.arn,
         life=job.life,
     )
-
-
-def nodes(aws: Aws, job: Job, target: Target) -> list[ClusterNode]:
-    """None: a space is one server, without nodes that have names."""
-    del aws, job, target
-    return []
 
 
 def _described(aws: Aws, domain: str, name: str) -> Job | None:

@@ -38,7 +38,7 @@ def refused(given: Space) -> SmProxyError:
 
 
 def test_the_module_has_its_row() -> None:
-    assert kinds.of_session("space") is space
+    assert kinds.of("space") is space
     assert set(job_kinds.SESSION_KINDS["space"].operations) >= {*TWO, "ListSpaces", "ListApps"}
 
 
