@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,6 +11,7 @@ from sm_proxy.aws import asking
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.local import waits
+from sm_proxy.local.waits import Wait
 from sm_proxy.settings.deadline import Deadline
 
 _POLL_S: Final = (1.0, 2.0)
@@ -59,17 +61,21 @@ def detect(
         SmProxyError: `wait-timeout`; `aws-error`; as `Aws.call`.
     """
     started = asking.ask(aws, "cloudformation", "DetectStackDrift", StackName=stack)
-    with waits.waiting(f"CloudFormation compares {stack} with its template", deadline.left):
-        _await(aws, stack, str(started["StackDriftDetectionId"]), deadline, say)
+    with waits.waiting("asking CloudFormation", deadline.left) as wait:
+        state = functools.partial(_state, aws, str(started["StackDriftDetectionId"]))
+        _await(state, stack, deadline, wait, say)
     return tuple(_drifted(aws, stack))
 
 
 def _await(
-    aws: Aws, stack: str, detection: str, deadline: Deadline, say: Callable[[str], None]
+    state: Callable[[], dict[str, Any]],
+    stack: str,
+    deadline: Deadline,
+    wait: Wait,
+    say: Callable[[str], None],
 ) -> None:
-    told = False
     while True:
-        found = _state(aws, detection)
+        found = state()
         status = found.get("DetectionStatus")
         if status == "DETECTION_COMPLETE":
             return
@@ -78,9 +84,7 @@ def _await(
             reason = printable(str(found.get("DetectionStatusReason") or "no reason given"))
             say(f"CloudFormation could not compare every resource: {reason}")
             return
-        if not told:
-            told = True
-            say(f"CloudFormation compares the resources of {stack} with its template")
+        wait.tell(f"CloudFormation compares the resources of {stack} with its template", say)
         if deadline.left <= 0:
             raise deadline.passed(
                 f"CloudFormation is still comparing the resources of {stack}",

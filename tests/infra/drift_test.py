@@ -52,7 +52,8 @@ def stack(*statuses: dict[str, str] | SmProxyError) -> FakeAws:
 
 def test_each_resource_is_shown_with_the_property_that_differs() -> None:
     said: list[str] = []
-    aws = stack(status("DETECTION_IN_PROGRESS"), status("DETECTION_COMPLETE"))
+    running = status("DETECTION_IN_PROGRESS")
+    aws = stack(running, running, status("DETECTION_COMPLETE"))
     group, bucket = drift.detect(aws, "sm-proxy", Deadline(60), said.append)
     assert group.as_data == {
         "resource": "JobGroup",
@@ -63,7 +64,7 @@ def test_each_resource_is_shown_with_the_property_that_differs() -> None:
         ],
     }
     assert (bucket.status, bucket.differences) == ("DELETED", ())
-    assert len(said) == 1
+    assert said == ["CloudFormation compares the resources of sm-proxy with its template"]
 
 
 def test_a_partly_failed_comparison_is_reported_and_used() -> None:
