@@ -9,9 +9,10 @@ from typing import Final
 from sm_proxy.help.described import Command, Row
 from sm_proxy.local import screen
 
-_NARROWEST: Final = 60
 _WIDEST: Final = 100
 """Longer lines are hard to read."""
+_LEAST_BESIDE: Final = 60
+"""On a narrower screen, a text stands below its name."""
 _MOST_NAMES: Final = 24
 """Columns of names. A longer name has its text on the next line."""
 _LEAST_PURPOSE: Final = 26
@@ -20,8 +21,8 @@ _SETTINGS_NOTE: Final = "settings (also in config.toml, or as SM_PROXY_<NAME>)"
 
 
 def columns() -> int:
-    """The columns that help uses: 60 to 100."""
-    return min(max(screen.width(), _NARROWEST), _WIDEST)
+    """The columns that help uses: those of the screen, at most 100."""
+    return min(screen.width(), _WIDEST)
 
 
 def render(command: Command, width: int) -> str:
@@ -31,7 +32,7 @@ def render(command: Command, width: int) -> str:
         parts.append("\n".join(["examples:", *_examples(command.examples, width)]))
     for group in command.groups:
         title = _SETTINGS_NOTE if group.title == "settings" else group.title
-        parts.append("\n".join([f"{title}:", *rows(group.rows, width)]))
+        parts.append("\n".join([_wrapped(f"{title}:", width), *rows(group.rows, width)]))
     parts.append(_wrapped(command.epilog, width))
     return "\n\n".join(filter(None, parts)) + "\n"
 
@@ -54,14 +55,14 @@ def usage(forms: Sequence[str], width: int) -> str:
 def rows(shown: Sequence[Row], width: int) -> Iterator[str]:
     """Names on the left, their text beside them."""
     longest = max(len(row.names) for row in shown)
-    column = 4 + min(longest, _MOST_NAMES, width // 3)
+    column = 4 + min(longest, _MOST_NAMES, width // 3) if width >= _LEAST_BESIDE else 6
     for row in shown:
         lines = textwrap.wrap(
             row.text, width - column, break_long_words=False, break_on_hyphens=False
         )
         left = f"  {row.names}"
         if len(left) + 2 > column:
-            yield left
+            yield from _wrapped(left.strip(), width, "  ", " " * 4).splitlines()
         else:
             yield f"{left:<{column}}{lines.pop(0) if lines else ''}".rstrip()
         yield from (f"{'':{column}}{line}" for line in lines)
@@ -81,5 +82,12 @@ def _examples(examples: Sequence[tuple[str, str]], width: int) -> Iterator[str]:
         yield from (f"{'':{column if beside else 6}}{each}" for each in more)
 
 
-def _wrapped(text: str, width: int) -> str:
-    return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+def _wrapped(text: str, width: int, indent: str = "", further: str = "") -> str:
+    return textwrap.fill(
+        text,
+        width,
+        initial_indent=indent,
+        subsequent_indent=further,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -183,7 +183,8 @@ def table(
     """Columns below headings.
 
     If a row is longer than the screen, its note goes below it. Names, which are the first column,
-    get lines of their own if not even the rest is short enough.
+    get lines of their own if not even the rest is short enough. A row whose other cells are too
+    long has each on a line of its own, with its heading. So have all rows if few of them fit.
 
     Args:
         headings: of the cells; none for a table without headings.
@@ -195,21 +196,77 @@ def table(
     head = Row([Cell(word, "heading") for word in headings], notes or "")
     drawn = [head, *rows] if headings else list(rows)
     taken = [[_cell(cell) for cell in row.cells] for row in drawn]
-    widths = [
-        max(cells(screen.shown(cell.text)) for cell in column)
-        for column in zip(*taken, strict=True)
-    ]
-    if screen.columns is not None:
+    sizes = [[cells(screen.shown(cell.text)) for cell in row] for row in taken]
+    fitting = _fitting(sizes, screen, with_head=bool(headings))
+    widths = [max(column) for column in zip(*(sizes[number] for number in fitting), strict=True)]
+    if widths and screen.columns is not None:
         rest = sum(widths[1:]) + len(_GAP) * (len(widths) - 1)
         most = max(screen.columns - rest, _LEAST_NAME)
-        names = (cells(screen.shown(row[0].text)) for row in taken)
+        names = (sizes[number][0] for number in fitting)
         widths[0] = max((name for name in names if name <= most), default=0)
     lines: list[str] = []
-    for row, whole in zip(taken, drawn, strict=True):
+    for number, (row, whole) in enumerate(zip(taken, drawn, strict=True)):
         is_head = whole is head
         style: Style | None = "heading" if is_head else None
-        lines += _row(row, widths, Cell(whole.note, style), screen, in_column=notes is not None)
+        if number in fitting:
+            note = Cell(whole.note, style)
+            lines += _row(row, widths, note, screen, in_column=notes is not None)
+        elif not is_head:
+            labels = [*headings[1:]] or [""] * (len(row) - 1)
+            if notes:
+                lines += _stacked([*labels, notes], [*row, Cell(whole.note)], screen)
+            else:
+                lines += _stacked(labels, row, screen)
+                lines += paragraph(whole.note, screen, _INDENT) if whole.note else []
     return lines
+
+
+def _fitting(sizes: Sequence[Sequence[int]], screen: Screen, *, with_head: bool) -> set[int]:
+    """The numbers of the rows that fit beside each other; none if those are less than half.
+
+    Args:
+        sizes: of the cells of each row, in columns.
+        screen: where they are shown.
+        with_head: whether the first row has the headings.
+    """
+    fitting, count = list(range(len(sizes))), len(sizes) - with_head
+    if screen.columns is None:
+        return set(fitting)
+    while 2 * (len(fitting) - with_head) >= max(count, 1):
+        widths = [max(column) for column in zip(*(sizes[row] for row in fitting), strict=True)]
+        least = [min(widths[0], _LEAST_NAME), *widths[1:]]
+        if sum(least) + len(_GAP) * (len(widths) - 1) <= screen.columns:
+            return set(fitting)
+        floor = sizes[0] if with_head else [0] * len(widths)
+        # The column that is the widest for its heading: without its longest cells, more may fit.
+        worst = max(range(1, len(widths)), key=lambda column: widths[column] - floor[column])
+        if widths[worst] == floor[worst]:
+            break
+        fitting = [row for row in fitting if sizes[row][worst] < widths[worst]]
+    return set()
+
+
+def _stacked(labels: Sequence[str], row: Sequence[Cell], screen: Screen) -> Iterator[str]:
+    """A row with a line for each cell, beside or below its label.
+
+    Args:
+        labels: of the cells, but for the first; may be empty texts.
+        row: its cells.
+        screen: where it is shown, with a number of columns.
+    """
+    name, *others = row
+    yield _padded(name, 0, screen)
+    width = max(map(cells, labels), default=0)
+    room = (screen.columns or 0) - len(_INDENT) - width - len(_GAP)
+    for label, cell in zip(labels, others, strict=True):
+        heading = Cell(label, "heading")
+        if not width:
+            yield _INDENT + _padded(cell, 0, screen)
+        elif cells(screen.shown(cell.text)) <= room:
+            yield _INDENT + _padded(heading, width, screen) + _GAP + _padded(cell, 0, screen)
+        else:
+            yield _INDENT + _padded(heading, 0, screen)
+            yield from paragraph(cell.text, screen, _INDENT + _GAP)
 
 
 def _row(

@@ -51,7 +51,22 @@ def test_an_example_stays_on_one_line_with_its_purpose_below() -> None:
     ]
 
 
-@pytest.mark.parametrize(("wide", "used"), [("20", 60), ("60", 60), ("80", 80), ("200", 100)])
-def test_help_uses_60_to_100_columns(wide: str, used: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_narrow_screen_a_text_stands_below_its_name() -> None:
+    shown = text.render(COMMAND, 30).splitlines()
+    assert max(map(len, shown)) <= 30
+    assert shown[11:17] == [
+        "options:",
+        "  --a-very-long-option",
+        "    NAME[,...]",
+        "      what it does, in so many",
+        "      words that they do not",
+        "      fit into one line of 60",
+    ]
+
+
+@pytest.mark.parametrize(("wide", "used"), [("5", 20), ("40", 40), ("80", 80), ("200", 100)])
+def test_help_uses_at_most_100_columns(
+    wide: str, used: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", wide)
     assert text.columns() == used

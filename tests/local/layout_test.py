@@ -115,6 +115,48 @@ def test_a_note_goes_below_before_a_name_gets_its_own_line() -> None:
     ]
 
 
+def test_a_row_that_is_too_long_gets_a_line_for_each_cell() -> None:
+    rows = [
+        Row(("a", "space", "3 s")),
+        Row(("b", "a kind that is long", "4 s"), "a note"),
+        Row(("c", "hyperpod", "5 s")),
+    ]
+    assert layout.table(("JOB", "KIND", "AGE"), rows, Screen(24)) == [
+        "JOB  KIND      AGE",
+        "a    space     3 s",
+        "b",
+        "    KIND",
+        "      a kind that is",
+        "      long",
+        "    AGE   4 s",
+        "    a note",
+        "c    hyperpod  5 s",
+    ]
+    assert len(layout.table(("JOB", "KIND", "AGE"), rows, Screen())) == 4
+
+
+@pytest.mark.parametrize("columns", range(20, 61))
+def test_rows_without_room_have_no_broken_word_and_no_lone_headings(columns: int) -> None:
+    cells = ("training", Cell("Downloading", "bad"), "12 min", "500", "no")
+    rows = [Row((name, *cells), "its address is unknown") for name in ("bert", "b" * columns)]
+    headings = ("JOB", "KIND", "STATUS", "AGE", "NODES", "REACHABLE")
+    screen = Screen(columns)
+    lines = layout.table(headings, rows, screen)
+    assert max(map(layout.cells, lines)) <= columns
+    assert [line for line in lines if "JOB" in line] == [
+        line for line in lines if set(headings) == set(line.split())
+    ]
+    assert [line.strip() for line in lines].count("b" * columns) == 1
+    assert sum("Downloading" in line for line in lines) == len(rows)
+
+
+def test_many_rows_are_laid_out_at_once() -> None:
+    rows = [Row(("x" * (n % 60), "y" * (n % 50), "z" * (n % 40))) for n in range(2000)]
+    began = time.process_time()
+    layout.table(("A", "B", "C"), rows, Screen(40))
+    assert time.process_time() - began < 2
+
+
 def test_colours_do_not_count_as_columns() -> None:
     screen = Screen(40, colours=True)
     rows: list[tuple[Cell | str, str]] = [
