@@ -125,7 +125,7 @@ class _Connection:
         def work() -> None:
             from sm_proxy.state import transfer_hint  # noqa: PLC0415 - seldom
 
-            transfer_hint.tell(rate)
+            transfer_hint.show(rate)
 
         if self.hints:
             Background(work)

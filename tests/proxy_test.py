@@ -509,7 +509,7 @@ def test_only_a_long_transfer_through_a_session_is_reported(
     world: World, monkeypatch: pytest.MonkeyPatch, session: str, *, setting: bool
 ) -> None:
     told: list[float] = []
-    monkeypatch.setattr("sm_proxy.state.transfer_hint.tell", told.append)
+    monkeypatch.setattr("sm_proxy.state.transfer_hint.show", told.append)
     world.rate, world.session_id = 7e5, session
     world.settings = replace(world.settings, transfer_hint=setting)
     before = set(threading.enumerate())

@@ -45,7 +45,7 @@ class Patience:
             except SmProxyError as error:
                 if not error.passing or time.monotonic() + pause - since > self._limit_s:
                     raise
-                self._tell(error)
+                self._report(error)
                 why = f"trying again: {error.message}"
             else:
                 self._failing = False
@@ -54,7 +54,7 @@ class Patience:
                 time.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
             pause = min(2 * pause, _LONGEST_S)
 
-    def _tell(self, error: SmProxyError) -> None:
+    def _report(self, error: SmProxyError) -> None:
         with self._lock:
             if self._failing:
                 return

@@ -89,7 +89,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     with Interruptible("nothing has begun") as left:
         run = Run.of(args, settings, left)
         stack = stacks.find(run.aws, run.name)
-        images = repositories.ours(run.aws)
+        images = repositories.with_our_tag(run.aws)
         going = tuple(item for item in images if args.images and item.stack == run.name)
         if stack is None and not going:
             text = f"there is no stack {run.name} in {run.aws.region}: nothing to delete"

@@ -78,7 +78,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     ssh = launch_options.ssh_of(args, settings, output.status)
     plan = relaunch.plan(aws, old, choices, ssh, settings=settings, on_status=output.status)
     launch = Launch(plan.prepared, plan.changes, target)
-    _tell(aws, old, plan)
+    _report(aws, old, plan)
     if args.dry_run:
         return launching.show(launch, aws)
     return launching.create(launch, aws, settings, args.timeout, partial(_copy, aws, plan))
@@ -102,7 +102,7 @@ def _refuse_taken(aws: Aws, target: Target, kind: Kind) -> None:
         )
 
 
-def _tell(aws: Aws, old: OldJob, plan: Plan) -> None:
+def _report(aws: Aws, old: OldJob, plan: Plan) -> None:
     """Print what changes, what it costs, what differs, and notes from AWS's answers."""
     if not old.job.over:
         output.status(f"{old.job.noun} {old.job.name} is {old.job.status}: a copy of it starts")

@@ -117,12 +117,12 @@ def _connect(job: Job, request: wire.Request, descriptors: Sequence[int], run: R
     launcher.watch()
     prompt.have_no_terminal(launcher.take_back)
     waits.set_foreground_test(lambda _: _in_foreground(connection))
-    ssm_session.kept_source = kept.source(job.inbox.tell)
+    ssm_session.kept_source = kept.source(job.inbox.send)
     words = [os.fsdecode(word) for word in request.words]
     sys.argv = ["sm-proxy", *words]
     with contextlib.suppress(OSError):
         host = _host(words)[:_HOST_LIMIT]
-        job.inbox.tell({"pid": os.getpid(), "host": host})
+        job.inbox.send({"pid": os.getpid(), "host": host})
     status = _status(run, words)
     with contextlib.suppress(OSError):  # it may have ended, with ssh
         wire.end(connection, status)
@@ -200,7 +200,7 @@ def _host(words: Sequence[str]) -> str:
 def _stop(job: Job) -> None:
     """End the daemon and all its processes; wait until they have ended."""
     with contextlib.suppress(OSError):
-        job.inbox.tell({"stop": True, "pid": os.getpid()})
+        job.inbox.send({"stop": True, "pid": os.getpid()})
     until = time.monotonic() + _STOP_S
     while os.getppid() == job.status.pid and time.monotonic() < until:
         time.sleep(_STOP_TICK_S)

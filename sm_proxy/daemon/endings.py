@@ -12,7 +12,7 @@ from sm_proxy.ssm.api import SessionEndedError
 Ending = dict[str, Any] | None
 
 
-def told(error: Exception | None) -> Ending:
+def to_message(error: Exception | None) -> Ending:
     """A failure as a message; None for a clean end."""
     if error is None:
         return None
@@ -32,7 +32,7 @@ def understood(ending: Ending, words: Words, target: str = "") -> SmProxyError |
     """The failure in the words of the connection's route.
 
     Args:
-        ending: as `told` made it.
+        ending: as `to_message` made it.
         words: of the route.
         target: of the session, once it has one; notes if that takes small messages only.
     """

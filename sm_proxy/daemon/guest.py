@@ -74,7 +74,7 @@ class Guest:
         self._up = 0
         self._asked = -1
 
-    def tell(self, **message: Any) -> None:
+    def send(self, **message: Any) -> None:
         """Send it a message. A connection that does not read its messages is over."""
         if self.settled is not None:  # nobody reads them
             return
@@ -123,15 +123,15 @@ class Guest:
             return
         if not self._told_opened and stream.opened:
             self._told_opened = True
-            self.tell(opened=True)
+            self.send(opened=True)
         if self._asked == self._up and stream.delivered:
-            self.tell(delivered=self._asked)
+            self.send(delivered=self._asked)
             self._asked = -1
         self._carry_down(stream)
         self._look_for_transfer()
         if self._holds and not (self._backlog or self._told_final):
             self._told_final = True
-            self.tell(final=True)
+            self.send(final=True)
             with contextlib.suppress(OSError):
                 self._data.shutdown(socket.SHUT_WR)
         done = stream.ended or (not self._talking and stream.finished)
@@ -150,8 +150,8 @@ class Guest:
         if self._settling is not None and self.settled is None:
             self._hear_last_words()
         resumes = 0 if self.stream is None else self.stream.resumes
-        end = {"failure": endings.told(error), "suspicion": endings.told(suspicion)}
-        self.tell(end=end, resumes=resumes)
+        end = {"failure": endings.to_message(error), "suspicion": endings.to_message(suspicion)}
+        self.send(end=end, resumes=resumes)
         if self.settled is not None:
             self._part(self.settled, error or suspicion)
         self.leave()
@@ -188,7 +188,7 @@ class Guest:
     def _begin_to_settle(self, told: dict[str, Any]) -> None:
         with contextlib.suppress(OSError, ValueError):  # no descriptor is left, for example
             self._settling = Settled.of(told, self.lines.take_descriptors())
-        self.tell(agrees=self._settling is not None)
+        self.send(agrees=self._settling is not None)
 
     @property
     def _holds(self) -> bool:
@@ -218,7 +218,7 @@ class Guest:
     def _part(self, settled: Settled, error: Exception | None) -> None:
         resumes = 0 if self.stream is None else self.stream.resumes
         up, down = self._up, self.moved - self._up
-        self.parting = Parting(settled, endings.told(error), up, down, resumes)
+        self.parting = Parting(settled, endings.to_message(error), up, down, resumes)
         self.leave()
 
     def _carry_up(self, stream: SessionStream) -> None:

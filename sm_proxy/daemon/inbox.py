@@ -34,7 +34,7 @@ class Sender:
         """The descriptor that a process needs to use it."""
         return self.socket.fileno()
 
-    def tell(self, message: dict[str, Any], sockets: Sequence[socket.socket] = ()) -> None:
+    def send(self, message: dict[str, Any], sockets: Sequence[socket.socket] = ()) -> None:
         """Send a JSON object to the daemon, with sockets for it.
 
         Raises:

@@ -148,7 +148,7 @@ class Keeper:
         self._state: dict[str, object] = {"taken": 0}
         self._status_lines: list[str] = []
         self._is_last = False
-        first.tell(state="start")
+        first.send(state="start")
         self._let_go(time.monotonic())  # it may have gone while this process was started
 
     def is_over(self, now: float) -> bool:
@@ -245,7 +245,7 @@ class Keeper:
         ends = [socket.socket(fileno=fd) for fd in fds]
         if len(ends) == 2:  # else this process is out of descriptors
             guest = Guest(*ends, sure=data == ADD_SURE)
-            guest.tell(state="wait")
+            guest.send(state="wait")
             self._guests.append(guest)
             return
         for end in ends:
@@ -301,12 +301,12 @@ class Keeper:
         except Exception as error:  # noqa: BLE001 - told to those who wait for it
             self._opening = None
             for guest in self._guests:
-                guest.tell(state="failed", failure=endings.told(error))
+                guest.send(state="failed", failure=endings.to_message(error))
                 guest.leave()
             return
         if self._first.needs_stream and not self._first.over:
             self._first.begin(session.open_stream())
-        self._first.tell(state="open", session=session.session_id)
+        self._first.send(state="open", session=session.session_id)
 
     def _admit(self, guest: Guest, now: float) -> None:
         """Give a connection a stream, or refuse it, once the session is open."""
@@ -315,17 +315,17 @@ class Keeper:
             return
         if self._handover is not None and self._handover.key and not guest.sure:
             # It may have other keys than the connection that began the session.
-            guest.tell(state="resolve")
+            guest.send(state="resolve")
             guest.leave()
             return
         if not self._serves_more(session) or not self._has_room(now):
-            guest.tell(state="refused", session=session.session_id)
+            guest.send(state="refused", session=session.session_id)
             guest.leave()
             return
         guest.begin(session.open_stream())
-        guest.tell(state="open", session=session.session_id)
+        guest.send(state="open", session=session.session_id)
         for line in self._status_lines:
-            guest.tell(status=line)
+            guest.send(status=line)
 
     def _serves_more(self, session: SharedSession) -> bool:
         usable = not session.ended and (session.multiplexed or not session.opened)
@@ -342,7 +342,7 @@ class Keeper:
         self._status_lines.append(line)
         for guest in self._guests:
             if guest.stream is not None:
-                guest.tell(status=line)
+                guest.send(status=line)
 
     def _tell_daemon(self, now: float) -> None:
         """Update how long to keep the session, and report changes to the daemon."""

@@ -128,7 +128,7 @@ class Keepers:
         """How many there are; the daemon does not end while there is one."""
         return len(self._keepers)
 
-    def asked(self, question: object, ends: Sequence[socket.socket]) -> None:
+    def assign(self, question: object, ends: Sequence[socket.socket]) -> None:
         """Give a connection to a keeper. If none gets it, it sees the end of its sockets.
 
         Args:

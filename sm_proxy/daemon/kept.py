@@ -43,7 +43,7 @@ _TRIES: Final = 4
 _TRY_AGAIN: Final[dict[str, Any]] = {"state": "again"}
 
 Tell = Callable[[dict[str, Any], Sequence[socket.socket]], None]
-"""Sends the daemon a message: `inbox.Sender.tell`."""
+"""Sends the daemon a message: `inbox.Sender.send`."""
 
 
 def source(tell: Tell) -> ssm_session.KeptSource:

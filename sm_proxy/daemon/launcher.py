@@ -43,7 +43,7 @@ def hand_over(words: Sequence[str]) -> int | None:
         return None
     status = waiting.status_of(connection)
     if status is None:
-        _tell("a child of it gave the work back")
+        _report("a child of it gave the work back")
     return status
 
 
@@ -82,7 +82,7 @@ def _taken(words: Sequence[str]) -> _socket.socket | None:
         why = f"{type(error).__name__}: {error}"
     if connection is not None:
         connection.close()  # a child that is ready too late must see it
-    _tell(why)
+    _report(why)
     return None
 
 
@@ -102,7 +102,7 @@ def _connected(paths: Iterable[str]) -> _socket.socket | None:
             absent[0] = False
             raise
         except OSError as error:
-            _tell(f"{path}: {error}")
+            _report(f"{path}: {error}")
             continue
         absent[0] = False
         return connection
@@ -176,7 +176,7 @@ def _is_for_a_program() -> bool:
     return not os.isatty(0)
 
 
-def _tell(why: str) -> None:
+def _report(why: str) -> None:
     """Log why this process does the work itself."""
     if os.environ.get("SM_PROXY_LOG", "").lower() == "debug":
         from sm_proxy.local import debug_log  # noqa: PLC0415 - only with SM_PROXY_LOG

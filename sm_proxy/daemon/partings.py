@@ -132,9 +132,9 @@ def _become(parting: Parting | Transfer, blocked: set[int]) -> NoReturn:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         _take_place(settled)
         if isinstance(parting, Parting):
-            _tell(parting)
+            _report(parting)
         else:
-            transfer_hint.tell(parting.rate)
+            transfer_hint.show(parting.rate)
     finally:
         os._exit(EXIT_OK)
 
@@ -151,7 +151,7 @@ def _take_place(settled: Settled) -> None:
     debug_log.restart()
 
 
-def _tell(parting: Parting) -> None:
+def _report(parting: Parting) -> None:
     settled = parting.settled
     failure = settled.failure(parting.ending)
     if failure is not None:  # ssh sees its end only after that

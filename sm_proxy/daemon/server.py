@@ -150,7 +150,7 @@ class Server:
             message, sockets = received
             pid, host = message.get("pid"), message.get("host")
             if "question" in message:
-                self._keepers.asked(message["question"], sockets)
+                self._keepers.assign(message["question"], sockets)
             elif message.get("stop"):
                 self._stop(asker=pid)
             elif isinstance(pid, int):

@@ -95,7 +95,7 @@ def _of_session(kind: Kind) -> Iterator[Stage]:
     yield (("name", job.name),)
     yield from _LAPTOP
     yield own.find
-    yield (("job", session.found),)
+    yield (("job", session.exists),)
     yield (("server", session.server),)
     yield (("route", routes.choose),)
     yield (*own.examine, *own.examine_for_job, ("user", session.user))

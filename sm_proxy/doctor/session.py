@@ -15,7 +15,7 @@ def botocore(context: Context) -> str:
     return "it knows sagemaker:StartSession"
 
 
-def found(context: Context) -> str:
+def exists(context: Context) -> str:
     """The space or cluster exists."""
     target = needed(context.target, "the host name")
     job = context.job = lookup.find(context.aws, target, lambda _: None)

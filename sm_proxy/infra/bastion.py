@@ -124,10 +124,10 @@ def wait_until_online(
             `look`.
     """
     with waits.waiting("waiting until the bastion is online in SSM", deadline.left) as wait:
-        return _online(aws, group, deadline, functools.partial(_tell, wait, say), again)
+        return _online(aws, group, deadline, functools.partial(_report, wait, say), again)
 
 
-def _tell(wait: Wait, say: Callable[[str], None], words: str) -> None:
+def _report(wait: Wait, say: Callable[[str], None], words: str) -> None:
     wait.tell(f"waiting until the bastion is online in SSM; {words}", say)
 
 

@@ -33,7 +33,7 @@ class Repository:
     stack: str = ""
 
 
-def ours(aws: Aws) -> tuple[Repository, ...]:
+def with_our_tag(aws: Aws) -> tuple[Repository, ...]:
     """The repositories with our tag; none if these credentials may not list them.
 
     Raises:

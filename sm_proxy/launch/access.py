@@ -16,7 +16,7 @@ _SHOWN: Final = 5
 _WORD: Final = 40
 
 
-def others(request: Mapping[str, Any], ssh: Ssh) -> str:
+def others_with_access(request: Mapping[str, Any], ssh: Ssh) -> str:
     """One sentence that names others whom the job lets in; empty if there are none.
 
     A request may be a colleague's, or the copy of a job of theirs: its keys stay.

@@ -39,7 +39,7 @@ def since(
     return [*_moved_image(aws, uri, created), *_changed_code(aws, code, created)]
 
 
-def gone(aws: Caller, operation: Operation, request: Mapping[str, Any]) -> list[str]:
+def missing_inputs(aws: Caller, operation: Operation, request: Mapping[str, Any]) -> list[str]:
     """The S3 addresses of a request's inputs, and of its code, at which nothing is.
 
     A job with such an input is billed for minutes before its container would have started. What we

@@ -107,7 +107,7 @@ def prepare(
     if made.channel is not None:
         channel = _channel(aws, operation, request, settings, image, found=found, say=on_status)
         made = requests.add_ssh(operation, request, ssh, channel, entrypoint, cmd=cmd)
-    found.notes.append(access.others(request, ssh))
+    found.notes.append(access.others_with_access(request, ssh))
     return Prepared(operation, made, tuple(filter(None, found.notes)))
 
 

@@ -69,7 +69,7 @@ def per_hour(aws: Caller, kind: str, request: Mapping[str, Any]) -> str:
     shape = shapes.of(operation)
     nodes = _nodes(value_at(request, shape.RESOURCES) or {})
     deadline = time.monotonic() + _PATIENCE_S
-    asked = {name: Background(partial(_told, aws, shape, name)) for name in nodes}
+    asked = {name: Background(partial(_listed_price, aws, shape, name)) for name in nodes}
     found: list[tuple[Price | None, int]] = []
     for name, count in nodes.items():
         usd = asked[name].settled(max(0.0, deadline - time.monotonic()))
@@ -93,7 +93,7 @@ def _nodes(resources: Mapping[str, Any]) -> dict[str, int]:
     return nodes
 
 
-def _told(aws: Caller, shape: Shape, instance_type: str) -> float | None:
+def _listed_price(aws: Caller, shape: Shape, instance_type: str) -> float | None:
     """The price from AWS's price list, or a cached one."""
     cache, key = Cache("prices"), (aws.scope, shape.KIND, instance_type)
     record = cache.load(*key)

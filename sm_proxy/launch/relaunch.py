@@ -205,7 +205,7 @@ def _refuse_gone(aws: Caller, operation: Operation, prepared: Prepared) -> None:
     """
     channel = prepared.made.channel
     not_yet = channel.uri if channel else ""
-    found = [u for u in drift.gone(aws, operation, prepared.made.request) if u != not_yet]
+    found = [u for u in drift.missing_inputs(aws, operation, prepared.made.request) if u != not_yet]
     if found:
         raise SmProxyError(
             "bucket-unreadable",

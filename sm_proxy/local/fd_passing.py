@@ -61,7 +61,7 @@ class Parent:
         self._may_exit = False
         self._watched = False
 
-    def tell(self, word: bytes) -> None:
+    def send(self, word: bytes) -> None:
         """Send the helper a word; without effect if it was killed."""
         with contextlib.suppress(OSError):
             self.connection.sendall(word)
@@ -249,7 +249,7 @@ class PassingStdio:
     def _copy(self) -> None:
         debug_log.write("copying for a client that takes no descriptor")
         self._undecided = False
-        self._parent.tell(COPYING)
+        self._parent.send(COPYING)
 
     def _pass_new(self, first: bytes | memoryview) -> int:
         """Pass one end of a new socket pair, with the first bytes in it, and keep the other."""
@@ -271,7 +271,7 @@ class PassingStdio:
         self._parent.let_go()
         with contextlib.suppress(OSError):
             os.setsid()
-        self._parent.tell(PASSED)
+        self._parent.send(PASSED)
 
 
 def _is_one_socket(first: int, second: int) -> bool:

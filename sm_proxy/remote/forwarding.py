@@ -201,11 +201,11 @@ class Forwarding:
                 if error.code != _REFUSED or not name:
                     refused = error.code == _REFUSED
                     why = "nothing listens on" if refused else "its server forbids connections to"
-                    self._tell(port, f"{why} port {port} in the container")
+                    self._report(port, f"{why} port {port} in the container")
                     return None
             except (paramiko.SSHException, EOFError, OSError):
                 if transport.is_active():
-                    self._tell(port, f"no answer from the container for port {port}")
+                    self._report(port, f"no answer from the container for port {port}")
                 time.sleep(_SHORT_S)  # lost, or it is just about to be
         return None
 
@@ -217,7 +217,7 @@ class Forwarding:
             )
             return self._transport if time.monotonic() < until else None
 
-    def _tell(self, port: int, line: str) -> None:
+    def _report(self, port: int, line: str) -> None:
         """Give the user a line about a port, unless there was one in the last minute."""
         now = time.monotonic()
         with self._changed:

@@ -26,7 +26,7 @@ _BLOCK: Final = re.compile(
 _KEY: Final = re.compile(r"((?:ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/]+=*)")
 
 
-def known(aws: Aws, target: str) -> tuple[str, ...]:
+def console_keys(aws: Aws, target: str) -> tuple[str, ...]:
     """The keys that the bastion's sshd may show; empty if any key is to be trusted now.
 
     Args:

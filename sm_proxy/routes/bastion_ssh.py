@@ -100,7 +100,7 @@ class _Hop:
         debug_log.write("bastion's sshd", id=self._target, user=self._user)
         key = self._fresh_key()
         pushing = Background(lambda: self._push(key))
-        knowing = Background(lambda: bastion_host_key.known(self._aws, self._target))
+        knowing = Background(lambda: bastion_host_key.console_keys(self._aws, self._target))
         reason = f"sm-proxy {self._container.job}"
         request = SessionRequest(self._target, _DOCUMENT, {"portNumber": [_PORT]}, reason)
         words = Words(

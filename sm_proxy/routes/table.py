@@ -205,7 +205,7 @@ class _Attempts:
                 if verdict.error is not None:
                     self._errors.append((name, verdict.error))
                 continue
-            self._tell(name)
+            self._report(name)
             self._tried.add(name)
             try:
                 with waits.waiting(f"connecting to {self._asked[0].host} by {name}"):
@@ -231,11 +231,11 @@ class _Attempts:
         stream = _discovered(*self._asked)
         if stream is None:
             raise first
-        self._tell(_PROBED)
+        self._report(_PROBED)
         self._names[id(stream)] = _PROBED
         return stream
 
-    def _tell(self, name: str) -> None:
+    def _report(self, name: str) -> None:
         """Tell the user in one line why this route is tried, if others cannot serve."""
         if self._errors:
             output.status(f"{self._cause().message}; connecting by {name} instead")

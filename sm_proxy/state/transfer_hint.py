@@ -13,7 +13,7 @@ from sm_proxy.local import output, paths, private_files, sizes
 _PREFIX: Final = "transfer-hint-"
 
 
-def tell(rate: float) -> None:
+def show(rate: float) -> None:
     """Print the line on stderr, unless one of this user's processes has done so today (UTC).
 
     Args:

@@ -326,7 +326,7 @@ class Engine:
         except SmProxyError as error:
             self._put_aside(Problem(work.path, error))
         except Exception as error:
-            why = lost(connection, error)
+            why = lost_connection(connection, error)
             if why is not None:
                 self._give_back(work, why)
                 return False
@@ -394,7 +394,7 @@ class Engine:
             self._changed.notify_all()
 
 
-def lost(connection: Connection, error: Exception) -> SmProxyError | None:
+def lost_connection(connection: Connection, error: Exception) -> SmProxyError | None:
     """Why a connection is lost, if `error` came of that; None if it is about a file."""
     why = connection.failure(error)
     if why is None and isinstance(error, (paramiko.SSHException, paramiko.SFTPError)):

@@ -17,17 +17,17 @@ class FarewellStream(StreamWrapper):
     the stream is open nothing can be told, so an early end waits for that.
     """
 
-    _ending = _told = False
+    _ending = _finished_inner = False
 
     def finish(self) -> None:
         """Deliver what was written, then end, as soon as the stream is open."""
         self._ending = True
-        self._tell()
+        self._finish_inner()
 
     def advance(self, now: float, *, readable: bool) -> None:
         """Do everything that can be done without waiting."""
         super().advance(now, readable=readable)
-        self._tell()
+        self._finish_inner()
 
     def close(self) -> None:
         """Free everything; takes about five seconds at most."""
@@ -35,7 +35,7 @@ class FarewellStream(StreamWrapper):
             finish(self, PATIENCE_S)
         super().close()
 
-    def _tell(self) -> None:
-        if self._ending and not self._told and self._stream.opened:
-            self._told = True
+    def _finish_inner(self) -> None:
+        if self._ending and not self._finished_inner and self._stream.opened:
+            self._finished_inner = True
             self._stream.finish()

@@ -26,8 +26,8 @@ def inbox() -> Iterator[Inbox]:
 
 def test_messages_arrive_one_by_one(inbox: Inbox) -> None:
     assert inbox.receive() is None
-    inbox.sender.tell({"pid": 1})
-    inbox.sender.tell({"pid": 2, "host": "\udcff"})
+    inbox.sender.send({"pid": 1})
+    inbox.sender.send({"pid": 2, "host": "\udcff"})
     assert inbox.receive() == ({"pid": 1}, [])
     assert inbox.receive() == ({"pid": 2, "host": "\udcff"}, [])
     assert inbox.receive() is None
@@ -38,7 +38,7 @@ def test_messages_arrive_one_by_one(inbox: Inbox) -> None:
 )
 def test_an_invalid_message_is_ignored(data: bytes, inbox: Inbox) -> None:
     inbox.sender.socket.send(data)
-    inbox.sender.tell({"pid": 1})
+    inbox.sender.send({"pid": 1})
     assert inbox.receive() == ({}, [])
     assert inbox.receive() == ({"pid": 1}, [])
 
@@ -52,13 +52,13 @@ def test_a_daemon_that_does_not_read_blocks_no_sender(
         while True:
             inbox.sender.socket.send(b"{}")
     with pytest.raises(TimeoutError):
-        inbox.sender.tell({"pid": 1})
+        inbox.sender.send({"pid": 1})
 
 
 def test_sockets_come_with_a_message_and_no_program_inherits_them(inbox: Inbox) -> None:
     near, far = socket.socketpair()
     with near, far:
-        inbox.sender.tell({"pid": 1}, [far])
+        inbox.sender.send({"pid": 1}, [far])
         received = inbox.receive()
         assert received is not None
         (found,) = received[1]
@@ -71,4 +71,4 @@ def test_sockets_come_with_a_message_and_no_program_inherits_them(inbox: Inbox) 
 def test_a_process_learns_that_the_daemon_has_gone(inbox: Inbox) -> None:
     inbox.close()
     with socket.socket() as end, pytest.raises(OSError, match=r"refused|Broken|reset"):
-        inbox.sender.tell({"pid": 1}, [end])
+        inbox.sender.send({"pid": 1}, [end])

@@ -38,7 +38,7 @@ class World:
         self._opened += messages, data
         self.look()
         with theirs, far:
-            self.keepers.asked(asdict(question), (theirs, far))
+            self.keepers.assign(asdict(question), (theirs, far))
         return Lines(messages), data
 
     def look(self) -> None:
@@ -156,13 +156,13 @@ def test_the_status_shows_what_keepers_tell(world: World) -> None:
 def test_an_invalid_question_is_dropped(question: object, world: World) -> None:
     world.ask(Question("a"))
     with socket.socket() as messages, socket.socket() as data:
-        world.keepers.asked(question, (messages, data))
+        world.keepers.assign(question, (messages, data))
     assert len(world.processes) == 1
 
 
 def test_a_question_without_both_sockets_is_dropped(world: World) -> None:
     with socket.socket() as messages:
-        world.keepers.asked(asdict(Question("a")), [messages])
+        world.keepers.assign(asdict(Question("a")), [messages])
     assert world.processes == []
 
 

@@ -271,7 +271,7 @@ def test_a_session_is_not_kept_if_the_keys_file_has_changed_since_its_connection
     text = "[default]\naws_access_key_id = AKIAONE\naws_secret_access_key = of-one\n"
     file.write_text(text)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
-    waiting, source = Account(), kept.source(world.inbox.sender.tell)
+    waiting, source = Account(), kept.source(world.inbox.sender.send)
     assert waiting.keys().access_key == "AKIAONE"
     file.write_text(text.replace("ONE", "TWO"))  # while the job starts
     assert world.stream(aws=waiting, source=source) is None

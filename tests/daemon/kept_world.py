@@ -64,7 +64,7 @@ class KeptWorld:
     def stream(self, **changes: Any) -> Stream | None:
         """What a connection gets."""
         given = {"aws": self.aws, "request": REQUEST, "words": Words(route="bastion"), **changes}
-        source = given.get("source") or kept.source(self.inbox.sender.tell)
+        source = given.get("source") or kept.source(self.inbox.sender.send)
         return source(
             given["aws"], given["request"], given["words"], given.get("settings", Settings())
         )
@@ -123,7 +123,7 @@ class KeptWorld:
             for fileno in readable.intersection(keepers):
                 self.keepers.heard(fileno)
             if inbox in readable and (found := self.inbox.receive()) is not None:
-                self.keepers.asked(found[0]["question"], found[1])
+                self.keepers.assign(found[0]["question"], found[1])
                 for each in found[1]:
                     each.close()
 

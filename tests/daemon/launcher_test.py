@@ -222,7 +222,7 @@ def test_without_a_daemon_the_work_is_done_here() -> None:
 def why(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Why this process does the work itself: what SM_PROXY_LOG=debug tells."""
     reasons: list[str] = []
-    monkeypatch.setattr(launcher, "_tell", reasons.append)
+    monkeypatch.setattr(launcher, "_report", reasons.append)
     monkeypatch.setattr(launcher, "ANSWER_S", 0.05)
     monkeypatch.setattr(launcher, "absent", [False])
     return reasons

@@ -57,7 +57,7 @@ def test_a_session_that_cannot_be_started_ahead_costs_nothing(
     asked = threading.Event()
     stream = greeted(world.stream())
     ahead = kept._Asked(
-        world.inbox.sender.tell, Account(DENIED), REQUEST, Words(), Settings(session_ahead=True)
+        world.inbox.sender.send, Account(DENIED), REQUEST, Words(), Settings(session_ahead=True)
     )
     monkeypatch.setattr(debug_log, "write", lambda *_, **__: asked.set())
     assert ahead.start_ahead() is None
@@ -75,7 +75,7 @@ def test_no_session_is_started_ahead_after_a_refused_connection(
     stream = greeted(world.stream())
     until_true(lambda: not any(each.waited_for for each in world.keepers._keepers.values()))
     ahead = kept._Asked(
-        world.inbox.sender.tell, world.aws, REQUEST, Words(), Settings(session_ahead=True)
+        world.inbox.sender.send, world.aws, REQUEST, Words(), Settings(session_ahead=True)
     )
     assert ahead.start_ahead() is None
     assert (stream.session_id, starts(world)) == ("s-2", 2)

@@ -56,7 +56,7 @@ def test_the_sessions_of_a_node_are_the_users_own() -> None:
 def test_a_space_that_runs_passes() -> None:
     examined = context(SPACE, Studio(Space("x")))
     assert job.name(examined) == "Studio space x"
-    assert session.found(examined) == "Studio space x of domain d-one is InService"
+    assert session.exists(examined) == "Studio space x of domain d-one is InService"
     assert session.server(examined) == "JupyterLab runs on ml.m5.large, and remote access is on"
     assert examined.container is not None
     assert examined.container.user == "sagemaker-user"
@@ -73,31 +73,31 @@ def test_a_space_that_runs_passes() -> None:
 )
 def test_what_keeps_ssh_from_a_space_is_the_cause(space: Space, code: str) -> None:
     examined = context(SPACE, Studio(space))
-    session.found(examined)
+    session.exists(examined)
     error = failure(session.server, examined)
     assert error.code == code
     assert error.hint
 
 
 def test_a_space_that_does_not_exist_is_the_cause() -> None:
-    assert failure(session.found, context(SPACE, Studio())).code == "job-not-found"
+    assert failure(session.exists, context(SPACE, Studio())).code == "job-not-found"
 
 
 def test_a_node_that_runs_passes() -> None:
     examined = context(NODE, ClusterAws())
     assert job.name(examined) == "HyperPod cluster c, workers.1"
-    assert session.found(examined) == "HyperPod cluster c is InService"
+    assert session.exists(examined) == "HyperPod cluster c is InService"
     assert session.server(examined).endswith(" is Running")
     assert "EKS" in session.sshd(examined)
     examined = context(NODE, ClusterAws(cluster={"Orchestrator": {"Eks": {}}}))
-    session.found(examined)
+    session.exists(examined)
     session.server(examined)
     assert "may run no sshd" in skipped(session.sshd, examined)
 
 
 def resolved(**changes: Any) -> Context:
     examined = context(NODE, ClusterAws(), **changes)
-    session.found(examined)
+    session.exists(examined)
     session.server(examined)
     return examined
 

@@ -34,15 +34,15 @@ def test_only_repositories_with_our_tag_are_found_with_their_size() -> None:
         DescribeImages={"imageDetails": [{"imageSizeInBytes": 5}, {"imageSizeInBytes": 6}]},
     )
     expected = (Repository("ours-a", 2, 11), Repository("ours-b", 2, 11, "second"))
-    assert repositories.ours(aws) == expected
+    assert repositories.with_our_tag(aws) == expected
 
 
 def test_without_permission_to_list_there_are_none() -> None:
-    assert repositories.ours(FakeAws(DescribeRepositories=DENIED)) == ()
+    assert repositories.with_our_tag(FakeAws(DescribeRepositories=DENIED)) == ()
     aws = FakeAws(
         DescribeRepositories={"repositories": [repository("ours")]}, ListTagsForResource=DENIED
     )
-    assert repositories.ours(aws) == ()
+    assert repositories.with_our_tag(aws) == ()
 
 
 def test_a_repository_is_deleted_with_its_images() -> None:

@@ -31,14 +31,16 @@ BEGIN = "The request's own Environment lets others log in too: "
     ],
 )
 def test_other_users_with_access_are_named(variables: dict[str, str], expected: str) -> None:
-    assert access.others({"Environment": variables}, MINE) == (BEGIN + expected if expected else "")
+    assert access.others_with_access({"Environment": variables}, MINE) == (
+        BEGIN + expected if expected else ""
+    )
 
 
 def test_many_keys_are_counted() -> None:
     variables = {
         f"SM_PROXY_AUTHORIZED_KEY_{number}": f"{ECDSA_KEY} user{number}" for number in range(9)
     }
-    told = access.others({"Environment": variables}, MINE)
+    told = access.others_with_access({"Environment": variables}, MINE)
     assert "user4" in told
     assert "user5" not in told
     assert told.endswith(", 4 more keys")

@@ -88,22 +88,22 @@ def test_the_code_of_a_processing_job_is_looked_at() -> None:
 )
 def test_inputs_that_are_gone_are_found(answer: Any) -> None:
     code, *inputs = ("s3://code/x/sourcedir.tar.gz", "s3://data/train", "s3://data/code")
-    assert drift.gone(FakeAws(ListObjectsV2=answer), "CreateTrainingJob", TRAINING) == [
+    assert drift.missing_inputs(FakeAws(ListObjectsV2=answer), "CreateTrainingJob", TRAINING) == [
         code,
         *inputs,
     ]
     there = FakeAws(ListObjectsV2={"Contents": [{"Key": "a"}]})
-    assert drift.gone(there, "CreateTrainingJob", TRAINING) == []
+    assert drift.missing_inputs(there, "CreateTrainingJob", TRAINING) == []
 
 
 @pytest.mark.parametrize("answer", [DENIED, ServiceError("InternalError", "", "s3:ListObjectsV2")])
 def test_inputs_without_read_permission_count_as_existing(answer: Exception) -> None:
-    assert drift.gone(FakeAws(ListObjectsV2=answer), "CreateTrainingJob", TRAINING) == []
+    assert drift.missing_inputs(FakeAws(ListObjectsV2=answer), "CreateTrainingJob", TRAINING) == []
 
 
 def test_an_access_point_is_not_asked_for() -> None:
     arn = "s3://arn:aws:s3:eu-west-1:111122223333:accesspoint/p/code"
     source = {"S3DataSource": {"S3Uri": arn}}
     request = {"InputDataConfig": [{"ChannelName": "code", "DataSource": source}]}
-    assert drift.gone(FakeAws(), "CreateTrainingJob", request) == []
+    assert drift.missing_inputs(FakeAws(), "CreateTrainingJob", request) == []
     assert drift.since(FakeAws(), "CreateTrainingJob", request, CREATED) == []

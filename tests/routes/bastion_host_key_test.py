@@ -4,7 +4,7 @@ import pytest
 
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
-from sm_proxy.routes.bastion_host_key import accept, in_console, known, pin_file
+from sm_proxy.routes.bastion_host_key import accept, console_keys, in_console, pin_file
 from tests.fakes import ECDSA_KEY, HOST_KEY, Answers, FakeAws
 
 BOOT = "[    0.000000] Linux version 6.1\r\n"
@@ -55,24 +55,24 @@ def test_the_first_key_is_pinned_and_the_console_not_read_again(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     aws = console(BOOT)
-    expected = known(aws, "i-1")
+    expected = console_keys(aws, "i-1")
     accept("i-1", HOST_KEY, expected)
     assert "trusting the host key of the bastion i-1, at its first use" in capsys.readouterr().err
-    assert known(aws, "i-1") == (HOST_KEY,)
+    assert console_keys(aws, "i-1") == (HOST_KEY,)
     accept("i-1", HOST_KEY, (HOST_KEY,))
     assert (aws.operations(), capsys.readouterr().err) == (["GetConsoleOutput"], "")
     assert pin_file("i-1").stat().st_mode & 0o077 == 0
 
 
 def test_a_key_on_the_console_is_pinned_as_such(capsys: pytest.CaptureFixture[str]) -> None:
-    accept("i-1", ECDSA_KEY, known(console(block(HOST_KEY, ECDSA_KEY)), "i-1"))
+    accept("i-1", ECDSA_KEY, console_keys(console(block(HOST_KEY, ECDSA_KEY)), "i-1"))
     assert "its console output names it" in capsys.readouterr().err
-    assert known(FakeAws(), "i-1") == (ECDSA_KEY,)
+    assert console_keys(FakeAws(), "i-1") == (ECDSA_KEY,)
 
 
 def test_a_key_that_is_not_on_the_console_is_refused_and_not_pinned() -> None:
     with pytest.raises(SmProxyError) as caught:
-        accept("i-1", ECDSA_KEY, known(console(block(HOST_KEY)), "i-1"))
+        accept("i-1", ECDSA_KEY, console_keys(console(block(HOST_KEY)), "i-1"))
     assert (caught.value.code, caught.value.mendable) == ("host-key-changed", False)
     assert not pin_file("i-1").exists()
 
@@ -85,12 +85,12 @@ def test_another_key_than_the_pinned_one_is_refused_although_the_console_names_i
         assert caught.value.code == "host-key-changed"
         assert str(pin_file("i-1")) in caught.value.hint
     accept("i-2", ECDSA_KEY, ())
-    assert known(FakeAws(), "i-1") == (HOST_KEY,)
+    assert console_keys(FakeAws(), "i-1") == (HOST_KEY,)
 
 
 def test_a_key_that_others_could_have_pinned_is_not_used() -> None:
     accept("i-1", HOST_KEY, ())
     pin_file("i-1").chmod(0o666)
     with pytest.raises(SmProxyError) as caught:
-        known(FakeAws(), "i-1")
+        console_keys(FakeAws(), "i-1")
     assert caught.value.code == "host-key-unknown"

@@ -126,7 +126,7 @@ def test_sshd_connects_to_the_container_with_a_fresh_key(play: Play) -> None:
     pushed = dict(aws.calls)["SendSSHPublicKey"]
     assert (pushed["InstanceId"], pushed["InstanceOSUser"]) == ("i-1", "admin")
     assert sshd.logins[-1] == ("admin", pushed["SSHPublicKey"])
-    assert bastion_host_key.known(aws, "i-1") == (sshd.public_key,)
+    assert bastion_host_key.console_keys(aws, "i-1") == (sshd.public_key,)
     sshd.channel().sendall(b"SSH-2.0-container\r\n")
     assert stream.through == "i-1"
     stream.close()

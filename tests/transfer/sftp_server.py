@@ -41,7 +41,7 @@ class Process:
 
     wire: Wire
 
-    def why(self) -> SmProxyError:
+    def lost_error(self) -> SmProxyError:
         return SmProxyError("session-lost", self.wire.lost)
 
     def close(self) -> None:

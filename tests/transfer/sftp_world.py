@@ -33,7 +33,7 @@ class Process:
     def __init__(self, wire: Wire, number: int) -> None:
         self.wire, self.number = wire, number
 
-    def why(self) -> SmProxyError:
+    def lost_error(self) -> SmProxyError:
         return SmProxyError("session-lost", f"cut {self.number}: {self.wire.lost}")
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ from typing import Final, Literal, TypeAlias
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.transfer.checksums import Digests
-from sm_proxy.transfer.engine import Work, copy_failed, lost
+from sm_proxy.transfer.engine import Work, copy_failed, lost_connection
 from sm_proxy.transfer.large.ranges import PIECE, Claims
 from sm_proxy.transfer.model import Entry
 from sm_proxy.transfer.progress import Meter
@@ -281,7 +281,7 @@ def _about_one_file(transfer: Transfer, connection: Connection) -> Iterator[None
         if transfer.end():
             raise
     except Exception as error:
-        if lost(connection, error) is not None:
+        if lost_connection(connection, error) is not None:
             raise
         expected = isinstance(error, (OSError, EOFError))
         if transfer.end() and expected:

@@ -55,12 +55,12 @@ class PartFile:
         # Where the boot is unknown, only what is synced counts in the next run.
         boot = process_identity.this_machine()["boot"] or uuid.uuid4().hex
         self._map = MapFile(Path(beside(target, "map")), source, boot)
-        with self._told():
+        with self._explained_errors():
             if self._target.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "it is a folder")
             self._handle, new = open_locked(self._path, target)
         try:
-            with self._told():
+            with self._explained_errors():
                 self.ranges = self._begin(use=not (new or anew))
         except BaseException:
             self.close()
@@ -85,7 +85,7 @@ class PartFile:
         Raises:
             SmProxyError: `copy-failed`, the disk is full, ...
         """
-        with self._told():
+        with self._explained_errors():
             with self._lock:
                 if self._handle < 0:
                     return False
@@ -116,7 +116,7 @@ class PartFile:
         if self._clock() - self._synced_at < _SYNC_S or not self._syncing.acquire(blocking=False):
             return
         try:
-            with self._told():
+            with self._explained_errors():
                 done = written()
                 copy = self._duplicate()
                 if copy is None:
@@ -141,7 +141,7 @@ class PartFile:
         Raises:
             SmProxyError: `copy-failed`, the disk refuses it.
         """
-        with self._told():
+        with self._explained_errors():
             os.ftruncate(self._handle, self.source.size)
             os.fsync(self._handle)
             # Windows renames no open file; elsewhere the lock is held until it has its name.
@@ -166,7 +166,7 @@ class PartFile:
                 os.close(handle)
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _explained_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:

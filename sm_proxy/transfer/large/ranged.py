@@ -147,7 +147,7 @@ class _SftpFile:
                 return "ended"
             if len(data) > end - start:
                 raise paramiko.SFTPError("more bytes than were asked for")
-            if not self._told(functools.partial(arrived, start, data)):
+            if not self._delivered(functools.partial(arrived, start, data)):
                 return "stopped"
 
     def store(
@@ -172,7 +172,7 @@ class _SftpFile:
             if kind != _STATUS or _code(answer) != _OK:
                 self._drain()
                 raise _refusal(kind, answer)
-            if not self._told(functools.partial(stored, start, end)):
+            if not self._delivered(functools.partial(stored, start, end)):
                 return "stopped"
 
     def close(self) -> None:
@@ -209,11 +209,11 @@ class _SftpFile:
         self._window.arrived(end - start)
         return kind, (start, end), answer
 
-    def _told(self, tell: Callable[[], bool]) -> bool:
-        """Tell the caller; if it wants no more, or cannot go on, make the connection usable."""
+    def _delivered(self, deliver: Callable[[], bool]) -> bool:
+        """Call back; if the caller wants no more, or fails, make the connection usable."""
         wanted = False
         try:
-            wanted = tell()
+            wanted = deliver()
         finally:
             if not wanted:
                 self._drain()

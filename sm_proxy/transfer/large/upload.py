@@ -138,12 +138,12 @@ class _Memory:
     def begin(self, ranges: RangeMap) -> None:
         """From now on `ranges` are there."""
         self.ranges = ranges
-        with self._told():
+        with self._explained_errors():
             self._map.rewrite(ranges.done, ())
 
     def add(self, start: int, end: int) -> None:
         """`[start, end)` is there."""
-        with self._told():
+        with self._explained_errors():
             self._map.add(start, end)
 
     def remove(self) -> None:
@@ -161,7 +161,7 @@ class _Memory:
                 os.close(handle)
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _explained_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:

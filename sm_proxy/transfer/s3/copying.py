@@ -103,7 +103,7 @@ def _handed_over(
     on_status: Callable[[str], None],
 ) -> Iterator[tuple[Entry, _Verdict]]:
     store = open_store(aws, chosen.bucket, in_container.endpoint(connections))
-    move = hand_over.up if chosen.direction == "up" else hand_over.down
+    move = hand_over.upload if chosen.direction == "up" else hand_over.download
     work = move(store, connections, chosen.handed_over, on_moved, on_status)
     with contextlib.closing(work) as moved:  # whatever ends this, nothing stays in the bucket
         for entry, verdict in moved:

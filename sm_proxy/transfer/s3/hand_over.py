@@ -35,7 +35,7 @@ Verdict: TypeAlias = SmProxyError | bool
 """What came of a file: whether it is verified, or why it is not there."""
 
 
-def down(
+def download(
     store: Store,
     connections: Scripts,
     entries: Sequence[Entry],
@@ -65,7 +65,7 @@ def down(
             yield from _download(store, connections, sent, on_moved)
 
 
-def up(
+def upload(
     store: Store,
     connections: Scripts,
     entries: Sequence[Entry],

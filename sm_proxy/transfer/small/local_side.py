@@ -48,14 +48,14 @@ def earlier(path: str, entry: Entry) -> str | None:
     """
     try:
         seen = os.lstat(path)
-        if stat.S_ISREG(seen.st_mode) and same(entry, seen.st_size, int(seen.st_mtime)):
+        if stat.S_ISREG(seen.st_mode) and is_unchanged(entry, seen.st_size, int(seen.st_mtime)):
             return digest(read(path)[0])
     except OSError:
         pass
     return None
 
 
-def same(entry: Entry, size: int | None, modified: int | None) -> bool:
+def is_unchanged(entry: Entry, size: int | None, modified: int | None) -> bool:
     """Whether size and time are those of the source."""
     return (size, modified) == (entry.size, entry.modified)
 

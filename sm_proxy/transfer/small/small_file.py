@@ -186,7 +186,7 @@ def _left_there(entry: Entry, reply: sftp_packets.Reply) -> bool:
     return (
         isinstance(reply, Attributes)
         and reply.type == stat.S_IFREG
-        and local_side.same(entry, reply.size, reply.modified)
+        and local_side.is_unchanged(entry, reply.size, reply.modified)
     )
 
 

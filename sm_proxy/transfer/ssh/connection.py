@@ -156,10 +156,10 @@ class Connection:
         """Whether it can still be used, as far as is known."""
         return not self.process.wire.lost
 
-    def why(self) -> SmProxyError:
+    def lost_error(self) -> SmProxyError:
         """Why it has ended; the first answer stays."""
         if self._why is None:
-            self._why = self.process.why()
+            self._why = self.process.lost_error()
         return self._why
 
     def failure(self, error: Exception) -> SmProxyError | None:
@@ -172,7 +172,7 @@ class Connection:
         garbled = (paramiko.SSHException, paramiko.SFTPError, struct.error)
         if self.alive and isinstance(error, garbled):
             self.process.wire.lose(f"its SFTP server broke the protocol: {printable(str(error))}")
-        return None if self.alive else self.why()
+        return None if self.alive else self.lost_error()
 
     def close(self) -> None:
         """End ssh and the session below it; does nothing the second time."""

@@ -139,7 +139,7 @@ class Connections:
                     connection = self._logged_in(dialler, self.container, compress=compress)
                 except SmProxyError as error:
                     if pauses is None or error.code != "throttled" or self._over.is_set():
-                        self._tell(error)
+                        self._report(error)
                         raise
                     self._over.wait(random.uniform(*pauses))  # noqa: S311 - no secret
                     continue
@@ -208,7 +208,7 @@ class Connections:
             self._settings,
             self._aws,
             on_status=self._on_status,
-            on_refusal=lambda _: None,  # `SshProcess.why` has it
+            on_refusal=lambda _: None,  # `SshProcess.lost_error` has it
         )
 
     def _process(self, dialler: Dialler, container: Container, *, compress: bool) -> SshProcess:
@@ -295,7 +295,7 @@ class Connections:
             return _MOST_THROUGH_SMALL
         return MOST
 
-    def _tell(self, error: SmProxyError) -> None:
+    def _report(self, error: SmProxyError) -> None:
         """Tell once that there will be fewer connections than wanted."""
         with self._lock:
             count, told = len(self._open), self._has_told

@@ -34,7 +34,7 @@ def open_sftp(process: SshProcess) -> SftpLike | None:
     except (EOFError, OSError, paramiko.SSHException):
         if _has_no_server(process):
             return None
-        raise process.why() from None
+        raise process.lost_error() from None
 
 
 def open_shell(process: SshProcess) -> SftpLike:
@@ -53,7 +53,7 @@ def open_shell(process: SshProcess) -> SftpLike:
     try:
         return ShellFiles(channel, process.wire)
     except (EOFError, OSError):
-        raise process.why() from None
+        raise process.lost_error() from None
 
 
 def _has_no_server(process: SshProcess) -> bool:

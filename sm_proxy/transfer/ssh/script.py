@@ -52,7 +52,7 @@ def run(process: SshProcess, host: str, text: str, timeout: float) -> Answer:
         what = f"{host} did not answer within {timeout:.0f} s"
         raise SmProxyError("session-lost", what, f"Try: ssh {host}")
     if status is None or status == SSH_FAILED:
-        raise process.why()
+        raise process.lost_error()
     return Answer(status, output.decode(*_ENCODING))
 
 

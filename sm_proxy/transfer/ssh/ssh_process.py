@@ -135,7 +135,7 @@ class SshProcess:
         """What ssh wrote to its stderr; call it once ssh has ended."""
         return "" if self._complaints is None else self._complaints.text()
 
-    def why(self) -> SmProxyError:
+    def lost_error(self) -> SmProxyError:
         """Why it has ended: the failure of our own part, else what ssh says."""
         stream, file = self._stream, self._error_file
         if stream is not None and stream.failure is not None:
