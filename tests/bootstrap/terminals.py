@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sm_proxy.bootstrap.shell import RemoteShell
 from sm_proxy_lab.machines import reap
+from tests import terminals
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -42,8 +43,7 @@ class Terminal:
             stdout=slave,
             stderr=slave,
             env=dict(environment),
-            start_new_session=True,
-            preexec_fn=_take_terminal,  # noqa: PLW1509
+            **terminals.controlling(slave),
         )
         os.close(slave)
         # As the agent does with the account's shell profile: it types it.
@@ -85,13 +85,6 @@ class Terminal:
                 self._far.sendall(passed)
         with contextlib.suppress(OSError):
             self._far.shutdown(socket.SHUT_RDWR)
-
-
-def _take_terminal() -> None:
-    import fcntl
-    import termios
-
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,18 +16,12 @@ import pytest
 
 from sm_proxy.completion import scripts
 from sm_proxy.completion.scripts import Shell
+from tests import terminals
 from tests.completion.conftest import needs
 from tests.waits import read_until
 
 pty = pytest.importorskip("pty", reason="Windows has no such terminals")
 
-ON_TERMINAL = """
-import fcntl, os, sys, termios
-os.setsid()
-fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-os.execvp(sys.argv[1], sys.argv[1:])
-"""
-"""fish starts on a terminal of its own only."""
 COMMANDS = {
     "bash": ["bash", "--norc", "--noprofile", "-i"],
     "zsh": ["zsh", "-f", "-i"],
@@ -66,8 +59,8 @@ def terminal(shell: Shell, folder: Path, path: str) -> Iterator[int]:
     ours, theirs = pty.openpty()
     environment = {**os.environ, "PATH": path, "TERM": "dumb", "LC_ALL": "C.UTF-8", "PS1": ""}
     shell_process = subprocess.Popen(
-        [sys.executable, "-I", "-c", ON_TERMINAL, *COMMANDS[shell]],
-        cwd=folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs,
+        COMMANDS[shell], cwd=folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs,
+        **terminals.controlling(theirs),  # fish starts on no other
     )  # fmt: skip
     os.close(theirs)
     try:

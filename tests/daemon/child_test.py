@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from sm_proxy.daemon import child
+from tests import terminals
 
 LAUNCHER = """
-import fcntl, os, signal, socket, sys, termios
-fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+import os, signal, socket, sys
 daemon = socket.socket(socket.AF_UNIX)
 daemon.connect(sys.argv[1])
 daemon.recv(1)
@@ -40,7 +40,7 @@ def test_the_launchers_terminal_is_ours_while_the_launcher_is_in_the_foreground(
         launcher = subprocess.Popen(
             [sys.executable, "-I", "-c", LAUNCHER, tmp_path / "s"],
             stdin=theirs,
-            start_new_session=True,
+            **terminals.controlling(theirs),
         )
         listening.settimeout(30)
         connection, _ = listening.accept()

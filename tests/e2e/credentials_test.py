@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import pty
 import select
 import subprocess
 import sys
-import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import terminals
 from tests.e2e import secret_service
 from tests.e2e.labs import Lab, code_of, last_line, running
 from tests.waits import await_true
@@ -77,13 +76,9 @@ def typed(lab: Lab, *codes: str) -> bytes:
     """Run ssh on its own terminal, type the codes there; return what the terminal shows."""
     near, far = pty.openpty()
 
-    def take_terminal() -> None:
-        os.setsid()
-        fcntl.ioctl(far, termios.TIOCSCTTY, 0)
-
     process = lab.popen(
         *("ssh", "-F", lab.config, lab.host, "echo $((40 + 2))"),
-        stdin=subprocess.DEVNULL, stdout=far, stderr=far, preexec_fn=take_terminal, pass_fds=[far],
+        stdin=subprocess.DEVNULL, stdout=far, stderr=far, **terminals.controlling(far),
     )  # fmt: skip
     os.close(far)
     shown, left, until = b"", list(codes), time.monotonic() + 60

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import os
 import pty
 import subprocess
-import termios
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import terminals
 from tests.e2e.labs import Lab
 from tests.waits import read_until
 
@@ -64,14 +63,10 @@ def terminal(served: Lab, folder: Path, profile: str) -> Iterator[Terminal]:
         ours[name] = ""
     near, far = pty.openpty()
 
-    def take_terminal() -> None:
-        os.setsid()
-        fcntl.ioctl(far, termios.TIOCSCTTY, 0)
-
     command = ["ssh", "-F", served.config, served.host, "echo $((40 + 2))"]
     process = served.popen(
         *command, stdin=subprocess.DEVNULL, stdout=far, stderr=far,
-        preexec_fn=take_terminal, pass_fds=[far], env=ours,
+        **terminals.controlling(far), env=ours,
     )  # fmt: skip
     os.close(far)
     try:

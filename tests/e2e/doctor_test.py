@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import pty
 import signal
 import subprocess
 import sys
-import termios
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +15,7 @@ import pytest
 
 from sm_proxy_lab.machines import packet_filter
 from sm_proxy_lab.machines.network import SERVICE_ADDRESSES
+from tests import terminals
 from tests.e2e import audit_test
 from tests.e2e.doctor_faults import FAULTS, NO_ENDPOINTS, ROUTED
 from tests.e2e.doctors import ON_LOOPBACK, examined, failed_of, is_healthy, shown
@@ -236,17 +235,12 @@ def test_doctor_does_not_ask_for_an_mfa_code(lab: Lab, tmp_path: Path) -> None:
     given = {**unset, "AWS_CONFIG_FILE": str(config), "SM_PROXY_PROFILE": "mfa"}
     near, far = pty.openpty()
 
-    def take_terminal() -> None:
-        os.setsid()
-        fcntl.ioctl(far, termios.TIOCSCTTY, 0)
-
     lab.forget()
     try:
         done = lab.ssh("-oBatchMode=yes", lab.host, "true", env=given, start_new_session=True)
         assert code_of(done) == "no-credentials"
-        options = {"preexec_fn": take_terminal, "pass_fds": [far]}
         words = ("doctor", "--json", "--ssh-config", lab.config, lab.host)
-        data, _ = shown(lab.sm_proxy(*words, env=given, **options))
+        data, _ = shown(lab.sm_proxy(*words, env=given, **terminals.controlling(far)))
         os.set_blocking(near, False)
         with pytest.raises(BlockingIOError):  # nothing was written there
             os.read(near, 1000)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -12,7 +11,6 @@ import random
 import signal
 import subprocess
 import sys
-import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from sm_proxy_lab.machines import reap
+from tests import terminals
 from tests.e2e.labs import Job, Lab, last_line
 from tests.e2e.roads import Road
 from tests.soak import SOAK
@@ -167,13 +166,9 @@ def on_terminal(lab: Lab, *words: str) -> tuple[subprocess.Popen[bytes], int]:
     """Start ssh in the foreground of a new terminal; return it and the terminal's other end."""
     near, far = pty.openpty()
 
-    def take_terminal() -> None:
-        os.setsid()
-        fcntl.ioctl(far, termios.TIOCSCTTY, 0)
-
     process = lab.popen(
         *("ssh", "-F", lab.config, *words),
-        stdin=far, stdout=far, stderr=far, preexec_fn=take_terminal, pass_fds=[far],
+        stdin=far, stdout=far, stderr=far, **terminals.controlling(far),
     )  # fmt: skip
     os.close(far)
     return process, near

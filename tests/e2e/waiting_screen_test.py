@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pty
-import struct
-import termios
 
 import pyte
 import pytest
 
+from tests import terminals
 from tests.e2e.labs import Lab
 from tests.waits import read_until
 
@@ -24,16 +22,12 @@ def test_the_wait_is_one_line_that_leaves_nothing_in_the_shell(lab: Lab) -> None
     lab.control("set_status", job.name, "Downloading")
     lab.forget("jobs")
     near, far = pty.openpty()
-    fcntl.ioctl(far, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
-
-    def take_terminal() -> None:
-        os.setsid()
-        fcntl.ioctl(far, termios.TIOCSCTTY, 0)
+    terminals.set_width(far, COLUMNS)
 
     words = ("ssh", "-tt", "-F", lab.config, f"sm-{job.name}", "echo inside; read -r _")
     ssh = lab.popen(
         *words, stdin=far, stdout=far, stderr=far,
-        preexec_fn=take_terminal, pass_fds=[far], env={"TERM": "xterm"},
+        **terminals.controlling(far), env={"TERM": "xterm"},
     )  # fmt: skip
     os.close(far)
     screen = pyte.Screen(COLUMNS, 24)

@@ -1,18 +1,17 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import pty
 import re
 import subprocess
 import sys
-import termios
 from pathlib import Path
 
 import pytest
 
 from sm_proxy_lab import start_up
+from tests import terminals
 from tests.waits import read_until
 
 
@@ -48,16 +47,12 @@ def test_a_log_gets_no_such_line(
 def test_a_lab_that_is_stopped_while_it_starts_leaves_a_clean_line(tmp_path: Path) -> None:
     near, far = pty.openpty()
 
-    def take_terminal() -> None:
-        os.setsid()
-        fcntl.ioctl(far, termios.TIOCSCTTY, 0)
-
     slow = ("--latency-ms", "3000")  # so that ^C comes while it starts
     words = (sys.executable, "-I", "-m", "sm_proxy", "lab", "run", *slow, "--", "true")
     environment = {**os.environ, "TMPDIR": str(tmp_path), "TERM": "xterm"}
     process = subprocess.Popen(
         words, stdin=far, stdout=far, stderr=far,
-        env=environment, preexec_fn=take_terminal, pass_fds=[far],  # noqa: PLW1509
+        env=environment, **terminals.controlling(far),
     )  # fmt: skip
     try:
         read_until(near, b"starting (")

@@ -11,6 +11,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from tests import terminals
 from tests.lab.conftest import NETWORKS, Runner
 from tests.soak import only_in_soak
 
@@ -19,14 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LAB = f"{sys.executable} -m sm_proxy lab run --network {NETWORKS[0]} --status Starting --"
-
-
-def _take_terminal(terminal: int) -> None:
-    import fcntl
-    import termios
-
-    os.setsid()
-    fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
 
 
 class _Terminal:
@@ -55,8 +48,7 @@ def _shell(lab: Runner, *words: str) -> Iterator[_Terminal]:
     ours, theirs = pty.openpty()
     shell = subprocess.Popen(
         ["sh", *words],
-        stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True,
-        preexec_fn=lambda: _take_terminal(theirs),  # noqa: PLW1509
+        stdin=theirs, stdout=theirs, stderr=theirs, **terminals.controlling(theirs),
         env={**os.environ, "TMPDIR": str(lab.folder), "PS1": "$ ", "ENV": "", "TERM": "dumb"},
     )  # fmt: skip
     os.close(theirs)
@@ -75,7 +67,7 @@ def test_ctrl_c_at_a_terminal_reaches_cmd_once(lab: Runner) -> None:
     script += "until [ $caught ]; do sleep 0.05; done; sleep 0.3; exit 4"
     process = lab.start(
         *["--status", "Starting", "--", "sh", "-c", script],
-        preexec_fn=lambda: _take_terminal(theirs),
+        **terminals.controlling(theirs),
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "on\n"

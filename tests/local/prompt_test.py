@@ -10,16 +10,15 @@ from pathlib import Path
 import pytest
 
 from sm_proxy.local import prompt
+from tests import terminals
 from tests.waits import read_until
 
 pty = pytest.importorskip("pty", reason="needs pseudo-terminals")
 termios = pytest.importorskip("termios")
 
 CHILD = """
-import fcntl, os, sys, termios
-os.setsid()
-fcntl.ioctl(int(sys.argv[1]), termios.TIOCSCTTY, 0)
-if len(sys.argv) > 2:
+import os, sys
+if len(sys.argv) > 1:
     {before}
 from sm_proxy.local import prompt
 try:
@@ -112,12 +111,12 @@ class Terminal:
         assert self.echoes()
         environment = {k: v for k, v in os.environ.items() if k not in {"DISPLAY", "SSH_ASKPASS"}}
         program = CHILD.replace("{before}", before or "pass")
-        self.child = subprocess.Popen(
-            [sys.executable, "-c", program, str(self.far), *(["x"] if before else [])],
+        self.child: subprocess.Popen[bytes] = subprocess.Popen(
+            [sys.executable, "-c", program, *(["x"] if before else [])],
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            pass_fds=[self.far],
+            **terminals.controlling(self.far),
             env=environment,
         )
         os.close(stdin)

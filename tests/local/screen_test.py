@@ -13,6 +13,7 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.local import output, screen
 from sm_proxy.local.output import Result
 from sm_proxy.local.screen import Screen
+from tests import terminals
 
 VARIABLES = (
     *("SM_PROXY_COLOR", "NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "CLICOLOR", "TERM"),
@@ -141,14 +142,10 @@ def test_columns_are_those_of_the_variable_else_eighty(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no pty")
 def test_a_resized_terminal_has_its_new_width() -> None:
-    import fcntl
-    import struct
-    import termios
-
     ours, theirs = os.openpty()
     with os.fdopen(theirs, "w") as stream, os.fdopen(ours):
         for columns in (132, 60, 0):  # 0: a terminal that does not know its width
-            fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+            terminals.set_width(theirs, columns)
             assert screen.of(stream).columns == (columns or 80)
 
 

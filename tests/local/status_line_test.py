@@ -19,15 +19,10 @@ from sm_proxy.errors import EXIT_INTERRUPTED
 from sm_proxy.local import layout, output, prompt, status_line, waits
 from sm_proxy.local.status_line import StatusLine
 from sm_proxy.local.waits import Wait
+from tests import terminals
 from tests.waits import await_true, read_until
 
 FOLDERS = ("HOME", "SM_PROXY_STATE_DIR", "SM_PROXY_CACHE_DIR", "SM_PROXY_CONFIG_DIR")
-IN_TERMINAL = """
-import fcntl, sys, termios
-fcntl.ioctl(2, termios.TIOCSCTTY, 0)
-from sm_proxy.cli import main
-sys.exit(main(sys.argv[1:]))
-"""
 
 
 @dataclass
@@ -346,12 +341,12 @@ def started(
 ) -> subprocess.Popen[bytes]:
     """Our program as its session's leader, with stderr on its terminal."""
     return subprocess.Popen(
-        [sys.executable, "-I", "-c", IN_TERMINAL, *words],
+        [sys.executable, "-I", "-m", "sm_proxy", *words],
         env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=terminal,
-        start_new_session=True,
+        **terminals.controlling(terminal),
     )
 
 
