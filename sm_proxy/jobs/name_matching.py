@@ -66,7 +66,9 @@ def _remembered(target: Target) -> list[str]:
 
     hosts: dict[str, str] = {}
     for item in host_names.read():
-        # The typed name itself is not there any more.
-        if item.host.startswith(target.prefix) and item.host != target.host:
-            hosts.setdefault(item.host.removeprefix(target.prefix).partition(".")[0], item.host)
+        with contextlib.suppress(SmProxyError):  # of another prefix
+            known = hostname.parse(item.host, target.prefix)
+            # The typed name itself, or a node of it, is not there any more, or in another region.
+            if known.job != target.job or known.kind != target.kind:
+                hosts.setdefault(known.job, known.host)
     return [hosts[name] for name in suggestion.close(target.job, hosts)]

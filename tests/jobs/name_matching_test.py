@@ -51,10 +51,12 @@ def test_a_name_that_holds_what_was_typed_is_suggested() -> None:
 
 def test_without_a_list_earlier_lists_on_this_machine_help() -> None:
     assert hint("sm-bret", []).startswith("Check the name")
-    shown = ("sm-bert.processing", "sm-old", "eu-bret-1")
+    shown = ("sm-bert.processing", "sm-old", "sm-old.algo-2", "eu-bret-1", "sm-bret..x")
     host_names.keep(HostName(host) for host in shown)
     assert hint("sm-bret", []) == "Did you mean `sm-bert.processing`?"
     assert hint("sm-old", []).startswith("Check the name")
+    assert hint("sm-old.algo-3", []).startswith("Check the name")
+    assert hint("sm-old.transform", []) == "Did you mean `sm-old`?"
     assert hint("sm-bert", []) == "Did you mean `sm-bert.processing`?"
     assert hint("sm-bret", [Item("bret-2")]) == "Did you mean `sm-bret-2`?"
 
