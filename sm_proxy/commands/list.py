@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from sm_proxy.aws.clients import Aws
-from sm_proxy.aws.job_kinds import SESSION_KINDS, Kind
+from sm_proxy.aws.job_kinds import Kind
 from sm_proxy.commands import options
 from sm_proxy.errors import printable
 from sm_proxy.inventory import reachable, remembered, session_kinds
@@ -27,7 +27,7 @@ from sm_proxy.settings import Settings
 _RECENT: Final = 10
 """How many ended jobs of each kind are shown."""
 _REASON_SHOWN: Final = 200
-_HEADINGS: Final = ("JOB", "KIND", "STATUS", "AGE", "NODES", "REACHABLE")
+_HEADINGS: Final = ("HOST", "KIND", "STATUS", "AGE", "NODES", "REACHABLE")
 _WORDS: Final = {True: Cell("yes", "good"), False: Cell("no", "bad"), None: Cell("?")}
 
 DESCRIPTION: Final = (
@@ -64,7 +64,9 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     )
     rows = list(zip(jobs, targets, found, strict=True))
     remembered.keep(rows)
-    return Result({"jobs": [_data(*row) for row in rows]}, partial(_text, rows, aws.now()))
+    return Result(
+        {"jobs": [_data(*row) for row in rows]}, partial(_text, rows, aws.now(), aws.region)
+    )
 
 
 def _shown(jobs: Sequence[Summary]) -> list[Summary]:
@@ -99,10 +101,13 @@ def _can_be_relaunched(job: Summary) -> bool:
 
 
 def _text(
-    jobs: Sequence[tuple[Summary, Target, Reachability]], now: datetime, screen: Screen
+    jobs: Sequence[tuple[Summary, Target, Reachability]],
+    now: datetime,
+    region: str,
+    screen: Screen,
 ) -> str:
     if not jobs:
-        return "no jobs"
+        return f"no jobs in {printable(region) or 'no region'}"
     rows = [_row(*each, now) for each in jobs]
     return "\n".join(layout.table(_HEADINGS, rows, screen))
 
@@ -113,12 +118,11 @@ def _row(job: Summary, target: Target, found: Reachability, now: datetime) -> Ro
         notes.append("its program has ended, and its container is kept")
     if job.phase == "failed" and _can_be_relaunched(job):
         notes.append("`sm-proxy relaunch` runs it again")
-    place = f".{target.node}" if target.kind in SESSION_KINDS and target.node else ""
     over = job.phase in {"ended", "failed"}
     reachable_word = _WORDS[found.reachable]
     return Row(
         (
-            printable(job.name) + place,
+            printable(target.host),
             job.kind,
             Cell(printable(job.status), "bad" if job.phase == "failed" else None),
             in_words((now - job.created).total_seconds()),

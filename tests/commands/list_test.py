@@ -108,9 +108,9 @@ def test_the_table_shows_every_job(
     captured = capsys.readouterr()
     assert captured.err == ""
     lines = captured.out.splitlines()
-    assert lines[0].split() == ["JOB", "KIND", "STATUS", "AGE", "NODES", "REACHABLE"]
-    assert lines[1].split() == ["bert", "training", "Training", "3", "h", "?", "?"]
-    assert lines[-1].split()[:4] == ["prep", "processing", "Failed", "2"]
+    assert lines[0].split() == ["HOST", "KIND", "STATUS", "AGE", "NODES", "REACHABLE"]
+    assert lines[1].split() == ["sm-bert", "training", "Training", "3", "h", "?", "?"]
+    assert lines[-1].split()[:4] == ["sm-prep.processing", "processing", "Failed", "2"]
     assert lines[-1].endswith("no: \ufffd[31mno data; `sm-proxy relaunch` runs it again")
     assert all(line.isprintable() for line in lines)
 
@@ -143,7 +143,7 @@ def test_no_jobs_are_listed_as_no_jobs(
 ) -> None:
     account.update({name: {} for name in EVERY_LIST})
     assert cli.main(["list"]) == 0
-    assert capsys.readouterr().out == "no jobs\n"
+    assert capsys.readouterr().out == "no jobs in eu-west-1\n"
 
 
 def test_all_running_jobs_and_a_few_ended_ones_are_shown(
@@ -233,5 +233,5 @@ def test_spaces_and_clusters_are_listed_with_their_host_names(
     ]
     assert cli.main(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[2].split()[:3] == ["x.d-one", "space", "InService"]
+    assert lines[2].split()[:3] == ["sm-x.d-one.space", "space", "InService"]
     assert lines[-1].endswith("no: it is stopped; start it: sm-proxy start sm-x.d-two.space")

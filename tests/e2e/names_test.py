@@ -177,7 +177,7 @@ def test_the_list_has_jobs_of_all_kinds(own: Lab, prep: str) -> None:
     assert jobs[prep]["kind"] == "processing"
     assert not jobs[JOB]["relaunchable"]
     text = own.sm_proxy("list").stdout.decode()
-    assert text.startswith("JOB ")
+    assert text.startswith("HOST ")
     assert JOB in text
 
 

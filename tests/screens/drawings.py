@@ -16,7 +16,7 @@ from sm_proxy.commands import list as list_command
 from sm_proxy.doctor import report
 from sm_proxy.doctor.check import Finding
 from sm_proxy.inventory.reachable import Reachability
-from sm_proxy.jobs.hostname import Target
+from sm_proxy.jobs import hostname
 from sm_proxy.jobs.job import Phase, Summary
 from sm_proxy.local.screen import Screen
 from tests.screens import states
@@ -55,8 +55,8 @@ def _list(screen: Screen) -> str:
         (_job("old", "Failed", 50), _found(1, "it has failed")),
         (_job("kept", "Completed", 55), _found(kept=True)),
     )  # fmt: skip
-    drawn = [(job, Target(f"sm-{job.name}", "sm-", job.name), found) for job, found in rows]
-    return list_command._text(drawn, _NOW, screen)
+    drawn = [(job, hostname.shortest("sm-", job.name, job.kind), found) for job, found in rows]
+    return list_command._text(drawn, _NOW, "eu-west-1", screen)
 
 
 _FINDINGS: Final = (
