@@ -123,6 +123,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
+@pytest.hookimpl(tryfirst=True, optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object | None:
+    """Take our own scheduler for `--dist=loadgroup`, and xdist's for others."""
+    if config.getoption("dist") != "loadgroup":
+        return None
+    from tests import scheduling
+
+    schedule: object = scheduling.make(config, log)
+    return schedule
+
+
 def _suite(item: pytest.Item) -> str:
     return _suite_of(item.path)
 
