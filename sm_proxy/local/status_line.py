@@ -24,6 +24,8 @@ from sm_proxy.local.waits import Wait
 SILENCE_S: Final = 1.0
 """How long a process may be silent before it says what it waits for."""
 _TICK_S: Final = 1.0
+_DRAWN_S: Final = 0.1
+"""How long to wait for a line that is being drawn, where nothing is to be erased."""
 _REMINDERS_S: Final = (10.0, 30.0, 60.0, 120.0)
 """When to say again what is waited for, where the line cannot be rewritten."""
 _REMINDER_EVERY_S: Final = 300.0
@@ -85,10 +87,11 @@ class StatusLine:
     def stop(self, *, erase: bool) -> None:
         """Show nothing any more. It does not wait for a terminal that takes no output."""
         self._over.set()
-        # Also if nothing is drawn: the thread may be about to.
-        if erase and waits.PEN.acquire(timeout=_TICK_S):
+        # Also if nothing is to be erased: the thread may be drawing.
+        if waits.PEN.acquire(timeout=_TICK_S if erase else _DRAWN_S):
             try:
-                self.erase()
+                if erase:
+                    self.erase()
             finally:
                 waits.PEN.release()
 
@@ -136,9 +139,10 @@ class StatusLine:
         self._silent_since = silent_since
 
     def _draw(self, words: str) -> None:
-        # A full line would move the cursor to the next one.
+        # A full line would move the cursor to the next one. The cursor waits at the line's start:
+        # a terminal that becomes narrower may break the line, and then keeps it in the first row.
         line = cut(screen.of(sys.stderr).shown(words), self._columns() - 1)
-        if self._written(f"{self._erasing()}{line}"):
+        if self._written(f"{self._erasing()}{line}\r"):
             self._drawn = line
 
     def _clear(self) -> None:
@@ -148,10 +152,14 @@ class StatusLine:
         self._drawn = ""
 
     def _erasing(self) -> str:
-        """Erase what stands on the line, and what was typed meanwhile; no escape on Windows."""
+        """Erase what stands on the line, and what was typed meanwhile; no escape on Windows.
+
+        A line that the terminal may have broken is erased to the end of the screen: how many rows
+        it takes differs, because xterm, for one, cuts it instead.
+        """
         if sys.platform == "win32":
             return f"\r{' ' * min(cells(self._drawn), self._columns() - 1)}\r"
-        return "\r\033[K"
+        return "\r\033[J" if cells(self._drawn) > self._columns() else "\r\033[K"
 
     def _written(self, text: str) -> bool:
         try:

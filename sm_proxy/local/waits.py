@@ -73,6 +73,8 @@ class _Display:
         self.line: StatusLine | None = None
         self.hidden = 0
         self.waits: list[Wait] = []
+        # Held for moments only, unlike `PEN`, which a terminal that takes no output may hold up.
+        self.changing = threading.RLock()
         self.is_foreground: Callable[[int], bool] = _is_foreground
         self.echoes: Callable[[int], bool] = _echoes
         self.clock: Callable[[], float] = time.monotonic
@@ -109,10 +111,11 @@ def show(when_waiting: Callable[[], object] | None = None) -> None:
 
 def put_line(line: StatusLine) -> bool:
     """Take the status line, to erase it when something is written; False if it is not wanted."""
-    if not _DISPLAY.enabled or _DISPLAY.line is not None:
-        return False
-    _DISPLAY.line, _DISPLAY.when_waiting = line, None
-    return True
+    with _DISPLAY.changing:
+        if not _DISPLAY.enabled or _DISPLAY.line is not None:
+            return False
+        _DISPLAY.line, _DISPLAY.when_waiting = line, None
+        return True
 
 
 def hide(*, erase: bool = True) -> None:
@@ -122,9 +125,11 @@ def hide(*, erase: bool = True) -> None:
         erase: whether to erase the status line; False if the terminal may be another program's
             by now.
     """
-    if _DISPLAY.line is not None:
-        _DISPLAY.line.stop(erase=erase)
-    _DISPLAY.line, _DISPLAY.enabled, _DISPLAY.when_waiting = None, False, None
+    with _DISPLAY.changing:  # no line of another thread comes after this
+        line = _DISPLAY.line
+        _DISPLAY.line, _DISPLAY.enabled, _DISPLAY.when_waiting = None, False, None
+    if line is not None:
+        line.stop(erase=erase)
 
 
 @contextlib.contextmanager
@@ -147,7 +152,7 @@ def is_lent() -> bool:
 
 def rewrites() -> bool:
     """Whether the status line may be rewritten on stderr now."""
-    return _DISPLAY.enabled and not is_lent() and has_terminal()
+    return not is_lent() and has_terminal()
 
 
 def has_terminal(stream: TextIO | None = None) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
+import pyte
 import pytest
 
 from sm_proxy.errors import EXIT_INTERRUPTED
@@ -42,7 +43,7 @@ class Screen(io.StringIO):
         return 2
 
     def write(self, text: str) -> int:
-        for part in re.split(r"(\r\x1b\[K|\n)", text):
+        for part in re.split(r"(\r\x1b\[[KJ]|\n)", text.removesuffix("\r")):
             if part == "\n":
                 self.lines.append(self.line)
                 self.line = ""
@@ -170,6 +171,53 @@ def test_a_terminal_that_becomes_narrow_is_noticed(shown: Shown) -> None:
         shown.after(2)
         shown.columns, shown.screen.widest = 30, 0
         assert len(shown.after(1)) < 30
+
+
+class Cutting(pyte.Screen):
+    """A terminal that cuts its lines when it becomes narrower, as xterm does."""
+
+    def narrow(self, columns: int) -> None:
+        self.resize(columns=columns)
+
+
+class Breaking(pyte.Screen):
+    """One that breaks them, and whose cursor stays at its character, as in VTE, kitty and tmux."""
+
+    def narrow(self, columns: int) -> None:
+        lines = [row.rstrip() for row in self.display]
+        column, row = self.cursor.x, self.cursor.y
+        above = sum(len(self.pieces(line, columns)) for line in lines[:row])
+        pieces = [piece for line in lines for piece in self.pieces(line, columns)]
+        self.resize(columns=columns)
+        self.reset()
+        pyte.Stream(self).feed("\r\n".join(pieces).rstrip())
+        self.cursor.y, self.cursor.x = above + column // columns, column % columns
+
+    def pieces(self, line: str, columns: int) -> list[str]:
+        return [line[at : at + columns] for at in range(0, len(line), columns)] or [""]
+
+
+@pytest.mark.parametrize("kind", [Cutting, Breaking])
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_terminal_that_becomes_narrower_keeps_no_piece_of_the_line(
+    shown: Shown, monkeypatch: pytest.MonkeyPatch, kind: type[Cutting | Breaking], *, ends: bool
+) -> None:
+    terminal = kind(60, 12)
+    stream = pyte.Stream(terminal)
+    monkeypatch.setattr(shown.screen, "write", stream.feed)
+    stream.feed("$ make\r\ndone\r\n$ ssh sm-x\r\n")
+    shown.columns = 60
+    with waits.waiting("waiting for the agent in the container of sm-x", 900):
+        shown.after(2)
+        terminal.narrow(25)
+        shown.columns = 25
+        if not ends:
+            shown.after(1)
+    if ends:
+        waits.hide()
+    rows = [row.rstrip() for row in terminal.display if row.strip()]
+    line = [] if ends else ["sm-proxy:... (3s of 15m)"]
+    assert rows == ["$ make", "done", "$ ssh sm-x", *line]
 
 
 def without_terminal(shown: Shown) -> None:
