@@ -11,6 +11,7 @@ a copy in the background outlives its terminal.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -32,6 +33,8 @@ ENDING = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
 """The signals that tell a ProxyCommand to end."""
 _ignored: set[int] = set()
 """Signals that we have ignored ourselves, not those that were ignored when we started."""
+_repeaters: list[_Repeater] = []
+"""The one that works from `raise_on_hangup` to `ignore`, if any."""
 _hooks: list[Callable[[Any], object]] = []
 """The previous `sys.unraisablehook`."""
 
@@ -51,6 +54,7 @@ def raise_on_hangup() -> None:
     before we ignored it, as when ^C and ssh's SIGHUP come together; we hide that report.
     """
     _handle(_raise)
+    _repeat()
     if sys.unraisablehook is not _dropped:
         _hooks.append(sys.unraisablehook)
         sys.unraisablehook = _dropped
@@ -61,6 +65,8 @@ def ignore() -> None:
     for number in ENDING:
         if signal.signal(number, signal.SIG_IGN) != signal.SIG_IGN:
             _ignored.add(number)
+    while _repeaters:
+        _repeaters.pop().end()
 
 
 def detach_stderr() -> None:
@@ -167,6 +173,41 @@ class Watch:
             self._on_tick()
 
 
+class _Repeater:
+    """Sends a signal again that ends no blocking call, in a thread.
+
+    Python runs a handler between two steps of the main thread. If the signal comes after the last
+    step before a system call, this call goes on to its end. But Python also writes each signal to
+    a socket, at once (`signal.set_wakeup_fd`).
+    """
+
+    def __init__(self) -> None:
+        self._reader, self._writer = socket.socketpair()
+        self._writer.setblocking(False)
+        threading.Thread(target=self._run, daemon=True, name="signals").start()
+        signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+
+    def end(self) -> None:
+        """Send nothing again from now on."""
+        other = signal.set_wakeup_fd(-1)
+        if other != self._writer.fileno():
+            signal.set_wakeup_fd(other, warn_on_full_buffer=False)
+        self._writer.close()
+
+    def _run(self) -> None:
+        with self._reader:
+            while arrived := self._reader.recv(1):
+                if arrived[0] in ENDING:
+                    _until_raised(arrived[0], lambda: self in _repeaters)
+
+
+def _repeat() -> None:
+    if sys.platform != "win32" and not _repeaters:
+        # Without a descriptor or a thread, most signals end the call all the same.
+        with contextlib.suppress(OSError, RuntimeError):
+            _repeaters.append(_Repeater())
+
+
 def interrupt_main_thread(number: int = signal.SIGTERM) -> None:
     """Make the main thread act as if ssh had told this process to end; call it in any thread.
 
@@ -182,10 +223,17 @@ def interrupt_main_thread(number: int = signal.SIGTERM) -> None:
         _thread.interrupt_main()
     elif (main := threading.main_thread().ident) is not None:
         signal.pthread_kill(main, number)
+        _until_raised(number)
+
+
+def _until_raised(number: int, wanted: Callable[[], bool] = lambda: True) -> None:
+    """Send the signal to the main thread until `_raise` has run, if it is the handler."""
+    main = threading.main_thread().ident
+    time.sleep(_AGAIN_S)
+    # When it runs, it ignores the signal.
+    while main is not None and signal.getsignal(number) is _raise and wanted():
+        signal.pthread_kill(main, number)
         time.sleep(_AGAIN_S)
-        while signal.getsignal(number) is _raise:  # when it runs, it ignores the signal
-            signal.pthread_kill(main, number)
-            time.sleep(_AGAIN_S)
 
 
 def _handle(handler: Callable[[int, FrameType | None], None], again: Collection[int] = ()) -> None:

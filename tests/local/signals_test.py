@@ -77,6 +77,34 @@ def test_a_signal_that_comes_just_before_a_blocking_call_is_sent_again() -> None
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize("name", ["SIGHUP", "SIGTERM", "SIGINT"])
+def test_a_signal_that_ends_no_call_is_sent_again(name: str) -> None:
+    """Another thread takes it: the main thread's call goes on, as if it had just begun."""
+    program = (
+        "def send():\n"
+        "    time.sleep(0.05)\n"
+        f"    signal.pthread_kill(threading.get_ident(), signal.{name})\n"
+        "began = time.monotonic()\n"
+        "try:\n    threading.Thread(target=send).start()\n    time.sleep(20)\n"
+        "except signals.Hangup as hangup:\n"
+        f"    print(hangup.args[0] == signal.{name}, time.monotonic() - began < 15)\n"
+    )
+    assert ended(python(program)) == (0, "True True\n", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_signal_is_not_sent_again_to_what_comes_after_its_hangup() -> None:
+    program = (
+        "try:\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(30)\n"
+        "except signals.Hangup:\n    pass\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_DFL)\n"
+        "signals.raise_on_hangup()\n"
+        "time.sleep(0.1)\nprint('calm')\n"
+    )
+    assert ended(python(program)) == (0, "calm\n", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGTERM", "SIGINT"])
 def test_signals_interrupt_a_blocking_call_too(name: str) -> None:
     program = (
         "try:\n    print('ready', flush=True)\n    time.sleep(30)\n"
