@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 ENVELOPE_VERSION = 1
 _LOG: Final = "sm_proxy"
 _OURS: Final = "sm-proxy: "
-_LEAST_COLUMNS: Final = 60
-"""A line that is not longer fits into any terminal."""
 
 
 @dataclass(frozen=True)
@@ -143,16 +141,22 @@ def status(message: str, *, dim: bool = False) -> None:
         logging.getLogger(_LOG).info("%s", words)
         return
     line = f"{_OURS}{words}"
-    if dim or (len(line) > _LEAST_COLUMNS and _stderr_is_terminal()):
+    if dim or _is_long(line):
         from sm_proxy.local import layout, screen  # noqa: PLC0415 - ssh seldom has such a line
 
         line = layout.led(words, _OURS, screen.of(sys.stderr), "faint" if dim else None)
     write_to_stderr(line)
 
 
-def _stderr_is_terminal() -> bool:
+def _is_long(line: str) -> bool:
+    """Whether a terminal may break the line; `screen` and `layout` tell where."""
+    most = len(line) if line.isascii() else 2 * len(line)
     try:
-        return sys.stderr.isatty()
+        if not sys.stderr.isatty():
+            return False
+        return "COLUMNS" in os.environ or most > os.get_terminal_size(sys.stderr.fileno()).columns
+    except OSError:  # no size is known
+        return True
     except (AttributeError, ValueError):  # closed
         return False
 

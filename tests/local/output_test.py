@@ -4,13 +4,14 @@ import io
 import json
 import logging
 import os
+import struct
 import sys
 from pathlib import Path
 
 import pytest
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.local import output, stdio
+from sm_proxy.local import layout, output, stdio
 from sm_proxy.local.output import Result
 from sm_proxy.local.screen import Screen
 from sm_proxy.local.threads import Background
@@ -106,6 +107,32 @@ def test_sentences_wrap_on_a_terminal_only(
 class Closed(io.StringIO):
     def write(self, _: str) -> int:
         raise BrokenPipeError
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no ptys")
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        (40, "bastion is CREATE_IN_PROGRESS, and waits"),
+        (30, "中" * 8 + " and so on"),
+    ],
+)
+def test_a_status_wraps_on_a_narrow_terminal(
+    columns: int, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+    import termios
+
+    near, far = os.openpty()
+    fcntl.ioctl(far, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    monkeypatch.delenv("COLUMNS", raising=False)
+    with os.fdopen(far, "w", encoding="utf-8") as stream, os.fdopen(near, "rb", 0) as terminal:
+        monkeypatch.setattr(sys, "stderr", stream)
+        output.status(words)
+        lines = terminal.read(4096).decode().splitlines()
+    assert len(lines) == 2
+    assert max(map(layout.cells, lines)) <= columns
+    assert " ".join(line[len("sm-proxy: ") :] for line in lines) == words
 
 
 @pytest.mark.parametrize("terminal", [True, False])
