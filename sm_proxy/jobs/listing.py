@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -11,6 +12,7 @@ from sm_proxy.aws.job_kinds import SESSION_KINDS, Kind
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import kinds
 from sm_proxy.jobs.job import Summary
+from sm_proxy.jobs.kinds._calls import PAGE
 from sm_proxy.local.threads import Background
 
 EVERY: Final[tuple[Kind, ...]] = (*kinds.ORDER, *SESSION_KINDS)
@@ -26,11 +28,14 @@ def list_all(
     live: bool = False,
     asked: Sequence[Kind] = kinds.ORDER,
 ) -> list[Summary]:
-    """One page of jobs of each kind; a kind is left out if listing it is denied.
+    """The newest jobs of each kind; a kind is left out if listing it is denied.
+
+    A page of each kind, and another of those that run if the first one is full: jobs that ended
+    may be newer. If that is full, too, a line says so.
 
     Args:
         aws: for the calls.
-        on_status: takes one line if kinds are left out.
+        on_status: takes one line if kinds are left out, and one for each kind with more jobs.
         live: only jobs that have not ended, so that ended ones do not fill the page.
         asked: the kinds; by default those of jobs.
 
@@ -44,7 +49,10 @@ def list_all(
         raise denied[0]
     if denied:
         on_status(f"left out: {_reasons(denied)}")
-    return [job for answer in answers if isinstance(answer, list) for job in answer]
+    lists = [answer for answer in answers if isinstance(answer, _Page)]
+    for noun in (page.noun for page in lists if page.is_cut):
+        on_status(f"only the newest {PAGE} {noun}s that run are listed")
+    return [job for page in lists for job in page.jobs]
 
 
 def _reasons(errors: Sequence[SmProxyError]) -> str:
@@ -57,11 +65,33 @@ def _reasons(errors: Sequence[SmProxyError]) -> str:
     )
 
 
-def _page(aws: Aws, kind: Kind, *, live: bool) -> list[Summary] | SmProxyError:
+@dataclass(frozen=True)
+class _Page:
+    """The jobs of a kind.
+
+    Attributes:
+        noun: the kind in words.
+        jobs: the newest ones.
+        is_cut: whether more may be running.
+    """
+
+    noun: str
+    jobs: list[Summary]
+    is_cut: bool = False
+
+
+def _page(aws: Aws, kind: Kind, *, live: bool) -> _Page | SmProxyError:
     """The newest jobs of a kind, or the error if it is left out."""
     module = kinds.of(kind)
+    by_status = live and module.ONE_STATUS_IS_LIVE
     try:
-        return module.recent(aws, live=live and module.ONE_STATUS_IS_LIVE)
+        jobs = module.recent(aws, live=by_status)
+        if len(jobs) < PAGE or kind in SESSION_KINDS:
+            return _Page(module.NOUN, jobs)
+        alive = jobs if by_status else module.recent(aws, live=True)
+        names = {job.name for job in jobs}
+        jobs = [*jobs, *(job for job in alive if job.name not in names)]
+        return _Page(module.NOUN, jobs, len(alive) >= PAGE)
     except SmProxyError as error:
         left_out = _UNKNOWN_HERE if kind in SESSION_KINDS else {"access-denied"}
         # What is gone from a live list loses its host in `sync`.

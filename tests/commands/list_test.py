@@ -138,7 +138,7 @@ def test_the_kinds_are_listed_concurrently(
     assert data(capsys) == []
 
 
-def test_no_jobs_are_listed_as_no_jobs(
+def test_an_empty_list_names_the_region(
     account: dict[str, Answers], capsys: pytest.CaptureFixture[str]
 ) -> None:
     account.update({name: {} for name in EVERY_LIST})
@@ -154,6 +154,32 @@ def test_all_running_jobs_and_a_few_ended_ones_are_shown(
     account["ListTrainingJobs"] = {"TrainingJobSummaries": over + running}
     jobs = [job["job"] for job in data(capsys) if job["kind"] == "training"]
     assert jobs == [f"run-{n}" for n in range(30)] + [f"over-{n}" for n in range(10)]
+
+
+def test_a_running_job_is_shown_below_a_full_page_of_ended_ones(
+    account: dict[str, Answers], capsys: pytest.CaptureFixture[str]
+) -> None:
+    over = [training(f"over-{number}", "Completed", number) for number in range(100)]
+    running = [training("run", "Training", 100), training("more", "Training", 101)]
+
+    def page(**asked: object) -> dict[str, Any]:
+        return {"TrainingJobSummaries": running if "StatusEquals" in asked else over}
+
+    account["ListTrainingJobs"] = page
+    jobs = [job["job"] for job in data(capsys) if job["kind"] == "training"]
+    assert jobs == ["run", "more"] + [f"over-{n}" for n in range(10)]
+    assert capsys.readouterr().err == ""
+
+
+def test_a_full_page_of_running_jobs_is_reported(
+    account: dict[str, Answers], capsys: pytest.CaptureFixture[str]
+) -> None:
+    running = [training(f"run-{number}", "Training", number) for number in range(100)]
+    account["ListTrainingJobs"] = {"TrainingJobSummaries": running}
+    assert cli.main(["list"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.count(" training ") == 100
+    assert captured.err == "sm-proxy: only the newest 100 training jobs that run are listed\n"
 
 
 def test_a_kind_whose_list_is_denied_is_reported(
