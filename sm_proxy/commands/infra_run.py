@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, asks: bool = True) -> None
         type=options.duration,
         metavar="DURATION",
         default=_TIMEOUT_S,
-        help=f"how long to wait; AWS goes on after that (default: {durations.form(_TIMEOUT_S)})",
+        help=f"how long to wait; AWS continues after that (default: {durations.form(_TIMEOUT_S)})",
     )
     options.add_json(parser)
 
@@ -149,7 +149,7 @@ class Run:
             SmProxyError: `wait-timeout`; as `Aws.call`.
         """
         self.left.words = (
-            f"CloudFormation goes on with the stack {self.name}; to watch it again:"
+            f"CloudFormation continues with the stack {self.name}; to watch it again:"
             f" `{self.again}`, or `{self.command('status')}`"
         )
         watch = Watch(self.aws, stack, output.status, after)

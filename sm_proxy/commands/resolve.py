@@ -65,7 +65,7 @@ def _text(container: Container, choice: Choice, asked: str, screen: Screen) -> s
     }
     rows: list[tuple[Cell | str, str]] = [(name, _shown(value)) for name, value in found.items()]
     for item in choice.as_data()["routes"]:
-        can = "can serve" if item["usable"] else "cannot serve"
+        can = "usable" if item["usable"] else "not usable"
         label = Cell(f"  {item['name']}", "good" if item["usable"] else None)
         rows.append((label, f"{can}: {item['reason']}"))
     return "\n".join(layout.pairs(rows, screen))

@@ -55,7 +55,7 @@ def render(
 
 def no_such_setting(name: str, known: Iterable[str]) -> SmProxyError:
     """The error for a word that is neither a setting nor a host name of ours."""
-    what = f"there is no setting {printable(name)!r}, and no host name begins so"
+    what = f"there is no setting {printable(name)!r}, and no host name begins with that"
     return SmProxyError("bad-setting", what, meant(name, known))
 
 

@@ -152,7 +152,7 @@ def _plan_again(aws: Aws, plan: Plan, instance_type: str, waiter: Waiter) -> Pla
     if again.restarts and not plan.restarts:
         raise SmProxyError(
             "busy",
-            f"somebody else has started the space {now.name}, so it must be restarted now",
+            f"the space {now.name} was started meanwhile, so it must be restarted now",
             f"To see the new plan, and agree to it: {waiter.again}",
         )
     return again

@@ -105,7 +105,7 @@ def _of_session(kind: Kind) -> Iterator[Stage]:
 
 
 def _without_host(context: Context) -> Iterator[Stage]:
-    """The checks of the routes, up to the first one that can serve without a look at a job."""
+    """The checks of the routes, up to the first usable one without a look at a job."""
     for name in routes.allowed(context.settings):
         own = routes.checks_of(name)
         yield own.find

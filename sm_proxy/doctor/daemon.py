@@ -30,7 +30,7 @@ def healthy(context: Context) -> str:
             work = f"connections: {len(told.connections)}, sessions: {len(told.sessions)}"
             return f"process {told.pid} answers; {work}"
         others.append(told.version)
-    beside = f", beside that of sm-proxy {', '.join(others)}" if others else ""
+    beside = f", besides the daemon of sm-proxy {', '.join(others)}" if others else ""
     none = f"no daemon of sm-proxy {__version__} runs"
     if why := control.hindrance(context.settings):
         return f"{none}, and {why} keeps ssh from starting one{beside}"

@@ -214,7 +214,7 @@ class _Follower:
             build = describe(self._aws, self._name)
         except SmProxyError as error:
             if not error.passing or time.monotonic() > give_up:
-                self._on_status(f"the build {self._name} goes on without being watched")
+                self._on_status(f"the build {self._name} continues, but is not watched any more")
                 raise
             self._note_silence(error)
             return None

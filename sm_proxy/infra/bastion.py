@@ -159,10 +159,10 @@ def _online(
 def _unwanted(found: Bastion, group: str) -> SmProxyError:
     """The error for a group that somebody has changed without the stack."""
     if found.wanted is None:
-        what = f"somebody has deleted the group {group} of the bastion"
+        what = f"the bastion's group {group} was deleted"
         hint = "Make the stack anew: `sm-proxy infra delete`, then `sm-proxy infra deploy`."
     else:
-        what = f"somebody has set the group {group} of the bastion to no instance"
+        what = f"the bastion's group {group} was set to no instance"
         hint = "Let the stack set it: `sm-proxy infra pause`, then `sm-proxy infra resume`."
     return SmProxyError("bastion-offline", what, hint)
 

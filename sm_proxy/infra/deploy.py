@@ -38,7 +38,7 @@ _DEAD_ENDS: Final = {
     "DELETE_FAILED": "Its deletion has failed: run `sm-proxy infra delete` again, which says why.",
     "UPDATE_ROLLBACK_FAILED": "Correct what the events name, then:"
     " aws cloudformation continue-update-rollback --stack-name {name}",
-    "REVIEW_IN_PROGRESS": "Somebody made a change set for it that nobody has executed. Delete it:"
+    "REVIEW_IN_PROGRESS": "It has a change set that was never executed. Delete it:"
     " aws cloudformation delete-stack --stack-name {name}",
     "IMPORT_ROLLBACK_FAILED": "Correct that in CloudFormation's console.",
 }
@@ -186,7 +186,7 @@ def create(aws: Aws, wanted: Request) -> Stack:
         if error.error == "AlreadyExistsException":
             raise SmProxyError(
                 "busy",
-                f"somebody else has just begun to make the stack {name}",
+                f"another run has just begun to create the stack {name}",
                 "Run the same command again: it shows what happens.",
             ) from None
         raise error.as_failure() from None

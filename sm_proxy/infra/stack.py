@@ -228,7 +228,7 @@ def refused(error: ServiceError, name: str) -> SmProxyError:
         return error.as_failure()
     return SmProxyError(
         "busy",
-        f"somebody else has just begun to change the stack {name}",
+        f"another run has just begun to change the stack {name}",
         "Run the same command again: it waits for that first.",
     )
 

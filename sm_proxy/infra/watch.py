@@ -88,7 +88,7 @@ class Watch:
                 raise deadline.passed(
                     f"the stack {self._stack.name} is still {self._stack.status}"
                     f"{self._pending_words()}",
-                    f"CloudFormation goes on; to watch it again: `{again}`.",
+                    f"CloudFormation continues; to watch it again: `{again}`.",
                 )
             wait.what = self._words()
             deadline.sleep(_QUIET_POLL_S if self._silent_s > _QUIET_S else _POLL_S)

@@ -142,7 +142,7 @@ def _with_prefix(host: str, prefix: str) -> str:
 
 def _refuse_bad_name(host: str, prefix: str, name: str) -> None:
     if len(name) > NAME_LIMIT:
-        raise _bad(host, prefix, f"a job name has {NAME_LIMIT} characters at most, not {len(name)}")
+        raise _bad(host, prefix, f"a job name has at most {NAME_LIMIT} characters, not {len(name)}")
     if not _NAME.fullmatch(name):
         raise _bad(host, prefix, "a job name is letters and digits, with hyphens between them")
 

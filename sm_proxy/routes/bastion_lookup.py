@@ -148,7 +148,7 @@ def instead(
     if failure.code not in _STALE:
         raise failure
     forget(aws, vpc_id)
-    debug_log.write("the known bastion no longer serves, looking for another")
+    debug_log.write("the known bastion no longer works, looking for another")
     target, _ = threads.run(choose, aws, vpc_id)
     return through(target)
 

@@ -3,7 +3,7 @@
 Inside the job's VPC this is the first choice, and it needs proof before any packet goes to the
 container (`inside_vpc.py`). Through a VPN or peering there is no proof, and at home a foreign host
 may have the same address. So while another route carries a connection, `learn` reads the host key
-there; where no route can serve, `discover` does so. If it is the container's, later connections
+there; where no route is usable, `discover` does so. If it is the container's, later connections
 from this network go directly, and each one checks the key again before ssh gets the connection.
 """
 
@@ -65,7 +65,7 @@ def connect(container: Container, settings: Settings, aws: Aws) -> SocketStream:
 
 
 def discover(container: Container, settings: Settings, aws: Aws) -> SocketStream | None:
-    """A stream if a probe finds the container now; call it where no route can serve.
+    """A stream if a probe finds the container now; call it where no route is usable.
 
     A host that has shown another key is not asked again for an hour, unless the container has a new
     key or address. One that did not answer may be: a VPN may be up by now, or the container.

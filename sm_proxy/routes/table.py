@@ -23,7 +23,7 @@ from sm_proxy.settings.route_names import AUTO, routes_of
 from sm_proxy.tunnel.stream import Stream
 
 _PROBED: Final = "direct"
-"""The route that can find out by itself that it can serve, with a packet to the container."""
+"""The route that can find out by itself that it is usable, with a packet to the container."""
 
 
 class Route(Protocol):
@@ -41,12 +41,12 @@ class Route(Protocol):
         """The machine that dials the container: routes with the same one share its network."""
 
     def verdict(self, container: Container, settings: Settings, aws: Aws) -> Verdict:
-        """Whether the route can serve the container, from this machine and now.
+        """Whether the route is usable for the container, from this machine and now.
 
         It sends no packet to the container. It asks AWS only through caches. It may block.
 
         Raises:
-            SmProxyError: no route can serve, such as `no-credentials`.
+            SmProxyError: no route is usable, such as `no-credentials`.
         """
 
     def connect(self, container: Container, settings: Settings, aws: Aws) -> Stream:
@@ -65,7 +65,7 @@ class Choice:
     """What is known about the routes to a container.
 
     Attributes:
-        route: the one that a connection would take; None if none can serve.
+        route: the one that a connection would take; None if none is usable.
         verdicts: of each route, in the order in which they are tried.
     """
 
@@ -116,13 +116,13 @@ def _with_memory(
     better = set(names[: names.index(preferred)])
     for name in tried[tried.index(preferred) :]:
         if name in better and (found := verdicts[name]).usable:
-            why = f"; but {preferred} is tried first: it served in this network after others failed"
+            why = f"; but {preferred} is tried first: it worked in this network after others failed"
             verdicts[name] = replace(found, reason=found.reason + why)
     return verdicts
 
 
 def discovers(container: Container, settings: Settings, aws: Aws) -> bool:
-    """Whether a probe finds the container, where no route can serve; then `judge` knows it, too."""
+    """Whether a probe finds the container, where no route is usable; then `judge` knows it, too."""
     if settings.route not in {AUTO, _PROBED} or _PROBED not in routes_of(container.kind):
         return False
     stream = _discovered(container, settings, aws)
@@ -132,14 +132,14 @@ def discovers(container: Container, settings: Settings, aws: Aws) -> bool:
 
 
 def connect(container: Container, settings: Settings, aws: Aws) -> Stream:
-    """Open a stream by the first route that can serve, or by the one that the settings force.
+    """Open a stream by the first usable route, or by the one that the settings force.
 
     If a route fails for a reason that another one may avoid, the next one is tried, and the user is
     told so in one line. The stream, too, may change to the next route until its first byte. If none
-    can serve, a probe may find the container: a VPN or a peering tells nothing about itself.
+    is usable, a probe may find the container: nothing identifies a VPN or a peering.
 
     Raises:
-        SmProxyError: `route-unusable`, the forced route cannot serve; else the first route's error.
+        SmProxyError: `route-unusable`, the forced route is unusable; else the first route's error.
     """
     if settings.route == AUTO:
         return _Attempts(container, settings, aws).connect()
@@ -155,13 +155,13 @@ def connect(container: Container, settings: Settings, aws: Aws) -> Stream:
 
 
 def unusable(name: str, verdict: Verdict) -> SmProxyError:
-    """The error for a forced route that cannot serve."""
+    """The error for a forced route that is not usable."""
     hint = verdict.error.hint if verdict.error else ""
     return SmProxyError(
         "route-unusable",
-        f"the route {name} cannot serve: {verdict.reason}",
+        f"the route {name} does not work here: {verdict.reason}",
         hint
-        or "For the best route that can serve, leave out --route, SM_PROXY_ROUTE and `route` in "
+        or "To let sm-proxy choose the route, leave out --route, SM_PROXY_ROUTE and `route` in "
         "config.toml. For ssh to a prefix: sm-proxy config write --route auto",
     )
 
@@ -193,7 +193,7 @@ class _Attempts:
         return FallbackStream(stream, self)
 
     def connect_next(self) -> Stream:
-        """A stream by the next route that can serve.
+        """A stream by the next usable route.
 
         Raises:
             SmProxyError: as `connect`.
@@ -219,7 +219,7 @@ class _Attempts:
         return self._discovered()
 
     def _discovered(self) -> Stream:
-        """A stream that only a probe can find, once no route can serve.
+        """A stream that only a probe can find, once no route is usable.
 
         Raises:
             SmProxyError: there is none: the first route's error.
@@ -236,12 +236,12 @@ class _Attempts:
         return stream
 
     def _report(self, name: str) -> None:
-        """Tell the user in one line why this route is tried, if others cannot serve."""
+        """Tell the user in one line why this route is tried, if others are not usable."""
         if self._errors:
             output.status(f"{self._cause().message}; connecting by {name} instead")
 
     def connect_elsewhere(self, silent: Stream) -> Stream | None:
-        """A stream by a route that dials the container from elsewhere; None if none can serve."""
+        """A stream by a route that dials the container from elsewhere; None if none is usable."""
         container, _, _ = self._asked
         name = self._names[id(silent)]
         if all(route(other).DIALS_FROM == route(name).DIALS_FROM for other in self._left):
@@ -251,7 +251,7 @@ class _Attempts:
         try:
             return self.connect_next()
         except SmProxyError as failure:
-            debug_log.write("no other route serves", why=failure.message)
+            debug_log.write("no other route works", why=failure.message)
             return None
 
     def may_avoid(self, stream: Stream, failure: Exception) -> bool:
@@ -297,7 +297,7 @@ class _Attempts:
         return mendable
 
     def _cause(self) -> SmProxyError:
-        """Why the next route is tried: the last one failed, or else the best one cannot serve."""
+        """Why the next route is tried: the last one failed, or else the best one is not usable."""
         failed = [error for name, error in self._errors if name in self._tried]
         return failed[-1] if failed else self._errors[0][1]
 
@@ -318,7 +318,7 @@ class _Attempts:
 
 def _discovered(container: Container, settings: Settings, aws: Aws) -> Stream | None:
     """A direct stream, if a probe finds the container in this network; None if it does not."""
-    from sm_proxy.routes import direct  # noqa: PLC0415 - where no route can serve
+    from sm_proxy.routes import direct  # noqa: PLC0415 - where no route is usable
 
     return threads.run(direct.discover, container, settings, aws)
 

@@ -1,4 +1,4 @@
-"""Whether a route can serve a container, from this machine and now."""
+"""Whether a route is usable for a container, from this machine and now."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Verdict:
     """What a route says about itself before anything is sent to the container.
 
     Attributes:
-        usable: whether the route can serve.
+        usable: whether the route works.
         reason: why, in one clause for people: `this machine is in vpc-0ab (instance metadata)`.
         error: of an unusable route: the error for the user if no route serves. None if the route
             is simply not made for this case, such as `direct` outside of the job's VPC.
@@ -29,7 +29,7 @@ class Verdict:
 
     @classmethod
     def refused(cls, error: SmProxyError) -> Verdict:
-        """The verdict of a route that cannot serve because of an error."""
+        """The verdict of a route that an error makes unusable."""
         return cls(usable=False, reason=error.message, error=error)
 
 

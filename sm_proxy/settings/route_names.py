@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Final
 
 AUTO: Final = "auto"
-"""Not a route: the first one that can serve is taken."""
+"""Not a route: the first usable one is taken."""
 ROUTE_NAMES: Final[tuple[str, ...]] = (
-    # If none can serve, the user sees the error of the first one that has one.
+    # If none is usable, the user sees the error of the first one that has one.
     "direct",
     "bastion",
     "remote-debug",

@@ -120,7 +120,7 @@ class Settings:
     route: str = _setting(
         AUTO,
         f"the only route to take: {', '.join(ROUTE_NAMES)}",
-        unset=f"{AUTO}: the first that can serve",
+        unset=f"{AUTO}: the first that works",
         flag="NAME",
         recorded=True,
     )
@@ -164,7 +164,8 @@ class Settings:
         None, "bucket in which cp --via s3 hands files over: BUCKET or BUCKET/PREFIX"
     )
     probe: bool = _setting(
-        True, "while another route serves, find out if this network reaches the container directly"
+        True,
+        "while another route is used, test whether this network reaches the container directly",
     )
     allow_loopback: bool = _setting(
         False, "accept a loopback address for a container; for tests only"

@@ -55,7 +55,7 @@ class Waiter:
             if self.deadline.left <= 0:
                 raise self.deadline.passed(
                     f"{what} is still {status}",
-                    f"SageMaker goes on with this; what comes after it waits for you: {self.again}",
+                    f"SageMaker continues this step; the next one waits for you: {self.again}",
                 )
             self.deadline.sleep(_SLOW_POLL_S if now - began > _QUICK_S else _POLL_S)
 

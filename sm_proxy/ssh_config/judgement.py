@@ -155,7 +155,7 @@ _EFFECTS: Final = {
     **dict.fromkeys(("ciphers", "macs", "kexalgorithms"), "no current server supports these"),
     "controlpath": "that is too long for a socket",
     "revokedhostkeys": "ssh accepts no host key while it cannot read that file",
-    "forwardagent": "no agent is for a space, whose host key nobody vouches for",
+    "forwardagent": "a space must get no agent, because its host key cannot be verified",
 }
 _OTHER_NAMES: Final = {
     "proxycommand": ("proxyjump",),  # ssh uses the first of them

@@ -173,7 +173,7 @@ class SharedSession(Engine):
             self._full_since = now
         elif now >= self._full_since + STALL_S:
             stream = max(self._streams.values(), key=lambda item: item.unread)
-            words = "nobody read it, and the other connections of its session had to wait"
+            words = "it was not read, and the other connections of its session had to wait"
             stream.fail(self._options.failure("lost", words))
             stream.incoming.drop()
             stream.finish()

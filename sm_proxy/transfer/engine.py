@@ -353,7 +353,7 @@ class Engine:
                     "session-lost",
                     f"{self._lost} connections were lost within {seconds:.0f} s, and no byte came "
                     f"over any of them; the last one: {why.message}",
-                    "Run it again later: it goes on where it stopped.",
+                    "Run it again later: it resumes where it stopped.",
                 )
             )
 

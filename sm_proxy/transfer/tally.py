@@ -12,7 +12,7 @@ from sm_proxy.transfer.model import Entry, Outcome, Problem
 from sm_proxy.transfer.s3 import Result
 from sm_proxy.transfer.small.batches import Settled
 
-_SAME: Final = "Run the same command again: it goes on where it stopped."
+_SAME: Final = "Run the same command again: it resumes where it stopped."
 
 
 @dataclass

@@ -302,7 +302,7 @@ def test_interrupted_by_ctrl_c_it_says_what_goes_on_and_a_second_run_ends_it(
             program.kill()
             program.wait()
     first, second = log.read_text().split("status 130\n")
-    assert "CloudFormation goes on with the stack sm-proxy" in first
+    assert "CloudFormation continues with the stack sm-proxy" in first
     assert "sm-proxy infra deploy" in first.splitlines()[-1]
     assert "its events follow" in second
     assert second.endswith("status 0\n")
@@ -317,5 +317,5 @@ def test_a_lost_watch_reports_that_cloudformation_continues(
     monkeypatch.setattr(watch.Watch, "until_settled", expire)
     assert account.infra("deploy", *NAMED, "--yes") == 1
     told, last = capsys.readouterr().err.splitlines()[-2:]
-    assert "CloudFormation goes on with the stack sm-proxy" in told
+    assert "CloudFormation continues with the stack sm-proxy" in told
     assert "expired-credentials" in last

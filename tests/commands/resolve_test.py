@@ -37,7 +37,7 @@ def test_resolve_prints_the_container_and_its_routes(
     assert lines["address"] == "10.0.1.5"
     assert lines["host_keys"].startswith("ssh-ed25519 ")
     assert lines["route"] == "none works"
-    assert lines["bastion"].startswith("cannot serve: no running instance in vpc-1 has the tag")
+    assert lines["bastion"].startswith("not usable: no running instance in vpc-1 has the tag")
     assert cli.main(["resolve", "sm-my-job", "--json"]) == 0
     data = json.loads(capsys.readouterr().out)["data"]
     assert set(data) == {

@@ -211,7 +211,7 @@ def test_a_setting_may_be_named_as_its_option(capsys: pytest.CaptureFixture[str]
     [
         (
             ["regoin"],
-            "there is no setting 'regoin', and no host name begins so. Did you mean `region`?",
+            "no setting 'regoin', and no host name begins with that. Did you mean `region`?",
         ),
         (["sm-a", "sm-b"], "there is no setting 'sm-a'"),
         (["set", "wait=5"], "To change one: `sm-proxy settings --set wait=30m`"),

@@ -58,7 +58,7 @@ def test_a_daemon_of_another_version_is_named(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running(monkeypatch, Daemon("/other.sock", STATUS), ours="/ours.sock")
-    assert daemon.healthy(context).endswith(", beside that of sm-proxy 1.0")
+    assert daemon.healthy(context).endswith(", besides the daemon of sm-proxy 1.0")
 
 
 def test_switched_off_is_no_failure(context: Context) -> None:

@@ -143,7 +143,7 @@ def test_expired_credentials_are_reported_with_the_build(clock: Clock) -> None:
     watched = BuildLog(aws, told.append, told.append)
     with pytest.raises(SmProxyError, match="expired"):
         builds.run(aws, request(), watched, told.append)
-    assert told[-1] == f"the build {NAME} goes on without being watched"
+    assert told[-1] == f"the build {NAME} continues, but is not watched any more"
     assert "StopBuild" not in aws.operations()
 
 

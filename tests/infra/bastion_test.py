@@ -127,8 +127,8 @@ def test_a_group_that_launches_nothing_is_named_with_its_reason() -> None:
 @pytest.mark.parametrize(
     ("answer", "message", "hint"),
     [
-        (group(wanted=0), "has set the group bastions of the bastion to no", "infra resume"),
-        ({"AutoScalingGroups": []}, "has deleted the group bastions", "infra delete"),
+        (group(wanted=0), "the bastion's group bastions was set to no instance", "infra resume"),
+        ({"AutoScalingGroups": []}, "the bastion's group bastions was deleted", "infra delete"),
     ],
 )
 def test_a_bastion_that_no_group_launches_is_not_waited_for(

@@ -88,7 +88,7 @@ def test_a_bad_name_is_refused_and_shown_printable(host: str) -> None:
 
 
 def test_the_error_names_the_length_limit() -> None:
-    with pytest.raises(SmProxyError, match="63 characters at most, not 64"):
+    with pytest.raises(SmProxyError, match="at most 63 characters, not 64"):
         parse("sm-" + "x" * 64, "sm-")
 
 

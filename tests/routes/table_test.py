@@ -291,7 +291,7 @@ def test_a_forced_route_is_the_only_one(routes: Table) -> None:
 def test_a_forced_route_that_cannot_serve_says_why(routes: Table) -> None:
     found = routes.error_of(Recorded("a"), Recorded("b", None), route="b")
     assert found.code == "route-unusable"
-    assert "the route b cannot serve: b says so" in found.message
+    assert "the route b does not work here: b says so" in found.message
     assert "--route" in found.hint
     found = routes.error_of(Recorded("a"), Recorded("b", error("no-bastion")), route="b")
     assert (found.code, found.hint) == ("route-unusable", "next step")

@@ -40,7 +40,7 @@ class RouteChecks:
 
 
 def choose(context: Context) -> str:
-    """A route can serve; its checks follow, or those of the best route that should."""
+    """A route is usable; its checks follow, or those of the best route that should be."""
     container = needed(context.container, "the container")
     choice = table.judge(container, context.settings, context.aws)
     if choice.route is None and table.discovers(container, context.settings, context.aws):
@@ -54,7 +54,7 @@ def choose(context: Context) -> str:
             raise DoubtfulCheck(
                 f"you asked for a route that does not work here: {reasons[context.route]}"
             )
-        raise DoubtfulCheck("no route can serve now: " + "; ".join(reasons.values()))
+        raise DoubtfulCheck("no route works now: " + "; ".join(reasons.values()))
     context.route = choice.route
     order = list(choice.verdicts)
     better = [reasons[name] for name in errors if order.index(name) < order.index(choice.route)]

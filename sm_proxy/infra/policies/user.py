@@ -116,7 +116,7 @@ def _more(scope: Scope) -> tuple[Statement, ...]:
             "FindTheBastion",
             ("ec2:DescribeInstances", "ssm:DescribeInstanceInformation"),
             ("*",),
-            "a bastion that nobody names with --bastion",
+            "finding the bastion without --bastion",
             optional=True,
         ),
         Statement(

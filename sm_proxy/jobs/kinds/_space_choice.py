@@ -134,7 +134,7 @@ class Choice:
         if len({(space.domain, space.owner) for space in found}) > 1:
             pool, why = self._own(found)
         if not pool:
-            raise self._ambiguous(found, "several users have a Studio space that this may mean")
+            raise self._ambiguous(found, "several users have a matching Studio space")
         if len(pool) > 1:
             chosen = self._liveliest(pool)
             why = why or f"the newest of {len(pool)}"
@@ -149,12 +149,12 @@ class Choice:
         except SmProxyError as error:
             if error.code != "access-denied":
                 raise
-            why = f"{len(pool)} Studio spaces may be meant, and which of them run is unknown"
+            why = f"{len(pool)} Studio spaces match, and it is unknown which of them run"
             raise self._ambiguous(pool, f"{why} ({error.message})") from None
         for phase in _PREFERRED:
             if live := [space for space in spaces if space.summary().phase == phase]:
                 return _newest(live)
-        raise self._ambiguous(pool, f"{len(pool)} Studio spaces may be meant, and none runs")
+        raise self._ambiguous(pool, f"{len(pool)} Studio spaces match, and none runs")
 
     def _own(self, spaces: list[ListedSpace]) -> tuple[list[ListedSpace], str]:
         """Those of this terminal's domain, else those of the caller's user profile; and why."""

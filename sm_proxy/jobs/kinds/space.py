@@ -199,5 +199,5 @@ def _as_job(space: Space) -> Job:
 
 def _checked(arn: str) -> str:
     if not _ARN.fullmatch(arn):
-        raise not_aws(f"sagemaker:DescribeSpace ({printable(arn, 80)} is no space)", 200)
+        raise not_aws(f"sagemaker:DescribeSpace ({printable(arn, 80)} is not a space)", 200)
     return arn

@@ -43,7 +43,7 @@ def disk_error(path: object, error: OSError) -> SmProxyError:
         return SmProxyError(
             "copy-failed",
             f"the disk of {path} is full on this machine",
-            "Free space, then run it again: it goes on where it stopped.",
+            "Free space, then run it again: it resumes where it stopped.",
         )
     return SmProxyError("copy-failed", f"{path}: {error.strerror or error} on this machine")
 

@@ -261,7 +261,7 @@ class _Upload(Transfer):
         return SmProxyError(
             "copy-failed",
             f"{self.entry.target}: the container cannot write it ({error}); its disk may be full",
-            "Look with `df -h` there, then run it again: it goes on where it stopped.",
+            "Look with `df -h` there, then run it again: it resumes where it stopped.",
         )
 
     def complete(self, attempt: Attempt) -> None:

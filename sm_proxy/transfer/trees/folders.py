@@ -89,7 +89,7 @@ class Folders:
             return None
         if stat.S_ISLNK(seen.st_mode):
             return OSError(f"{entry.target} is a link; name it as the target to copy through it")
-        return OSError(f"{entry.target} is there already, and no folder")
+        return OSError(f"{entry.target} exists and is not a folder")
 
     def _make_there(self, entry: Entry) -> Task[None]:
         made, seen = yield [
@@ -101,7 +101,7 @@ class Folders:
         elif not isinstance(seen, Attributes):
             pipeline.done(made)
         elif seen.type != stat.S_IFDIR:
-            raise OSError(f"{entry.target} is there already, and no folder")
+            raise OSError(f"{entry.target} exists and is not a folder")
 
     def _mark(self, connection: Reachable, entries: Sequence[Entry]) -> None:
         """Mark those that were made now, and find those that have the mark."""

@@ -96,7 +96,7 @@ def test_nothing_is_copied_into_one_that_cannot_be_made(
     made = Folders(listed(far, direction), direction).make(far)
     assert [one.target for one in made.files] == ["new/d/good"]
     assert [one.path for one in made.problems] == ["d/e"]
-    assert "no folder" in made.problems[0].error.message
+    assert "not a folder" in made.problems[0].error.message
     assert (target / "new/d/e").read_bytes() == b"in the way"
 
 
