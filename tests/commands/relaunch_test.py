@@ -182,6 +182,40 @@ def test_checkpoints_are_copied_before_the_job_is_created(used: list[FakeAws]) -
     assert order == ["CopyObject", "CreateTrainingJob"]
 
 
+@pytest.mark.parametrize(
+    ("option", "member", "expected"),
+    [
+        ("--instance-type ml.g5.xlarge", "ResourceConfig", {"InstanceType": "ml.g5.xlarge"}),
+        ("--smaller", "ResourceConfig", {"InstanceType": "ml.g5.xlarge", "InstanceCount": 1}),
+        (
+            "--keep 2h --wait 1h",
+            "Environment",
+            {"SM_PROXY_KEEP_FAILURE": "2h", "SM_PROXY_WAIT": "1h"},
+        ),
+        ("--checkpoints none", "CheckpointConfig", None),
+        ("--remote-debug", "RemoteDebugConfig", {"EnableRemoteDebug": True}),
+        ("--spot", "EnableManagedSpotTraining", True),
+    ],
+)
+def test_an_option_changes_the_request(
+    option: str,
+    member: str,
+    expected: Any,
+    used: list[FakeAws],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    used[0] = account(
+        failed(
+            CheckpointConfig={"S3Uri": "s3://b/ckpt/x"},
+            EnableManagedSpotTraining=True,
+            StoppingCondition={"MaxRuntimeInSeconds": 7200, "MaxWaitTimeInSeconds": 7200},
+        )
+    )
+    assert cli.main([*COMMAND, "--dry-run", "--json", *option.split()]) == 0
+    found = answer(capsys)["data"]["request"].get(member)
+    assert found == expected or found.items() >= expected.items()
+
+
 def test_no_job_is_created_after_a_failed_copy(
     used: list[FakeAws], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import re
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from sm_proxy import cli
 from sm_proxy.errors import SmProxyError
+from sm_proxy.help import described
+from sm_proxy.settings.schema import FLAGS, option
 from tests.docs import commands, pages, run_by
 
 PAGES = [page for page in pages.all_pages() if page.name != "CHANGELOG.md"]
@@ -21,7 +25,29 @@ FOR_USERS = [
 WRITTEN_FROM_HELP = {"commands.md"}
 """The tests of help look after its examples."""
 
+_OF_SETTINGS: Final = {option(name) for name in FLAGS}
+"""Every command has these options: a test of another one may use them."""
+
 _parser = functools.cache(cli.full_parser)
+
+
+@functools.cache
+def _names() -> set[str]:
+    """`sm-proxy`, and the full name of each command and action."""
+    return {parser.prog for parser in described.walk(_parser())}
+
+
+def named(words: list[str]) -> set[str]:
+    """The command, action and options of a command line, without those of settings."""
+    name = "sm-proxy"
+    found = set()
+    for word in words:
+        if f"{name} {word}" in _names():
+            name += f" {word}"
+            found.add(word)
+        elif word.startswith("--"):
+            found.add(word.partition("=")[0])
+    return found - _OF_SETTINGS
 
 
 def wrong(words: list[str]) -> str:
@@ -73,6 +99,32 @@ def test_the_tests_that_run_commands_exist_and_run_some() -> None:
     tests = {test for _, test in run_by.ROWS}
     assert {run_by.test_of(command) for command in shown} >= tests
     assert [test for test in tests if not (pages.ROOT / test).is_file()] == []
+
+
+@pytest.mark.parametrize("page", FOR_USERS, ids=pages.name)
+def test_the_test_of_a_command_has_its_words(page: Path) -> None:
+    missing = {}
+    for item in commands.of_page(page):
+        test = run_by.test_of(item.text)
+        if item.not_run or not test or test in run_by.AS_WRITTEN:
+            continue
+        there = set(re.findall(r"[\w-]+", (pages.ROOT / test).read_text(encoding="utf-8")))
+        if lacks := {x for words in commands.ours(item.text) for x in named(words)} - there:
+            missing[item.text] = (test, lacks)
+    assert missing == {}
+
+
+def test_a_command_line_has_its_names_and_its_own_options() -> None:
+    line = "sm-proxy --region x infra deploy --nat per-zone --yes; sm-proxy list --check=1"
+    assert [named(words) for words in commands.ours(line)] == [
+        {"infra", "deploy", "--nat", "--yes"},
+        {"list", "--check"},
+    ]
+
+
+def test_the_tests_that_run_lines_as_written_read_a_page() -> None:
+    texts = {test: (pages.ROOT / test).read_text(encoding="utf-8") for test in run_by.AS_WRITTEN}
+    assert [test for test, text in texts.items() if "docs" not in text] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=pages.name)
