@@ -94,6 +94,7 @@ def test_attributes_and_substitutions_are_references_too() -> None:
         assert "JobGroup" in [change.logical_id for change in found if change.action == "replace"]
 
 
+@pytest.mark.xdist_group("cfnlint")
 def test_what_cannot_change_in_place_is_what_cloudformations_registry_says() -> None:
     from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER  # it takes a second
 
