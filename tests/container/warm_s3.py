@@ -8,10 +8,13 @@ botocore of its own.
 
 from __future__ import annotations
 
+import functools
+import gc
 import json
 import os
 import socket
 import sys
+from typing import Any
 
 
 def _call(connection: socket.socket, words: list[str]) -> int:
@@ -23,12 +26,22 @@ def _call(connection: socket.socket, words: list[str]) -> int:
 def _serve(listener: socket.socket, program: str) -> None:
     if program == "aws":
         import awscli.clidriver  # type: ignore[import-untyped]
+        from awscli.botocore import loaders  # type: ignore[import-untyped]
 
-        awscli.clidriver.create_clidriver()  # imports the plugins
+        _keep_what_is_read(loaders.JSONFileLoader)
+        session = awscli.clidriver.create_clidriver().session  # imports the plugins
     else:
+        import botocore.loaders
+        import botocore.session
+
+        _keep_what_is_read(botocore.loaders.JSONFileLoader)
         import boto3
 
-        assert boto3
+        session = boto3.session.Session()._session
+    keys = {"aws_access_key_id": "-", "aws_secret_access_key": "-"}
+    session.create_client("s3", "us-east-1", **keys)
+    gc.collect()
+    gc.freeze()  # a search for garbage would copy the pages that the forks share
     listener.listen()
     while True:
         connection, _ = listener.accept()
@@ -46,6 +59,13 @@ def _serve(listener: socket.socket, program: str) -> None:
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         with connection:
             connection.sendall(str(status).encode())
+
+
+def _keep_what_is_read(loader: Any) -> None:
+    """Let all sessions of the forks have the service models that have been parsed here."""
+    read = loader.load_file
+    kept = functools.cache(lambda path: read(loader(), path))
+    loader.load_file = lambda _, path: kept(path)
 
 
 def _become(words: list[str], environment: dict[str, str], folder: str) -> None:
