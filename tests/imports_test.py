@@ -146,7 +146,7 @@ def test_connect_forks_before_anything_that_a_child_could_not_use() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no daemon")
-def test_what_ssh_starts_imports_nothing_before_it_has_asked_the_daemon() -> None:
+def test_the_launcher_imports_nothing_before_it_asks_the_daemon() -> None:
     ours = (
         "",
         ".daemon",

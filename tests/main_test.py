@@ -98,7 +98,7 @@ def test_programs_it_starts_get_the_callers_environment(evil: Path, tmp_path: Pa
     assert Path(f"{helper}.seen").read_text() == str(evil)
 
 
-def test_it_runs_from_a_folder_that_is_not_on_sys_path(tmp_path: Path) -> None:
+def test_the_program_runs_from_a_folder_that_is_not_on_sys_path(tmp_path: Path) -> None:
     """As after `pip install --user`: -I leaves that folder out."""
     folder = tmp_path / "site"
     folder.mkdir()

@@ -233,7 +233,7 @@ def test_remote_debug_serves_where_no_address_is_allowed(
     assert (found.address, found.vpc_id, found.remote_debug) == (None, vpc_id, True)
 
 
-def test_with_an_address_remote_debug_changes_nothing_else() -> None:
+def test_remote_debug_changes_nothing_else_of_a_container_with_an_address() -> None:
     found = resolved(working(DescribeTrainingJob=description(**REMOTE_DEBUG)))
     assert found == container(remote_debug=True)
 

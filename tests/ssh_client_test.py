@@ -198,7 +198,7 @@ def test_sessions_of_killed_programs_are_ended(
 
 
 @pytest.mark.parametrize(("user", "code"), [("ubuntu", "wrong-user"), (None, "login-refused")])
-def test_what_fails_has_a_code(place: Place, user: str | None, code: str) -> None:
+def test_failures_have_a_code(place: Place, user: str | None, code: str) -> None:
     place.accepts = False
     assert place.failure(user=user).code == code
 

@@ -96,7 +96,7 @@ def test_invalid_output_is_explained(
         ("printf '\\\\377'", "aws-error", "no JSON"),
     ],
 )
-def test_its_exit_status_is_explained(
+def test_the_exit_status_of_the_program_is_explained(
     printing: Printing, tmp_path: Path, program: str, code: Code, expected: str
 ) -> None:
     aws = printing("")
@@ -130,7 +130,7 @@ def test_broken_output_is_treated_as_secret(printing: Printing) -> None:
     assert secret not in redact(f"it said {secret}")
 
 
-def test_its_error_message_shows_no_secret(printing: Printing, tmp_path: Path) -> None:
+def test_errors_of_the_program_show_no_secret(printing: Printing, tmp_path: Path) -> None:
     secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
     aws = printing(json.dumps({**GOOD, "SecretAccessKey": secret}))
     program = f"cat {tmp_path}/printed; echo got {secret} >&2; exit 3"

@@ -57,7 +57,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_what_may_change_the_principal_changes_its_fingerprint(
+def test_a_possible_change_of_the_principal_changes_the_fingerprint(
     change: Callable[[Path], object], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = principal.fingerprint(Aws())
@@ -78,7 +78,7 @@ def test_other_variables_do_not_change_it(monkeypatch: pytest.MonkeyPatch) -> No
     assert principal.fingerprint(Aws()) == before
 
 
-def test_it_needs_no_files(home: Path) -> None:
+def test_a_fingerprint_needs_no_files(home: Path) -> None:
     for name in ("config", "credentials"):
         (home / name).unlink()
     (home / ".aws" / "sso" / "cache" / "1.json").unlink()
@@ -86,7 +86,7 @@ def test_it_needs_no_files(home: Path) -> None:
     assert principal.fingerprint(Aws()) == principal.fingerprint(Aws())
 
 
-def test_it_needs_no_working_folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fingerprint_needs_no_working_folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (gone := home / "gone").mkdir()
     monkeypatch.chdir(gone)
     monkeypatch.setenv("AWS_CONFIG_FILE", "config")

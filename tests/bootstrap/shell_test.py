@@ -34,13 +34,13 @@ def test_a_command_runs_whatever_shell_the_session_has(words: list[str]) -> None
         b"trap '' INT HUP; alias exec=false printf=false stty=false\n",
     ],
 )
-def test_what_a_profile_does_changes_no_answer(profile: bytes) -> None:
+def test_a_shell_profile_changes_no_answer(profile: bytes) -> None:
     with session(profile=profile) as shell:
         shell.enter()
         assert shell.run("echo answer").text == "answer"
 
 
-def test_what_a_profile_has_eaten_is_typed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_input_that_a_profile_consumed_is_typed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shell_module, "_ENTER_S", 0.5)
     monkeypatch.setattr(shell_module, "_ENTRIES", 100)
     with session(profile=b"read -r eaten\n") as shell:
@@ -62,7 +62,7 @@ def test_a_body_reaches_the_command_whole_and_nothing_else_does() -> None:
         assert shell.run("echo next").text == "next"
 
 
-def test_what_the_terminal_echoes_is_no_answer(tmp_path: Path) -> None:
+def test_the_terminals_echo_is_no_answer(tmp_path: Path) -> None:
     with session(environment=programs(tmp_path / "bin", "sh", "head")) as shell:
         shell.enter()  # without stty, the echo stays on
         assert shell.run("echo one").text == "one"
@@ -103,7 +103,7 @@ def test_endless_output_is_given_up() -> None:
 
 
 @pytest.mark.parametrize("command", ["a\nb", "ä", "x" * 4000])
-def test_what_a_terminal_would_change_is_never_typed(command: str) -> None:
+def test_characters_that_a_terminal_changes_are_never_typed(command: str) -> None:
     with session() as shell, pytest.raises(ValueError, match="one short line"):
         shell.run(command)
 

@@ -25,7 +25,7 @@ def test_the_script_is_printed(shell: scripts.Shell, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out == scripts.text(shell)
 
 
-def test_it_is_installed_for_the_login_shell_and_removed(
+def test_completion_is_installed_for_the_login_shell_and_removed(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SHELL", "/usr/bin/fish")

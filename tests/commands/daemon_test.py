@@ -127,7 +127,7 @@ def test_without_a_daemon_the_next_ssh_starts_one(capsys: pytest.CaptureFixture[
     assert run(capsys, "stop")[:2] == (0, "no daemon runs\n")
 
 
-def test_it_says_that_the_daemon_is_switched_off(
+def test_status_says_that_the_daemon_is_switched_off(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SM_PROXY_DAEMON_IDLE", "0")
@@ -202,7 +202,7 @@ def test_a_daemon_in_another_place_is_not_waited_for(
     assert run(capsys, "stop")[:2] == (0, "no daemon runs\n")
 
 
-def test_what_a_killed_daemon_left_is_no_daemon(
+def test_files_of_a_killed_daemon_are_no_daemon(
     fake: Callable[..., Fake], capsys: pytest.CaptureFixture[str]
 ) -> None:
     left = fake(lambda _: b"")

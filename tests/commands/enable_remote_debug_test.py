@@ -154,7 +154,7 @@ def test_a_second_time_changes_nothing(
     }
 
 
-def test_what_is_cached_about_the_job_is_forgotten(account: Account) -> None:
+def test_the_cached_job_is_forgotten(account: Account) -> None:
     cache = JobCache(account.aws)
     targets = [parse(host, "sm-") for host in ("sm-my-job", "sm-my-job.2", "sm-my-job.training")]
     account.changes = {"ResourceConfig": {"InstanceCount": 2}}
@@ -253,7 +253,7 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_work_is_refused_before_anything_changes(
+def test_an_impossible_job_is_refused_before_anything_changes(
     account: Account, capsys: pytest.CaptureFixture[str], case: str
 ) -> None:
     account.changes, account.answers, code, words = REFUSED[case]

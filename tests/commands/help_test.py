@@ -105,7 +105,7 @@ def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
         yield from item.option_strings
 
 
-def test_what_is_not_shown_is_accepted(parser: cli.Parser) -> None:
+def test_hidden_options_are_accepted(parser: cli.Parser) -> None:
     for each in described.walk(parser):
         assert {"--region", "--profile", "--daemon-idle", "--color"} <= set(_options(each))
     words = "config check --dry-run --user me --no-compression --wait 5m --region eu-west-1"

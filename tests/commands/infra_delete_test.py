@@ -217,7 +217,7 @@ def test_an_update_is_waited_for_and_a_creation_is_not(account: Account, capsys:
     assert "waiting for that first" not in capsys.readouterr().err
 
 
-def test_what_is_left_of_a_failed_creation_can_be_deleted(
+def test_the_rest_of_a_failed_creation_can_be_deleted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     account = Account(monkeypatch)

@@ -63,7 +63,7 @@ def test_without_options_aws_tells_zones_and_services() -> None:
     assert found == Plan("eu-west-1", ("eu-west-1a", "eu-west-1b", "eu-west-1c"), endpoints=S3)
 
 
-def test_with_names_no_call_is_needed() -> None:
+def test_zone_names_need_no_call() -> None:
     found = plan("--zones", "b,eu-west-1a", "--nat", "none")
     assert found.zones == ("eu-west-1a", "eu-west-1b")
     assert sorted(found.endpoints) == ["s3", "ssm", "ssmmessages"]

@@ -31,7 +31,7 @@ def _no_call(monkeypatch: pytest.MonkeyPatch) -> None:
         (["done"], "has no program that waits"),
     ],
 )
-def test_what_is_for_jobs_is_refused(
+def test_commands_for_jobs_refuse_other_kinds(
     capsys: pytest.CaptureFixture[str], words: list[str], why: str, host: str
 ) -> None:
     assert cli.main([*words, host]) == 1

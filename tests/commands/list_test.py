@@ -193,7 +193,7 @@ def test_a_kind_whose_list_is_denied_is_reported(
     assert captured.err == "sm-proxy: left out: sagemaker:ListEndpoints is denied: no\n"
 
 
-def test_it_fails_if_every_list_is_denied(
+def test_list_fails_if_every_call_is_denied(
     account: dict[str, Answers], capsys: pytest.CaptureFixture[str]
 ) -> None:
     account.update(dict.fromkeys(EVERY_LIST, DENIED))
@@ -209,7 +209,7 @@ def test_another_error_of_a_list_call_is_raised(
     assert capsys.readouterr().err == "sm-proxy: network: down. check\n"
 
 
-def test_with_check_running_jobs_are_tried(
+def test_check_tries_running_jobs(
     account: dict[str, Answers],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,

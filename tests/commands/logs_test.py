@@ -168,7 +168,7 @@ def test_a_denied_call_is_named(account: LogAccount, capsys: pytest.CaptureFixtu
     assert "access-denied: logs:GetLogEvents is denied" in capsys.readouterr().err
 
 
-def test_it_stops_quietly_when_the_reader_of_the_output_has_gone(
+def test_logs_stop_quietly_when_the_reader_of_stdout_has_gone(
     account: LogAccount, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Closed(io.StringIO):

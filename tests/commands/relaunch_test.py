@@ -70,7 +70,7 @@ def test_the_last_line_is_the_ssh_command(
     assert key.startswith(request["Environment"]["SM_PROXY_AUTHORIZED_KEY"])
 
 
-def test_it_says_what_changes_and_what_cannot_be_the_same(
+def test_changes_and_differences_are_printed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert cli.main(COMMAND) == 0

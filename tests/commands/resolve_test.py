@@ -12,7 +12,7 @@ from tests.fakes import working
 from tests.routes.helpers import agents, instances
 
 
-def test_it_waits_only_with_the_option(
+def test_resolve_waits_only_with_the_option(
     waits: list[float], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SM_PROXY_WAIT", "60")

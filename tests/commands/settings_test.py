@@ -114,7 +114,7 @@ def test_the_region_of_the_aws_profile_is_shown(
     assert row(shown(capsys, "--profile", "none"), "region") == "region as boto3 default"
 
 
-def test_what_is_wrong_is_shown_with_all_the_rest(
+def test_invalid_settings_are_shown_with_all_others(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_file('regoin = "x"\nuser = "ubuntu"\n')
@@ -183,7 +183,7 @@ def test_settings_are_written_and_shown(
     assert "[hosts.sm-x]\ntrust_first_use = true\n" in config_toml().read_text()
 
 
-def test_what_the_ssh_config_block_has_is_written_there_next(
+def test_a_value_of_the_ssh_block_names_config_write(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     next_ = "ssh takes it from its config block; then run: sm-proxy config write"
@@ -194,7 +194,9 @@ def test_what_the_ssh_config_block_has_is_written_there_next(
     assert next_ not in shown(capsys, "--set", "probe=no")
 
 
-def test_what_a_prefix_records_is_to_be_recorded_again(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_recorded_setting_names_the_command_that_records_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     installed({"sm-": {"region": "eu-west-1", "fdpass": True}, "sm-eu-": {"region": "eu-west-1"}})
     lines = shown(capsys, "--set", "region=us-east-1", "--set", "fdpass=no", "--set", "wait=1h")
     assert lines[1].endswith("then run: sm-proxy config write --region us-east-1 --no-fdpass")

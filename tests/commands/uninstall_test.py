@@ -304,7 +304,7 @@ def test_the_keys_of_sshs_own_folder_stay(home: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("used", [False, True])
 @pytest.mark.parametrize("folder", ["", "keys", "keys/sm-proxy"])
-def test_what_is_the_users_in_a_folder_for_our_ssh_files_stays(
+def test_the_users_files_in_our_ssh_folder_stay(
     folder: str, used: bool, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """--ssh-dir may name a folder in which the user has files of these names."""
@@ -450,7 +450,7 @@ def test_without_a_terminal_it_asks_for_yes(
     ("answers", "config_stays", "keys_stay"),
     [([False], True, True), ([True, False], False, True), ([True, True], False, False)],
 )
-def test_it_asks_before_it_removes_and_again_for_the_keys(
+def test_uninstall_asks_before_it_removes_and_again_for_the_keys(
     answers: list[bool],
     config_stays: bool,
     keys_stay: bool,

@@ -54,7 +54,7 @@ def settings(tmp_path: Path) -> Path:
     return tmp_path / "xdg" / "Code" / "User" / "settings.json"
 
 
-def test_it_waits_writes_the_settings_and_opens_the_editor(
+def test_vscode_waits_writes_the_settings_and_opens_the_editor(
     record: Path, asked: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["vscode", "sm-x", "/opt/ml/code", "--timeout", "5"]) == 0
@@ -94,7 +94,7 @@ def test_settings_that_cannot_be_parsed_are_not_changed(
     assert settings(tmp_path).read_text() == "{"
 
 
-def test_it_fails_without_an_editor(
+def test_vscode_fails_without_an_editor(
     asked: list[Any],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -80,7 +80,7 @@ def test_a_stopped_space_is_not_waited_for(
     assert len(asked) == 1
 
 
-def test_it_is_not_ready_if_ssh_would_be_refused(
+def test_a_job_is_not_ready_if_ssh_would_be_refused(
     asked: list[tuple[str, float]],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,

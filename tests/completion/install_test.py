@@ -106,7 +106,7 @@ def test_a_startup_file_gets_one_line_and_its_bytes_back(
     assert install.uninstall(shell) == []
 
 
-def test_what_the_user_adds_later_stays(home: Path) -> None:
+def test_later_lines_of_the_user_stay(home: Path) -> None:
     startup = home / ".bashrc"
     startup.write_bytes(b"a=1")
     install.install("bash")

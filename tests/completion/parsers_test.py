@@ -21,7 +21,7 @@ def test_every_argument_with_values_that_we_know_offers_them() -> None:
                 assert made.choices or made.values or in_container, (parser.prog, action)
 
 
-def test_what_argparse_has_is_in_the_table() -> None:
+def test_the_table_has_every_argument_of_argparse() -> None:
     parser = argparse.ArgumentParser(prog="x")
     parser.add_argument("source", metavar="SRC", nargs="+")
     parser.add_argument("-n", "--name", default="a", help="its name,\n in %(default)s %% words")

@@ -106,7 +106,7 @@ def test_a_group_that_may_write_is_a_possible_problem(box: Box, tmp_path: Path) 
 
 @needs_container
 @pytest.mark.parametrize("box", ["sh"], indirect=True)
-def test_it_is_a_problem_if_no_key_may_log_in(box: Box, tmp_path: Path) -> None:
+def test_a_container_without_usable_keys_reports_a_problem(box: Box, tmp_path: Path) -> None:
     box.prelude = "chmod 777 /root /opt/ml"
     _, marker = served(box, tmp_path, SM_PROXY_AUTHORIZED_KEY="")
     assert marker["problems"] == [

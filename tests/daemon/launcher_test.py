@@ -367,7 +367,7 @@ def test_a_folder_that_cannot_be_entered_is_left(
 
 
 @pytest.mark.parametrize("number", range(3))
-def test_with_a_closed_descriptor_no_daemon_is_asked(daemon: Listening, number: int) -> None:
+def test_a_closed_descriptor_keeps_the_work_in_this_process(daemon: Listening, number: int) -> None:
     """Our connection would get its number, and the child would write its words there."""
     own = "kept = [os.dup(each) for each in range(3)]\n"
     closed = f"{own}os.close({number}); status = launcher.hand_over(sys.argv[1:])\n"

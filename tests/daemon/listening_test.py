@@ -141,7 +141,7 @@ def test_there_is_one_daemon_at_a_time(tmp_path: Path) -> None:
     found.remove()
 
 
-def test_what_killed_daemons_of_other_versions_have_left_is_removed(tmp_path: Path) -> None:
+def test_files_of_killed_daemons_of_other_versions_are_removed(tmp_path: Path) -> None:
     folder = tmp_path / "state" / "daemon"
     folder.mkdir(mode=0o700, parents=True)
     for name in ("killed.sock", "killed.lock", "unlocked.lock"):

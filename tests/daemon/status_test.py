@@ -19,11 +19,11 @@ STATUS = Status(
 )
 
 
-def test_it_is_the_same_at_the_other_end() -> None:
+def test_a_status_survives_json() -> None:
     assert Status.from_json(STATUS.to_json()) == STATUS
 
 
-def test_what_a_newer_daemon_adds_is_ignored() -> None:
+def test_fields_of_a_newer_daemon_are_ignored() -> None:
     told = json.loads(STATUS.to_json())
     told["more"] = told["connections"][0]["more"] = told["sessions"][0]["more"] = 1
     assert Status.from_json(json.dumps(told).encode()) == STATUS

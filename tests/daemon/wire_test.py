@@ -96,7 +96,7 @@ def test_a_large_environment_arrives(pair: tuple[socket.socket, socket.socket]) 
         Request("connect", "i", [], [b"A=" + b"x" * wire.LARGEST]),
     ],
 )
-def test_what_the_daemon_would_refuse_is_not_sent(request_: Request) -> None:
+def test_a_request_that_the_daemon_would_refuse_is_not_sent(request_: Request) -> None:
     with pytest.raises(ValueError, match=r"NUL|larger"):
         request_.encode()
 

@@ -118,5 +118,5 @@ def test_a_fault_is_found(text: str, wrong: str) -> None:
     assert wrong in faults(text)
 
 
-def test_what_is_right_is_no_fault() -> None:
+def test_a_correct_translation_has_no_fault() -> None:
     assert faults("**登录。** 用 [ssh](a.md) 登录\n`sm-myjob`、`ls`。\n\n然后\n- 一项\n") == {}

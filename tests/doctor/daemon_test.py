@@ -45,7 +45,7 @@ def test_without_one_the_next_ssh_starts_it(
     assert daemon.healthy(context).endswith(" runs; the next ssh starts one")
 
 
-def test_it_says_what_keeps_ssh_from_starting_one(
+def test_the_reason_why_ssh_starts_no_daemon_is_shown(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running(monkeypatch)

@@ -50,7 +50,7 @@ def test_without_our_entrypoint_both_causes_are_named() -> None:
     assert "container" not in error.message + error.hint.partition("If it is")[2]  # or a node
 
 
-def test_what_the_server_reveals_is_in_the_message() -> None:
+def test_the_message_has_the_servers_hints() -> None:
     assert "it accepts no keys, only password" in explained(offered=("password",)).message
     assert "also wants password" in explained(more=["password"]).message
     assert "accepts no signatures" in explained(algorithms=b"rsa-sha2-256").message

@@ -53,7 +53,7 @@ def test_a_role_that_lacks_an_action_fails() -> None:
     assert action in error.message
 
 
-def test_what_may_not_be_asked_is_skipped() -> None:
+def test_a_denied_call_skips_the_check() -> None:
     examined = context(GetConnectionStatus=DENIED, SimulatePrincipalPolicy=DENIED)
     for check in (remote_debug.agent, remote_debug.role):
         with pytest.raises(SkipCheck):

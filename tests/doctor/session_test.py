@@ -71,7 +71,7 @@ def test_a_space_that_runs_passes() -> None:
         (Space("x", app="Pending"), "no-address"),
     ],
 )
-def test_what_keeps_ssh_from_a_space_is_the_cause(space: Space, code: str) -> None:
+def test_the_problem_of_a_space_is_the_cause(space: Space, code: str) -> None:
     examined = context(SPACE, Studio(space))
     session.exists(examined)
     error = failure(session.server, examined)

@@ -59,7 +59,7 @@ boto3.client("sagemaker").create_training_job(
 
 
 @only_in_soak
-def test_its_subnets_and_its_group_stay_in_the_estimator(tmp_path: Path) -> None:
+def test_the_articles_subnets_and_group_stay_in_the_estimator(tmp_path: Path) -> None:
     (folder := tmp_path / "lab").mkdir()
     with running(folder, "--empty") as lab:
         vpc, subnets, group = lab.python(_NETWORK)

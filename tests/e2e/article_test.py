@@ -73,7 +73,7 @@ def as_it_is(host: str, key: Path) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("place", cases(["", "inside", "notebook"], ["notebook"]))
-def test_its_container_works_as_it_is(
+def test_the_articles_container_works_unmodified(
     place: str, lab: Lab, article: Job, machine: Path, tmp_path: Path
 ) -> None:
     """From a laptop, from EC2 as Cloud9 is, and from a notebook instance."""
@@ -110,7 +110,7 @@ def test_its_container_works_as_it_is(
         assert f" {address} " in shown, shown
 
 
-def test_it_is_run_again_and_entered_beside_its_own_sshd(lab: Lab, article: Job) -> None:
+def test_relaunch_enters_the_articles_job_beside_its_own_sshd(lab: Lab, article: Job) -> None:
     """Its program is unchanged. It would run for five minutes, so the user gives it up."""
     article.stop()  # a program that is process 1 ignores SIGTERM, so this takes two minutes
     again: list[Job] = []

@@ -41,7 +41,7 @@ def documents(lab: Lab, before: int) -> list[str]:
     return [call["operation"] for call in lab.calls()[before:]]
 
 
-def test_it_takes_over_where_the_remote_host_document_is_denied(lab: Lab) -> None:
+def test_bastion_ssh_is_used_where_the_remote_host_document_is_denied(lab: Lab) -> None:
     before = len(lab.calls())
     with lab.faults(deny_documents=[REMOTE_HOST]):
         done = lab.ssh(lab.host, "hostname")

@@ -120,7 +120,9 @@ def test_each_node_has_its_own_folder(lab: Lab, tmp_path: Path) -> None:
     assert all(node.strip() in host for host, node in found.items())
 
 
-def test_what_fails_is_named_and_the_rest_is_copied(lab: Lab, there: str, tmp_path: Path) -> None:
+def test_files_that_fail_are_named_and_the_rest_is_copied(
+    lab: Lab, there: str, tmp_path: Path
+) -> None:
     lab.ok(lab.host, f"cd {there} && mkdir folder && echo good >good")
     place = f"{lab.host}:{there}"
     shown = cp(lab, f"{place}/missing", f"{place}/folder", f"{place}/good", str(tmp_path), status=1)

@@ -56,14 +56,14 @@ def article(lab: Lab) -> Job:
     return job
 
 
-def test_its_address_is_found_in_ip_addr(lab: Lab, article: Job) -> None:
+def test_the_address_is_found_in_the_output_of_ip_addr(lab: Lab, article: Job) -> None:
     data = json.loads(lab.sm_proxy("resolve", article.host, "--json").stdout)["data"]
     assert data["source"] == "ip-addr"
     assert f"inet {data['address']}/" in article.log()
     assert (data["port"], data["host_keys"], data["user"]) == (22, [], None)
 
 
-def test_it_is_refused_unless_the_user_trusts_it(lab: Lab, article: Job) -> None:
+def test_an_unknown_host_key_is_refused_unless_the_user_trusts_it(lab: Lab, article: Job) -> None:
     before = len(lab.calls())
     done = lab.ssh(article.host, "true")
     assert done.returncode == 255
@@ -123,7 +123,7 @@ def trusted(lab: Lab, article: Job) -> Iterator[Job]:
     pin(article).unlink()
 
 
-def test_with_trust_it_connects_and_stays_pinned(lab: Lab, trusted: Job) -> None:
+def test_with_trust_ssh_connects_and_the_key_stays_pinned(lab: Lab, trusted: Job) -> None:
     first = lab.ssh(trusted.host, "id -un")
     assert first.stdout == b"root\n", first.stderr
     assert b"on first use" in first.stderr

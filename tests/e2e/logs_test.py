@@ -34,7 +34,7 @@ sys.exit(status)
 _MANY = 1_000_000 if SOAK else 30_000
 
 
-def test_it_follows_a_job_to_its_end(lab: Lab) -> None:
+def test_logs_follow_a_job_to_its_end(lab: Lab) -> None:
     words = ("sh", "-c", 'for i in 1 2 3; do echo "$SM_CURRENT_HOST $i"; sleep 1; done; exit 3')
     job = lab.launch("short", *words, nodes=2)
     done = lab.sm_proxy("logs", "-f", "--all-nodes", job.host)

@@ -125,7 +125,7 @@ def test_a_settled_connection_has_no_process_and_is_shown(served: Lab) -> None:
     assert log(served)["code"] == "ok"
 
 
-def test_its_failure_reads_as_ever(served: Lab) -> None:
+def test_the_failure_of_a_settled_connection_has_the_usual_words(served: Lab) -> None:
     process = settled_ssh(served, "echo up; exec cat")
     (keeper,) = served.carriers()
     os.kill(keeper, signal.SIGTERM)

@@ -157,7 +157,7 @@ def test_without_what_we_have_set_a_file_is_as_before(tmp_path: Path, first: byt
     assert settings_file.restored(file, path.read_bytes()) == first
 
 
-def test_what_the_user_has_changed_since_stays(tmp_path: Path) -> None:
+def test_later_changes_of_the_user_stay(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
     path.write_text('{"a": 1}')
     settings_file.set_values(path, [*LINUX, *MORE])

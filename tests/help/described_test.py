@@ -56,7 +56,7 @@ def test_a_parser_is_described(parser: Parser) -> None:
     assert [row.names for row in output.rows] == names
 
 
-def test_what_help_does_not_show_is_accepted(parser: Parser) -> None:
+def test_options_that_help_hides_are_accepted(parser: Parser) -> None:
     found = parser.parse_args(["x", "--tag", "t", "--old", "1", "--profile", "p"])
     assert (found.old, found.profile) == ("1", "p")
 

@@ -143,7 +143,7 @@ def test_the_first_of_two_connections_decides(place: Place) -> None:
 
 
 @pytest.mark.parametrize("blob", [b"", b"\0\0\0\7ssh-rsa", b"\0\0\0\4x\n* " + b"a" * 40])
-def test_what_is_not_a_key_is_never_written(place: Place, blob: bytes) -> None:
+def test_an_invalid_key_is_never_written(place: Place, blob: bytes) -> None:
     error = place.keys().judge(blob, "")
     assert error is not None
     assert error.code == "host-key-unknown"

@@ -108,7 +108,7 @@ def test_registries_of_base_images_are_logged_in_to_where_they_are(host: Host) -
     assert [words[-1] for words in host.called("docker")[:2]] == [OWN.host, OTHER.host]
 
 
-def test_what_the_user_typed_is_not_run_and_not_printed(host: Host) -> None:
+def test_typed_values_are_neither_run_nor_printed(host: Host) -> None:
     made = order(target=HOSTILE, arguments={"A": HOSTILE})
     assert host.run(made) == DIGEST
     build = host.called("docker")[1]

@@ -34,7 +34,7 @@ def test_everything_is_sent_without_patterns(folder: Path) -> None:
     assert names(folder) == sorted([*FILES, ".git", "docs", "empty", "src", "src/x"])
 
 
-def test_what_the_patterns_name_is_left_out(folder: Path) -> None:
+def test_files_that_match_the_patterns_are_left_out(folder: Path) -> None:
     (folder / ".dockerignore").write_text("*\n!docs/README.md\n!src\n**/*.pyc\n")
     (folder / "src/x.pyc").write_text("")
     assert names(folder) == ["docs/README.md", "src", "src/x", "src/x/y.py"]

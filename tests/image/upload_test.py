@@ -60,7 +60,7 @@ def test_a_missing_bucket_is_named() -> None:
     assert "infra deploy" in caught.value.hint
 
 
-def test_what_s3_does_not_take_is_refused_at_once() -> None:
+def test_an_archive_above_the_limit_of_s3_is_refused_at_once() -> None:
     aws = account()
     with pytest.raises(SmProxyError, match=r"6\.0 GB"):
         ensured(aws, Archive("ab" * 32, 6_000_000_000))

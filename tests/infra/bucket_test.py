@@ -45,7 +45,7 @@ def test_contents_are_counted_by_prefix() -> None:
     bucket.refuse_data("b", found)
 
 
-def test_what_is_the_users_is_refused_and_named() -> None:
+def test_a_bucket_with_files_of_the_user_is_refused_and_they_are_named() -> None:
     aws = FakeAws(
         ListObjectVersions={"Versions": [version("build/a"), version("models/m"), version("top")]}
     )
@@ -79,7 +79,7 @@ def test_every_version_and_delete_marker_is_deleted() -> None:
     ]
 
 
-def test_what_the_user_adds_after_the_look_stays() -> None:
+def test_files_that_are_added_after_the_check_stay() -> None:
     versions = {"Versions": [version("build/a"), version("models/m")]}
     for with_data, keys in ((False, ["build/a"]), (True, ["build/a", "models/m"])):
         aws = FakeAws(ListObjectVersions=versions, DeleteObjects={})

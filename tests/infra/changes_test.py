@@ -95,7 +95,7 @@ def test_attributes_and_substitutions_are_references_too() -> None:
 
 
 @pytest.mark.xdist_group("cfnlint")
-def test_what_cannot_change_in_place_is_what_cloudformations_registry_says() -> None:
+def test_replacing_properties_match_cloudformations_registry() -> None:
     from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER  # it takes a second
 
     used: dict[str, set[str]] = {}

@@ -96,7 +96,7 @@ def test_endpoints_that_the_stack_makes_count() -> None:
     assert existing.check(aws, VPC, [A], ["ssm", "ssmmessages"]) == Existing(VPC, (A,))
 
 
-def test_with_a_nat_no_attribute_is_asked_for() -> None:
+def test_dns_attributes_are_not_read_with_a_nat() -> None:
     aws = vpc_with()
     existing.check(aws, VPC)
     assert "DescribeVpcAttribute" not in aws.operations()

@@ -49,7 +49,9 @@ def test_another_error_is_not_taken_for_a_missing_stack() -> None:
         ("REVIEW_IN_PROGRESS", False, False, False),
     ],
 )
-def test_what_a_status_means(status: str, *, busy: bool, failed: bool, usable: bool) -> None:
+def test_each_status_has_its_meaning(
+    status: str, *, busy: bool, failed: bool, usable: bool
+) -> None:
     found = Stack("a", "arn", status)
     assert (found.busy, found.failed, found.usable) == (busy, failed, usable)
 
@@ -83,7 +85,7 @@ def test_an_output_that_is_missing_is_named() -> None:
         Stack("a", "arn", "ROLLBACK_COMPLETE").output("Subnets")
 
 
-def test_what_a_stack_tells_of_itself_is_printable() -> None:
+def test_text_of_a_stack_is_made_printable() -> None:
     cloud = with_stack()
     answer = cloud.aws().call("cloudformation", "DescribeStacks", StackName="sm-proxy")
     answer["Stacks"][0]["Outputs"] = [{"OutputKey": "Bastion", "OutputValue": "a\x9b31m\u202eb"}]

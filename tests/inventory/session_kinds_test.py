@@ -63,7 +63,7 @@ def test_an_account_without_spaces_and_clusters_pays_two_calls() -> None:
     assert aws.operations() == EVERY_LIST
 
 
-def test_with_an_old_botocore_the_list_says_nothing_about_remote_access(
+def test_an_old_botocore_leaves_remote_access_unknown_in_lists(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     old = SmProxyError("unsupported", "botocore is too old", "update it")

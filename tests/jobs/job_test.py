@@ -98,7 +98,7 @@ def test_the_latest_end_follows_from_its_limits() -> None:
     assert both == CREATED + timedelta(minutes=3)
 
 
-def test_its_fields_can_be_written_as_json() -> None:
+def test_a_job_can_be_written_as_json() -> None:
     fields = dataclasses.asdict(a_job())
     plain = {name: value for name, value in fields.items() if not isinstance(value, datetime)}
     assert set(fields) - set(plain) == {"created", "status_since"}

@@ -59,7 +59,7 @@ def test_an_error_that_may_pass_leaves_no_live_ones_out() -> None:
     assert messages == ["left out: down"]
 
 
-def test_what_an_old_botocore_leaves_out_is_named() -> None:
+def test_kinds_that_an_old_botocore_lacks_are_named() -> None:
     old = SmProxyError("unsupported", "botocore does not know sagemaker:ListSpaces", "update")
     messages: list[str] = []
     aws = account(ListSpaces=old, ListClusters={})

@@ -77,7 +77,7 @@ def test_all_pages_are_read_up_to_a_token_that_repeats() -> None:
     assert read(reader(stream)) == list("abcde")
 
 
-def test_what_comes_later_is_given_once() -> None:
+def test_later_events_are_returned_once() -> None:
     stream = Stream("a", "b")
     log = reader(stream)
     assert read(log) == ["a", "b"]

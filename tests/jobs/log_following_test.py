@@ -71,7 +71,7 @@ def test_all_nodes_are_merged_by_time() -> None:
     assert reader.log.nodes_missing == 9
 
 
-def test_it_follows_until_the_job_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_following_ends_after_the_jobs_last_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     account = LogAccount()
     account.write("first")
     for second in range(1, 100, 7):

@@ -69,7 +69,7 @@ def test_the_names_are_those_of_the_job_that_was_found() -> None:
         ("sm-my*", account(2), "bad-name"),
     ],
 )
-def test_what_has_no_nodes_is_refused(name: str, aws: FakeAws, code: str) -> None:
+def test_a_kind_without_nodes_is_refused(name: str, aws: FakeAws, code: str) -> None:
     with pytest.raises(SmProxyError) as caught:
         hosts(name, aws)
     assert caught.value.code == code

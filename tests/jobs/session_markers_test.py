@@ -83,7 +83,7 @@ def test_an_invalid_marker_of_the_node_is_not_kept(line: str) -> None:
     assert loaded() is None
 
 
-def test_it_is_kept_as_long_as_the_job_may_run_even_if_that_has_waited_long() -> None:
+def test_a_marker_is_kept_as_long_as_the_job_may_run() -> None:
     old = datetime.now(timezone.utc) - timedelta(days=2)
     job = a_job(created=old, max_runtime_s=3600)
     session_markers.keep(FakeAws(), job, "algo-1", STREAM, LINE)

@@ -70,7 +70,7 @@ def test_many_at_once_ask_once() -> None:
     assert aws.asked == FIRST
 
 
-def test_what_another_process_finds_at_the_same_moment_is_kept(
+def test_the_result_of_a_concurrent_process_is_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     aws, look = Studio(Space("x")), JobCache.container

@@ -232,7 +232,7 @@ def test_the_jobs_program_fails_with_its_own_reason_and_lines_surround_the_marke
 
 
 @only_in_soak
-def test_with_bare_the_log_has_only_the_programs_lines(lab: Runner, tmp_path: Path) -> None:
+def test_a_bare_image_logs_only_the_programs_lines(lab: Runner, tmp_path: Path) -> None:
     train = program(
         tmp_path / "train", "echo '    inet 10.0.159.150/19 scope global eth0'; sleep 99"
     )

@@ -88,7 +88,7 @@ def test_a_file_more_changes_the_prefix_and_not_the_channel_itself() -> None:
     assert CHANNEL.files == FILES
 
 
-def test_it_holds_what_a_container_needs_and_the_wheels() -> None:
+def test_the_channel_has_the_container_files_and_the_wheels() -> None:
     made = channel.container_channel("s3://bucket/a/", {"x.whl": b"1"})
     assert {"entrypoint.sh", "serve.sh", "server.py", "sshd_config", "wheels/x.whl"} <= set(
         made.files
@@ -105,7 +105,7 @@ def test_a_root_that_is_no_folder_in_s3_is_refused() -> None:
         assert caught.value.code == "bad-setting"
 
 
-def test_it_is_uploaded_once() -> None:
+def test_the_channel_is_uploaded_once() -> None:
     aws = Bucket()
     lines: list[str] = []
     channel.upload(aws, CHANNEL, lines.append)
@@ -178,7 +178,7 @@ def test_requests_to_s3_name_the_expected_bucket_owner(kms: bool) -> None:
     assert ("HeadObject" in aws.operations()) is kms
 
 
-def test_it_is_uploaded_if_we_may_not_list() -> None:
+def test_the_channel_is_uploaded_if_listing_is_denied() -> None:
     aws = Bucket(ListObjectsV2=SmProxyError("access-denied", "s3:ListBucket"))
     channel.upload(aws, CHANNEL, said)
     assert len(aws.objects) == 2

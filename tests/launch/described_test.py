@@ -56,7 +56,7 @@ def made(*tags: dict[str, str], name: str = "bert-2", **changes: Any) -> dict[st
     return draft.request
 
 
-def test_what_only_describe_has_is_left_out() -> None:
+def test_members_that_only_describe_has_are_left_out() -> None:
     assert set(made()) == {
         *("TrainingJobName", "AlgorithmSpecification", "RoleArn", "OutputDataConfig"),
         *("ResourceConfig", "StoppingCondition", "Tags"),
@@ -72,7 +72,7 @@ def test_what_only_describe_has_is_left_out() -> None:
         ({"ModelPackageConfig": {"ModelPackageGroupArn": "arn"}}, "ModelPackageConfig"),
     ],
 )
-def test_what_would_bill_or_mix_with_the_old_run_is_left_out(
+def test_members_that_would_bill_or_mix_with_the_old_run_are_left_out(
     changes: dict[str, Any], gone: str
 ) -> None:
     assert gone not in made(**changes)

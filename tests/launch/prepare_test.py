@@ -282,7 +282,7 @@ def test_the_role_of_a_job_with_remote_debug_must_let_its_agent_connect() -> Non
     assert "ssmmessages:CreateControlChannel" in notes[0]
 
 
-def test_with_remote_debug_a_vpc_without_bastion_needs_a_way_to_session_manager() -> None:
+def test_remote_debug_in_a_vpc_needs_a_route_to_session_manager() -> None:
     answers: dict[str, Any] = {"DescribeInstances": NO_BASTION}
     prepared(Cloud(**answers), ssh=REMOTE_DEBUG)
     closed_in = Cloud(**answers, DescribeRouteTables=NO_ROUTES)

@@ -56,7 +56,7 @@ def test_other_jobs_are_refused(changes: dict[str, Any], code: str, words: str) 
 
 
 @pytest.mark.parametrize("config", [{}, None, {"EnableRemoteDebug": False}])
-def test_it_is_off_unless_the_request_says_so(config: dict[str, bool] | None) -> None:
+def test_remote_debug_is_off_unless_the_request_has_it(config: dict[str, bool] | None) -> None:
     assert not remote_debug.is_on(request(RemoteDebugConfig=config), SHAPE)
 
 

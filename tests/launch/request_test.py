@@ -335,7 +335,7 @@ def test_isolation_is_switched_off_only_on_request() -> None:
         ),
     ],
 )
-def test_what_the_request_says_holds_unless_the_user_says_otherwise(
+def test_values_of_the_request_hold_unless_the_user_overrides_them(
     there: dict[str, str], wanted: dict[str, Any], expected: dict[str, str]
 ) -> None:
     made = make(training(Environment={"LR": "1", **there}), replace(SSH, **wanted))
@@ -502,7 +502,7 @@ REFUSALS: list[tuple[dict[str, Any], Ssh, str, str]] = [
 @pytest.mark.parametrize(
     ("request_", "ssh", "code", "hint"), REFUSALS, ids=[f"{c}-{h}" for _, _, c, h in REFUSALS]
 )
-def test_what_cannot_get_ssh_is_refused_before_any_call(
+def test_a_job_that_cannot_have_ssh_is_refused_before_any_call(
     request_: dict[str, Any], ssh: Ssh, code: str, hint: str
 ) -> None:
     operation: Operation = (

@@ -65,7 +65,7 @@ def at(node: Any, path: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", records.NAMES)
-def test_it_is_valid_and_a_second_time_changes_nothing(name: str) -> None:
+def test_a_changed_request_is_valid_and_does_not_change_again(name: str) -> None:
     record = records.load(name)
     words = ["bash", "-m", "start.sh"]
     made = request.add_ssh(record.operation, record.request, SSH, CHANNEL, words)

@@ -408,7 +408,7 @@ def test_an_unknown_release_of_an_sdk_is_refused(monkeypatch: pytest.MonkeyPatch
         "class",
     ],
 )
-def test_what_cannot_get_ssh_is_refused(obj: Any, words: str) -> None:
+def test_an_unsupported_object_is_refused(obj: Any, words: str) -> None:
     before = type(obj)
     with pytest.raises(SmProxyError) as caught:
         sdk.attach(obj, Switch())

@@ -31,7 +31,9 @@ def test_a_job_that_matches_starts_in_seconds() -> None:
         ({"ResourceConfig": {**OLD["ResourceConfig"], "InstanceGroups": [{}]}}, "InstanceGroups"),
     ],
 )
-def test_what_keeps_a_job_from_the_warm_pool_is_named(change: dict[str, Any], name: str) -> None:
+def test_differences_that_prevent_the_warm_pool_are_named(
+    change: dict[str, Any], name: str
+) -> None:
     assert warm_pool.outlook(OLD, {**SAME, **change}) == (
         f"it cannot use the warm pool that the old job has left: it differs in {name}"
     )

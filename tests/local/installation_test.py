@@ -117,7 +117,9 @@ def test_packages_are_added_and_removed_by_what_made_the_environment(
     assert found == commands
 
 
-def test_it_is_repaired_from_where_it_came(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repair_uses_the_source_of_the_installation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     environment(tmp_path, "uv-receipt.toml")
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     comes_from({"url": "file:///a"}, tmp_path / "site", monkeypatch)

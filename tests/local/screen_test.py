@@ -125,7 +125,7 @@ def test_a_code_page_of_windows_gets_ascii(monkeypatch: pytest.MonkeyPatch) -> N
         ("ascii", 'bj\\xf8rn -> "a"... \\udcff \\u4efb\\u52a1'),
     ],
 )
-def test_what_cannot_be_shown_gets_a_likeness_or_an_escape(charset: str, shown: str) -> None:
+def test_unprintable_characters_get_a_likeness_or_an_escape(charset: str, shown: str) -> None:
     text = "bjørn → “a”… \udcff 任务"
     assert Screen(charset=charset).shown(text) == shown
 

@@ -115,7 +115,9 @@ def builder(account: Place, monkeypatch: pytest.MonkeyPatch) -> Builder:
     return Builder(account)
 
 
-def test_it_works_with_both_policies_and_needs_all_of_the_launchers(builder: Builder) -> None:
+def test_image_build_works_with_both_policies_and_needs_all_of_the_launchers(
+    builder: Builder,
+) -> None:
     done = builder.run(new=True)
     assert done.status == 0, done.shown
     assert f"{ACCOUNT}.dkr.ecr." in done.shown

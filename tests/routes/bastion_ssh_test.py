@@ -176,7 +176,7 @@ def test_a_changed_host_key_is_refused_before_the_login(play: Play) -> None:
         ({"cut": True}, "session-lost", "the cable broke", False),
     ],
 )
-def test_what_goes_wrong_at_sshd_has_a_code_and_ends_the_session(
+def test_errors_of_the_bastions_sshd_have_a_code_and_end_the_session(
     play: Play, change: dict[str, Any], code: str, words: str, *, mendable: bool
 ) -> None:
     for name, value in change.items():

@@ -140,7 +140,7 @@ def test_a_probe_that_sees_the_containers_key_makes_the_next_connection_direct(
     assert "host key was read from this network" in reason
 
 
-def test_what_was_learned_counts_for_all_containers_of_the_vpc_in_this_network_only(
+def test_a_discovered_route_counts_for_the_whole_vpc_in_this_network_only(
     probes: Probes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     probes.blob = blob_of(HOST_KEY)

@@ -30,7 +30,7 @@ def test_a_command_changes_only_the_named_context(
     assert (dot_ssh / "config").read_bytes() == b"Host a\n"
 
 
-def test_what_a_context_has_wins_over_config_toml_also_if_it_is_a_default(dot_ssh: Path) -> None:
+def test_a_recorded_default_wins_over_config_toml(dot_ssh: Path) -> None:
     file = sources.config_file()
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text('route = "direct"\nprefix = "eu-"\nwait = "1h"\n')

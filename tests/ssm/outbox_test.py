@@ -94,7 +94,7 @@ def test_a_large_message_that_is_cut_off_twice_is_an_error() -> None:
         box.reconnected(2.0)
 
 
-def test_with_the_safe_limit_no_large_message_is_sent() -> None:
+def test_the_safe_limit_prevents_large_messages() -> None:
     box = outbox(limit=1024)
     box.put(bytes(100_000))
     assert max(sizes(box.frames(0.0, MUCH))) == 1024
@@ -251,7 +251,7 @@ def test_each_stream_knows_whether_it_is_delivered() -> None:
     assert (box.first.repeated_at, lane.repeated_at) == (1.0, 3.0)
 
 
-def test_what_a_dropped_stream_did_not_send_is_never_sent() -> None:
+def test_unsent_bytes_of_a_dropped_stream_are_never_sent() -> None:
     box = outbox()
     lane = Lane()
     box.put(bytes(3000), lane)

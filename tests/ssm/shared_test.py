@@ -217,7 +217,7 @@ def test_a_closed_stream_is_ended_at_the_agent_and_its_late_bytes_are_dropped() 
     assert seen == [syn(3), fin(3), syn(5)]
 
 
-def test_what_a_finished_stream_has_written_arrives_before_its_end() -> None:
+def test_bytes_of_a_finished_stream_arrive_before_its_end() -> None:
     seen: list[bytes] = []
 
     def agent(it: Agent) -> None:

@@ -201,7 +201,7 @@ def test_a_noisy_network_mixes_no_streams(it: Connections) -> None:
     assert [stream.failure for stream in it.streams] == [None] * 3
 
 
-def test_what_a_cut_agent_writes_twice_reaches_only_its_own_stream(it: Connections) -> None:
+def test_bytes_that_a_cut_agent_repeats_reach_only_their_own_stream(it: Connections) -> None:
     """The message whose ack the agent could not send; its other streams go on."""
     for number in range(2):
         it.open()

@@ -20,7 +20,7 @@ def test_live_names_come_first_each_newest_first() -> None:
     assert shown() == ["sm-c", "sm-a", "sm-b"]
 
 
-def test_what_is_unknown_now_leaves_what_was_known() -> None:
+def test_unknown_values_do_not_replace_known_ones() -> None:
     host_names.keep([HostName("sm-a", "training", 5)])
     host_names.keep([HostName("sm-a", ended=True)])
     (item,) = host_names.read()

@@ -87,7 +87,7 @@ NOISE = os.urandom(PIECES * PIECE)
 
 
 @pytest.mark.parametrize("asked", [True, False])
-def test_what_the_user_says_is_done_without_a_look(asked: bool) -> None:
+def test_an_explicit_choice_is_used_without_a_sample(asked: bool) -> None:
     reader = Reader()
     assert compression.choose(asked, [entry("a", 10**9)], reader) == Choice(asked, "as you asked")
     assert reader.read_bytes == 0

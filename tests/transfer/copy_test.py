@@ -49,7 +49,7 @@ def copy() -> Outcome:
     return copying.copy(ends, Settings(), Aws(None, "eu-west-1"), Options())
 
 
-def test_what_ends_one_node_is_a_problem_and_paths_name_their_node(
+def test_an_error_of_one_node_is_a_problem_and_paths_name_their_node(
     nodes: Callable[[Run], list[str]],
 ) -> None:
     def run(asked: Task) -> Outcome:

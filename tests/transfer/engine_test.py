@@ -76,7 +76,7 @@ def test_the_task_of_a_lost_connection_runs_again_over_another(world: World) -> 
     assert numbers == [1, 2, 3]
 
 
-def test_what_fails_for_one_file_is_a_problem_and_the_rest_goes_on(world: World) -> None:
+def test_an_error_of_one_file_is_a_problem_and_the_rest_continues(world: World) -> None:
     def fail(error: Exception) -> Step:
         def step(*_: Any) -> None:
             raise error

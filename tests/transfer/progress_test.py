@@ -18,7 +18,7 @@ class Clock:
         return self.now
 
 
-def test_it_counts_what_an_earlier_run_copied_but_not_in_the_rate() -> None:
+def test_bytes_of_an_earlier_run_count_in_the_progress_but_not_the_rate() -> None:
     clock = Clock()
     meter = Meter(None, clock)
     meter.expect(2, 1000)
@@ -64,7 +64,7 @@ def test_bytes_that_come_again_never_exceed_the_total() -> None:
     assert meter.now().bytes_done == 0
 
 
-def test_it_tells_while_nothing_moves_and_once_more_at_the_end() -> None:
+def test_progress_is_reported_during_a_stall_and_at_the_end() -> None:
     told: list[Progress] = []
     with Meter(told.append) as meter:
         meter.expect(1, 10)
@@ -75,7 +75,7 @@ def test_it_tells_while_nothing_moves_and_once_more_at_the_end() -> None:
     assert told[-1].files_done == 1
 
 
-def test_what_the_callback_raises_is_raised_at_the_end() -> None:
+def test_an_error_of_the_callback_is_raised_at_the_end() -> None:
     failed = threading.Event()
 
     def tell(_: Progress) -> None:

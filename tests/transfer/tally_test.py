@@ -50,7 +50,7 @@ def test_all_ways_add_up() -> None:
         lambda sum_: sum_.add_s3(Result(unverified=(entry(1),))),
     ],
 )
-def test_one_unverified_file_makes_it_unverified(add: object) -> None:
+def test_one_unverified_file_makes_the_copy_unverified(add: object) -> None:
     sum_ = Tally()
     assert callable(add)
     add(sum_)

@@ -117,7 +117,7 @@ def test_without_a_farewell_it_is_closed_at_once(stream: SocketStream) -> None:
     assert stream.events == ["close"]
 
 
-def test_it_ends_after_its_user_has_closed_the_socket(stream: SocketStream) -> None:
+def test_the_stream_is_closed_after_its_socket(stream: SocketStream) -> None:
     """As paramiko does it: closing its transport closes the socket."""
     with carried(stream) as tunnel:
         tunnel.socket.close()

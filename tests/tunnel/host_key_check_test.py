@@ -119,7 +119,7 @@ def test_a_refused_key_is_reported_then_passed_to_ssh_and_no_more(cuts: list[int
     assert not case.stream.transparent
 
 
-def test_it_does_not_end_while_the_log_is_read() -> None:
+def test_a_stream_does_not_end_while_the_log_is_read() -> None:
     judge = Judge()
     judge.may_answer.clear()
     case = Case(judge)

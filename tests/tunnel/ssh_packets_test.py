@@ -65,7 +65,7 @@ def test_a_reply_of_any_bytes_gives_a_key_or_none(body: bytes, kind: int) -> Non
 
 @settings(max_examples=20)
 @given(size=st.integers(1, 4000))
-def test_it_gives_up_after_a_limit(size: int) -> None:
+def test_the_reader_gives_up_after_a_limit(size: int) -> None:
     for filler in (b"x" * size, b"x\n" * size, IGNORE * size):
         reader = fed(GREETING if filler.startswith(IGNORE) else b"")
         taken = 0

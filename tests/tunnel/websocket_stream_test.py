@@ -156,7 +156,7 @@ def test_finish_delivers_what_was_written_and_says_goodbye() -> None:
     assert b"".join(got) == b"x" * 200_000
 
 
-def test_what_comes_after_the_goodbye_does_not_keep_it_open() -> None:
+def test_bytes_after_the_goodbye_do_not_keep_the_stream_open() -> None:
     def talk(connection: ServerConnection) -> None:
         for _ in range(50):
             connection.send(b"y" * 1000)
@@ -167,7 +167,7 @@ def test_what_comes_after_the_goodbye_does_not_keep_it_open() -> None:
         assert stream.failure is None
 
 
-def test_it_pings_but_does_not_wait_for_answers() -> None:
+def test_a_stream_pings_but_does_not_wait_for_answers() -> None:
     with _stream(_echo) as stream:
         stream.advance(100.0, readable=False)
         assert stream.deadline(100.0) == 120.0

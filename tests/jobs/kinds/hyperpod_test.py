@@ -204,7 +204,7 @@ def test_connections_to_many_nodes_of_a_group_list_them_once() -> None:
         assert resolved(aws, f"sm-c.workers.{number}.hyperpod") == aws.operations()[:calls]
 
 
-def test_what_was_listed_before_a_replacement_leads_nowhere_afterwards() -> None:
+def test_a_replacement_shifts_the_cached_numbers_of_nodes() -> None:
     aws = ClusterAws(*(node("workers", number) for number in (1, 2, 3)))
     resolved(aws, "sm-c.workers.1.hyperpod")
     aws.nodes = [node("workers", 2), node("workers", 3), node("workers", 4, hours=1)]

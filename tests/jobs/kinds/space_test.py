@@ -297,7 +297,7 @@ def test_hostile_lists_end_and_hold_no_strange_names() -> None:
     assert 1 < len(aws.calls) < 100
 
 
-def test_its_log_is_that_of_its_app() -> None:
+def test_the_log_of_a_space_is_that_of_its_app() -> None:
     job = described(Studio(Space("x")))
     names = [
         *("d-one/x/JupyterLab/default", "d-one/x/JupyterLab/default/LifecycleConfigOnStart"),

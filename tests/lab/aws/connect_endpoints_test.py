@@ -131,7 +131,7 @@ def test_other_requests_are_refused(
         lambda path: path.replace("X-Amz-Date=2", "X-Amz-Date=1"),
     ],
 )
-def test_what_is_changed_after_signing_is_refused(
+def test_a_request_that_was_changed_after_signing_is_refused(
     lab: Lab, endpoint: dict[str, Any], damage: Any
 ) -> None:
     path = signed(lab, endpoint)

@@ -72,7 +72,7 @@ def test_new_and_changed_files_are_copied(
     assert objects(s3, prefix) == {"step 1/a+ü": b"\0\1", "old": b"new"}
 
 
-def test_it_goes_on_while_the_job_runs(
+def test_outputs_are_copied_while_the_job_runs(
     s3: Any, output: JobOutput, tmp_path: Path, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(job_output, "EVERY_S", 0.01)

@@ -33,7 +33,7 @@ def stand_ins(tmp_path: Path) -> Path:
         ("pip install no-such==1", 1, "No matching distribution found for no-such==1"),
     ],
 )
-def test_what_the_image_has_counts_as_installed(
+def test_programs_of_the_image_count_as_installed(
     stand_ins: Path, words: str, status: int, shown: str
 ) -> None:
     name, *arguments = words.split()

@@ -84,13 +84,13 @@ def test_a_command_has_its_three_streams_and_its_status(ssh: Run, home: Path) ->
     assert done.stderr.splitlines()[-1] == b"oops"
 
 
-def test_it_is_a_go_server_that_asks_for_no_key(ssh: Run) -> None:
+def test_the_server_has_the_version_of_go_and_asks_for_no_key(ssh: Run) -> None:
     done = ssh("-v", "sagemaker-user@space", "true")
     assert b"remote software version Go" in done.stderr
     assert re.search(rb'Authenticated to space .* using "none"', done.stderr)
 
 
-def test_it_forwards_neither_an_agent_nor_a_remote_port(ssh: Run) -> None:
+def test_the_server_forwards_neither_an_agent_nor_a_remote_port(ssh: Run) -> None:
     done = ssh("-oExitOnForwardFailure=yes", "-R", "0:localhost:1", "space", "true")
     assert done.returncode == 255
     assert ssh("-A", "space", 'echo "${SSH_AUTH_SOCK-none}"').stdout == b"none\n"
@@ -104,7 +104,7 @@ def test_a_terminal_has_a_size_and_job_control(ssh: Run) -> None:
     assert b"no job control" not in done.stdout + done.stderr
 
 
-def test_what_runs_in_a_terminal_ends_with_the_client(options: list[str], home: Path) -> None:
+def test_a_program_in_a_terminal_ends_with_the_client(options: list[str], home: Path) -> None:
     command = f"echo $$ >{home}/pid; exec sleep 3600"
     words = ["ssh", *options, "-tt", "space", command]
     pipe, null = subprocess.PIPE, subprocess.DEVNULL
@@ -115,7 +115,7 @@ def test_what_runs_in_a_terminal_ends_with_the_client(options: list[str], home: 
     await_true(lambda: not Path(f"/proc/{pid}").exists(), 60)
 
 
-def test_it_connects_to_its_own_localhost_only(ssh: Run) -> None:
+def test_the_server_forwards_to_its_own_localhost_only(ssh: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
 

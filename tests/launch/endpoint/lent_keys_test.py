@@ -202,9 +202,7 @@ def test_profiles_with_keys_of_their_own_get_these(config: Path, tmp_path: Path)
 
 
 @needs_sh
-def test_what_the_credentials_file_says_of_the_profile_does_not_win(
-    config: Path, tmp_path: Path
-) -> None:
+def test_keys_in_the_credentials_file_do_not_win(config: Path, tmp_path: Path) -> None:
     program = config.read_text().partition("credential_process")[2]
     config.write_text("[profile other]\nregion = eu-west-1\n")
     credentials = tmp_path / "credentials"

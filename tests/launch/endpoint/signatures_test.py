@@ -72,7 +72,7 @@ def test_a_signature_without_its_time_does_not_count(time: str) -> None:
 
 @pytest.mark.parametrize("keys", [KEYS, SESSION], ids=["static", "session"])
 @pytest.mark.parametrize("target", ["/secret", "/secret/", "/secret/a%20b?x=1&y=%2F"])
-def test_what_botocore_signs_is_genuine(keys: ReadOnlyCredentials, target: str) -> None:
+def test_a_request_signed_by_botocore_is_genuine(keys: ReadOnlyCredentials, target: str) -> None:
     assert is_genuine(signed(keys, target=target, headers={"X-Amz-Meta": "a   b"}), keys)
 
 

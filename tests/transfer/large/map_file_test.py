@@ -110,7 +110,7 @@ def test_a_link_in_its_place_is_neither_followed_nor_written_through(tmp_path: P
     assert (tmp_path / "real").read_bytes() == before
 
 
-def test_what_is_written_while_it_is_replaced_stays(tmp_path: Path) -> None:
+def test_bytes_written_during_a_replacement_stay(tmp_path: Path) -> None:
     one = MapFile(tmp_path / "map", SOURCE, "boot 1")
     one.rewrite([], ())
     one.add(0, 10)

@@ -72,7 +72,9 @@ def test_the_next_run_goes_on_where_the_last_one_was_cut(places: tuple[Path, Pat
 
 
 @pytest.mark.parametrize("change", ["source", "part is gone", "part is short", "part is wrong"])
-def test_what_is_there_is_used_only_if_it_is_right(places: tuple[Path, Path], change: str) -> None:
+def test_an_existing_part_is_used_only_if_it_is_correct(
+    places: tuple[Path, Path], change: str
+) -> None:
     source, target = places
     interrupted(source, target)
     (part,) = target.parent.iterdir()

@@ -87,7 +87,7 @@ def test_all_arrive_with_their_modes_and_times(
 
 
 @pytest.mark.parametrize("direction", ["down", "up"])
-def test_what_is_there_already_is_not_sent_again(
+def test_existing_files_are_not_sent_again(
     far: Connection, home: Path, here: Path, direction: Direction
 ) -> None:
     source, target = (home, here) if direction == "down" else (here, home)
@@ -194,7 +194,7 @@ def test_a_file_that_is_different_each_time_is_a_problem(
     assert len([size for size in moved if size > 0]) < 4 * len(files), "it has an end"
 
 
-def test_what_has_grown_or_shrunk_since_it_was_listed_is_copied_as_it_is(
+def test_a_file_that_changed_size_since_the_list_is_copied_in_full(
     far: Connection, home: Path, here: Path
 ) -> None:
     files = fill(home / "d")
@@ -250,9 +250,7 @@ def test_a_file_that_cannot_be_copied_delays_no_other(
     assert found(target / "new") == files
 
 
-def test_what_this_machine_refuses_names_the_target(
-    far: Connection, home: Path, here: Path
-) -> None:
+def test_an_error_of_this_machine_names_the_target(far: Connection, home: Path, here: Path) -> None:
     """The source is not to blame if the folder of the target is missing, or its disk full."""
     (home / "a").write_bytes(b"a")
     tree = list_down(far, ["a"], "missing/a")
@@ -325,7 +323,7 @@ def test_a_link_at_a_target_or_a_part_is_replaced(
     assert found(target / "new") == files
 
 
-def test_what_the_engine_did_not_run_is_a_problem(far: Connection, home: Path, here: Path) -> None:
+def test_a_task_that_did_not_run_is_a_problem(far: Connection, home: Path, here: Path) -> None:
     fill(home / "d")
     small = SmallFiles(listed(far, "down").files, "down", sftp_server.Scripts(home))
     assert "was not copied" in small.result().problems[0].error.message

@@ -150,7 +150,7 @@ def test_a_host_key_that_is_not_in_known_hosts_gets_no_login(server: Server) -> 
     assert known.read_text() == f"* {other}"
 
 
-def test_what_keeps_us_from_dialling_is_the_error(server: Server) -> None:
+def test_the_reason_why_dialling_fails_is_the_error(server: Server) -> None:
     server.errors = [SmProxyError("no-bastion", "there is none", "Make one.")]
     error = refused(server.connections())
     assert (error.code, error.hint) == ("no-bastion", "Make one.")

@@ -72,7 +72,7 @@ def test_closing_wakes_a_reader(pair: tuple[socket.socket, socket.socket]) -> No
         wire.send(b"x")
 
 
-def test_what_arrived_can_be_read_after_a_refused_send(
+def test_received_bytes_can_be_read_after_a_refused_send(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     wire = Wire(pair[0])

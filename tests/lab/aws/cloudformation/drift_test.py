@@ -160,7 +160,9 @@ def test_a_deleted_group_shows_as_an_empty_list() -> None:
         AutoScalingGroup().read(context, Made("group"), {})
 
 
-def test_what_the_caller_may_not_see_is_not_taken_for_deleted(lab: Lab, small: Stack) -> None:
+def test_a_resource_that_the_caller_may_not_read_does_not_count_as_deleted(
+    lab: Lab, small: Stack
+) -> None:
     lab.control.faults(deny=["ec2:DescribeInternetGateways"])
     started = small.client.detect_stack_drift(StackName=small.name)
     found = small.client.describe_stack_drift_detection_status(

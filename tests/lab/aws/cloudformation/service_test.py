@@ -203,7 +203,7 @@ def test_a_failure_takes_everything_back(lab: Lab, stack: Stack) -> None:
     stack.delete()
 
 
-def test_what_is_in_flight_when_another_fails_is_cancelled(lab: Lab, stack: Stack) -> None:
+def test_operations_in_flight_are_cancelled_after_a_failure(lab: Lab, stack: Stack) -> None:
     names = {name: log_group(f"/{stack.name}/{name}") for name in "AB"}
     lab.control.faults(stack={"A": "no"}, stack_delay_ms=20_000)
     stack.create({"Resources": {"B": names["B"], "A": names["A"]}})
@@ -222,7 +222,7 @@ def test_what_is_in_flight_when_another_fails_is_cancelled(lab: Lab, stack: Stac
         ({"OnFailure": "DELETE"}, "DELETE_COMPLETE", []),
     ],
 )
-def test_what_follows_a_failure_can_be_chosen(
+def test_the_action_after_a_failure_can_be_chosen(
     lab: Lab, stack: Stack, request_: dict[str, Any], status: str, left: list[str]
 ) -> None:
     template = chain("A", "B")
@@ -273,7 +273,7 @@ def test_a_deletion_that_fails_can_go_on(lab: Lab, stack: Stack) -> None:
     assert groups(lab, template) == []
 
 
-def test_what_cannot_be_deleted_can_be_left_behind(lab: Lab, stack: Stack) -> None:
+def test_resources_that_cannot_be_deleted_can_be_retained(lab: Lab, stack: Stack) -> None:
     template = chain("A", "B")
     made = stack.create(template)
     stack.ended()
@@ -286,7 +286,7 @@ def test_what_cannot_be_deleted_can_be_left_behind(lab: Lab, stack: Stack) -> No
     assert groups(lab, template) == ["B"]
 
 
-def test_what_the_template_keeps_outlives_the_stack(lab: Lab, stack: Stack) -> None:
+def test_retained_resources_outlive_the_stack(lab: Lab, stack: Stack) -> None:
     template = chain("A", "B")
     template["Resources"]["A"]["DeletionPolicy"] = "Retain"
     made = stack.create(template)

@@ -107,7 +107,7 @@ def test_a_push_without_permission_is_denied(lab: Lab) -> None:
     assert "ecr:BatchCheckLayerAvailability" in denied
 
 
-def test_what_docker_refuses_is_in_the_log(lab: Lab, project: str) -> None:
+def test_errors_of_docker_are_in_the_log(lab: Lab, project: str) -> None:
     wrong = f"echo guessed | docker login --username AWS --password-stdin {HOST}; true"
     made = build(lab, project, f"{HOST}/none:v1", f"FROM {HOST}/none\nRNU x", wrong)
     log = log_of(lab, made)

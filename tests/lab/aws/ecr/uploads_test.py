@@ -52,7 +52,7 @@ def manifest_of(config: str, layer: str) -> str:
 
 
 @pytest.mark.parametrize("mutability", ["MUTABLE", "IMMUTABLE"])
-def test_what_was_pushed_is_described(lab: Lab, mutability: str) -> None:
+def test_a_pushed_image_is_described(lab: Lab, mutability: str) -> None:
     ecr, name = lab.client("ecr"), f"pushed-{uuid.uuid4().hex}"
     ecr.create_repository(repositoryName=name, imageTagMutability=mutability)
     layer = upload(ecr, name, b"the layer")

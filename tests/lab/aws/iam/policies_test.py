@@ -110,7 +110,7 @@ def test_conditions_have_variables_as_their_document_has(version: str, outcome: 
     assert policies.decide(documents, "ec2:RunInstances", "*", context).outcome == outcome
 
 
-def test_with_a_context_a_condition_decides() -> None:
+def test_conditions_are_evaluated_against_the_context() -> None:
     for team, outcome in (("a", "allowed"), ("b", "implicitDeny")):
         context = {"aws:resourcetag/team": (team,)}
         decided = policies.decide({"p": {"Statement": BY_TAG}}, "ec2:RunInstances", "*", context)
