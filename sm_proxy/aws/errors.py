@@ -203,7 +203,18 @@ def _of_credentials(error: Exception, names: set[str], profile: str | None) -> S
         return expired_credentials(str(error), profile, source)
     if "MissingDependencyException" in names:
         return login_unsupported(str(error))
+    if "ProfileNotFound" in names:
+        return _unknown_profile(error)
     return _no_credentials(str(error)) if names & _NO_CREDENTIALS else None
+
+
+def _unknown_profile(error: Exception) -> SmProxyError:
+    from sm_proxy.aws import profiles  # noqa: PLC0415 - only for a name that is wrong
+
+    found = _no_credentials(str(error))
+    near = profiles.near(str(getattr(error, "kwargs", {}).get("profile", "")))
+    found.hint = f"{near} {found.hint}".lstrip()
+    return found
 
 
 def login_unsupported(message: str) -> SmProxyError:

@@ -53,9 +53,10 @@ def render(
     return "\n".join([*lines, *_problems(report, view)])
 
 
-def no_such_setting(name: str, known: Iterable[str]) -> SmProxyError:
-    """The error for a word that is neither a setting nor a host name of ours."""
-    what = f"there is no setting {printable(name)!r}, and no host name begins with that"
+def no_such_setting(name: str, known: Iterable[str], *, or_host: bool = True) -> SmProxyError:
+    """The error for a word that is no setting, nor a host name of ours where one may stand."""
+    more = ", and no host name begins with that" if or_host else ""
+    what = f"there is no setting {printable(name)!r}{more}"
     return SmProxyError("bad-setting", what, meant(name, known))
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import configparser
+from pathlib import Path
 from string import Formatter
 from typing import Any
 
@@ -129,6 +130,17 @@ def test_an_exception_of_botocore_has_our_code(error: Exception, ours: str) -> N
     assert found is not None
     assert found.code == ours
     assert found.hint
+
+
+def test_a_mistyped_profile_is_corrected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    (tmp_path / "config").write_text("[profile research]\n[profile e\x1bvil]\n")
+    found = errors.from_botocore(raised.ProfileNotFound(profile="reserach"), ACTION, None)
+    assert found is not None
+    assert found.hint.startswith("Did you mean `research`? Name a profile of ~/.aws with ")
+    found = errors.from_botocore(raised.ProfileNotFound(profile="x"), ACTION, None)
+    assert found is not None
+    assert found.hint.startswith("There are: research, e\N{REPLACEMENT CHARACTER}vil. Name a ")
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,21 @@ def test_write_check_and_remove(user_config: Path, capsys: pytest.CaptureFixture
     assert "not installed: " in capsys.readouterr().out
 
 
+def test_an_unknown_profile_is_written_and_told(
+    user_config: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "aws"))
+    (tmp_path / "aws").write_text("[profile dev]\n[profile research]\n")
+    run(user_config, "write", "--profile", "new")
+    told = "there is no AWS profile 'new'. There are: dev, research."
+    assert capsys.readouterr().err == f"sm-proxy: {told}\n"
+    run(user_config, "show")
+    assert "--profile new " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -219,7 +219,7 @@ def test_a_setting_may_be_named_as_its_option(capsys: pytest.CaptureFixture[str]
         (["set", "wait=5"], "To change one: `sm-proxy settings --set wait=30m`"),
         (["wait=5"], "To change one: `sm-proxy settings --set wait=30m`"),
         (["--set", "wait"], "--set wait has no value. Write it as --set NAME=VALUE."),
-        (["--set", "wiat=5"], "Did you mean `wait`?"),
+        (["--set", "wiat=5"], "there is no setting 'wiat'. Did you mean `wait`?"),
         (["--set", "wait=soon"], "wait in --set must be a duration"),
         (["sm-x", "--set", "region=x"], "region cannot be set for one host"),
     ],
@@ -232,6 +232,22 @@ def test_a_mistake_is_explained(
     assert told in printed.err
     assert printed.out == ""
     assert not config_toml().exists()
+
+
+def test_an_unknown_profile_and_region_are_written_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "aws"))
+    (tmp_path / "aws").write_text("[profile dev]\n[profile prod]\n")
+    near = "Did you mean `us-west-1`, `us-east-1` or `us-west-2`?"
+    run("--set", "profile=dve", "--set", "region=us-esat-1")
+    assert capsys.readouterr().err.splitlines() == [
+        "sm-proxy: there is no AWS profile 'dve'. Did you mean `dev`?",
+        f"sm-proxy: botocore knows no region 'us-esat-1'. {near}",
+    ]
+    assert config_toml().read_text() == 'profile = "dve"\nregion = "us-esat-1"\n'
+    run("--set", "profile=dev", "--set", "region=us-east-1")
+    assert capsys.readouterr().err == ""
 
 
 def test_a_file_that_cannot_be_read_is_a_problem(
