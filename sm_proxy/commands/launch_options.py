@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser, wait: str = "0") -> None:
         text = f"the {name.replace('-', ' ')} it runs in ({defaults})"
         job.add_argument(f"--{name}", type=_ids, action="extend", metavar=metavar, help=text)
     parser.add_argument(
-        "--yes", action="store_true", help="go on even if ssh will probably not reach the job"
+        "--yes", action="store_true", help="create the job even if ssh may not reach it"
     )
 
 

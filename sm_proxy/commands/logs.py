@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-f",
         "--follow",
         action="store_true",
-        help="go on until the job ends: exit status 0 if it is Completed, else 1",
+        help="follow the log until the job ends: exit status 0 if it is Completed, else 1",
     )
     parser.add_argument(
         "--since",

@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoints",
         choices=checkpoints.MODES,
         default="copy",
-        help="of the old job: start from a copy (the default), go on in the same place, or none",
+        help="of the old job: start from a copy (the default), continue in the same place, or none",
     )
     parser.add_argument(
         "--spot",
