@@ -76,6 +76,8 @@ _MORE: Final = (
     " --region may stand before or after the command."
 )
 
+_ALSO_CARRIED: Final = ("--ssh-config", "--stack")
+"""Beside the settings, what says which files or resources a command is about."""
 _MANY_OBJECTS = 100_000
 """`connect` makes 50,000 until its tunnel is up; 100,000 take 10 MB."""
 
@@ -231,7 +233,7 @@ def main(argv: list[str] | None = None) -> int:
     as_json = "--json" in _own(words)  # found before parsing, which may fail
     try:
         return error_handler.run_guarded(
-            name, lambda: _run(name, words, as_json=as_json), as_json=as_json
+            name, lambda: _run_completing(name, words, as_json=as_json), as_json=as_json
         )
     finally:
         waits.hide()
@@ -263,6 +265,40 @@ def _open_standard_descriptors() -> None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - stays open
 
 
+def _run_completing(name: str, words: list[str], *, as_json: bool) -> int:
+    """Run it; the commands that it advises have the options of this one."""
+    if name == "connect":  # ssh gives these options: who types a command has given none
+        return _run(name, words, as_json=as_json)
+    from sm_proxy.local import typed  # noqa: PLC0415 - not on the ssh path
+
+    given = typed.given(words, {*map(option, FLAGS), *_ALSO_CARRIED})
+    if not given:
+        return _run(name, words, as_json=as_json)
+    with output.complete_commands(lambda text: typed.completed(text, given, _options_of)):
+        try:
+            return _run(name, words, as_json=as_json)
+        except SmProxyError as error:
+            error.hint = output.completed(error.hint)
+            raise
+
+
+@functools.cache
+def _options_of(name: str, action: str) -> tuple[int, Collection[str]]:
+    """For `typed.completed`: what help shows of a command, or of one of its actions."""
+    if name not in COMMANDS:
+        return 0, ()
+    from sm_proxy.help import described  # noqa: PLC0415 - not on the ssh path
+
+    _, children = _with_commands([name])
+    _describe_all(name, children[name])
+    actions = described.subcommands(children[name])
+    if actions and action not in actions:
+        return 0, ()
+    parser = actions[action] if actions else children[name]
+    shown = (item for item in parser._actions if item.help != argparse.SUPPRESS)  # noqa: SLF001
+    return (2 if actions else 1), {text for item in shown for text in item.option_strings}
+
+
 def _run(name: str, words: list[str], *, as_json: bool) -> int:
     if name == "connect":
         fd_passing.fork_if_passing()
@@ -277,6 +313,8 @@ def _run(name: str, words: list[str], *, as_json: bool) -> int:
     result = command.run(args, settings)
     if isinstance(result, int):
         return result
+    if result.failure is not None:
+        result.failure.hint = output.completed(result.failure.hint)
     output.render(name, result, as_json=as_json)
     if "sm_proxy.aws.clients" in sys.modules and not hasattr(command, "LEAVES_NOTHING"):
         from sm_proxy import housekeeping  # noqa: PLC0415 - only after calls to AWS
@@ -306,10 +344,14 @@ def full_parser() -> Parser:
     """A parser with the arguments of all commands and actions: for completion and documents."""
     parser, children = _with_commands(list(COMMANDS))
     for name, child in children.items():
-        command = _module(name)
-        child.describe(command)
-        getattr(command, "add_all_arguments", command.add_arguments)(child)
+        _describe_all(name, child)
     return parser
+
+
+def _describe_all(name: str, parser: Parser) -> None:
+    command = _module(name)
+    parser.describe(command)
+    getattr(command, "add_all_arguments", command.add_arguments)(parser)
 
 
 @functools.cache

@@ -4,6 +4,8 @@ import contextlib
 import gc
 import importlib.util
 import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 from sm_proxy import __version__, cli
 from sm_proxy.commands import resolve
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import typed
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
 
@@ -285,3 +288,68 @@ def test_garbage_is_collected_while_a_connection_lasts(words: tuple[str, ...]) -
         assert 700 < gc.get_threshold()[0] <= 100_000
     finally:
         gc.set_threshold(*before)
+
+
+GIVEN = ("--profile", "my profile", "--region", "eu-west-1")
+
+
+def advised(text: str) -> list[list[str]]:
+    """The commands in a text, as far as their host."""
+    return [
+        shlex.split(found)[1:]
+        for found in re.findall(r"sm-proxy [a-z-]+(?: --\S+ (?:'[^']*'|\S+))* sm-[\w.-]*\w", text)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "commands"),
+    [
+        (("start", "sm-x"), ["relaunch", "start"]),
+        (("stop", "sm-x.algo-2"), ["stop"]),
+        (("relaunch", "sm-x.space"), ["doctor"]),
+        (("bootstrap", "sm-x.space"), ["doctor"]),
+    ],
+)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_an_advised_command_has_the_options_of_this_one(
+    words: tuple[str, ...],
+    commands: list[str],
+    capsys: pytest.CaptureFixture[str],
+    *,
+    as_json: bool,
+) -> None:
+    assert cli.main([*words, *GIVEN, *(["--json"] if as_json else [])]) in {1, 2}
+    shown = capsys.readouterr()
+    text = json.loads(shown.out)["error"]["hint"] if as_json else shown.err
+    found = advised(text)
+    assert [line[0] for line in found] == commands
+    for line in found:
+        args = cli._parser(line[0]).parse_args(line)
+        assert (args.profile, args.region) == ("my profile", "eu-west-1")
+
+
+def test_an_advised_command_has_none_if_none_were_given(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["stop", "sm-x.algo-2"]) == 2
+    assert capsys.readouterr().err.endswith(" sm-proxy stop sm-x\n")
+
+
+INTERNAL = {("daemon", "serve"), ("completion", "query"), ("help", "")}
+ADVICE = re.compile(r"(?:`|[:,] |then |[Rr]un )sm-proxy ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?")
+
+
+def test_every_command_that_a_text_names_is_one_and_gets_what_was_given() -> None:
+    given = {"--profile": "P", "--region": "R"}
+    sources = Path(cli.__file__).parent.rglob("*.py")
+    named = {found for path in sources for found in ADVICE.findall(path.read_text("utf-8"))}
+    completed = 0
+    for name, action in sorted(named - INTERNAL):
+        count, known = cli._options_of(name, action)
+        if not count:  # prose: no action, no command
+            assert name in cli.COMMANDS, name
+            assert action == ""
+        elif "--profile" in known:
+            words = " ".join((name, action)[:count])
+            text = typed.completed(f"Run: sm-proxy {name} {action}", given, cli._options_of)
+            assert text.startswith(f"Run: sm-proxy {words} --profile P --region R")
+            completed += 1
+    assert completed > 20

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     finally:
         connection.close(context)
         sessions.SESSIONS.end_all()  # sessions of interrupted or timed-out checks
-    findings = [*findings, *remembered]
+    findings = [replace(item, fix=output.completed(item.fix)) for item in (*findings, *remembered)]
     if args.bundle:
         support_bundle.write(Path(args.bundle), context, findings)
         output.status(f"wrote the report {args.bundle}: it has no secrets")
@@ -134,4 +135,4 @@ def _typed(args: argparse.Namespace) -> str:
     words = ["sm-proxy", "doctor", *([args.host] if args.host else [])]
     if args.ssh_config:
         words += ["--ssh-config", args.ssh_config]
-    return printable(shlex.join(words))
+    return output.completed(printable(shlex.join(words)))

@@ -127,7 +127,8 @@ def _rows(
     if why:
         rows.append(("reason", why))
     if stack.busy:
-        rows.append(("", "CloudFormation works on it; `sm-proxy infra deploy` shows its events"))
+        watched = output.completed("`sm-proxy infra deploy` shows its events")
+        rows.append(("", f"CloudFormation works on it; {watched}"))
     if plan is not None:
         rows.append(("plan", _of_plan(plan)))
     if found is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +18,7 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.identity import identities, key_files, passphrases
 from sm_proxy.identity.identities import Identity
 from sm_proxy.identity.key_files import Pair
-from sm_proxy.local import layout, paths, private_files, prompt
+from sm_proxy.local import layout, output, paths, private_files, prompt
 from sm_proxy.local.output import Result
 from sm_proxy.local.screen import Screen
 from sm_proxy.routes import inside_vpc
@@ -72,6 +73,10 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     settings = load_for(flags)  # now with the context that was just written
     taken.append(steps.run_step("ssh", lambda: steps.ssh(settings, ssh_config)))
     taken += _outside(settings)
+    taken = [
+        replace(step, reason=output.completed(step.reason), fix=output.completed(step.fix))
+        for step in taken
+    ]
     failure = next((step.failure for step in taken if step.failure), None)
     after = f"ssh {settings.prefix}<job>" if failure is None else _again(flags, args.ssh_config)
     data = {
@@ -170,7 +175,9 @@ def _outside(settings: Settings) -> list[Step]:
 def _again(flags: Mapping[str, Any], ssh_config: str | None) -> str:
     """The command line for this prefix and file; its other options are kept in our ssh config."""
     words = ["sm-proxy", "setup", *(["--prefix", flags["prefix"]] if flags.get("prefix") else [])]
-    return shlex.join([*words, *(["--ssh-config", ssh_config] if ssh_config else [])])
+    return output.completed(
+        shlex.join([*words, *(["--ssh-config", ssh_config] if ssh_config else [])])
+    )
 
 
 def _text(taken: list[Step], data: dict[str, Any], screen: Screen) -> str:
@@ -181,7 +188,7 @@ def _text(taken: list[Step], data: dict[str, Any], screen: Screen) -> str:
         else []
     )
     lines += [f"    {name}={value}" for name, value in data["environment"].items()]
-    lines += ["", f"Next: sm-proxy list, then {data['next']}"]
+    lines += ["", output.completed(f"Next: sm-proxy list, then {data['next']}")]
     if any(step.failure for step in taken):
         lines[-1] = f"Next: fix the failed checks, then run again: {data['next']}"
     lines[-1:] = layout.paragraph(lines[-1], screen)

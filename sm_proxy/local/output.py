@@ -22,6 +22,9 @@ ENVELOPE_VERSION = 1
 _LOG: Final = "sm_proxy"
 _OURS: Final = "sm-proxy: "
 
+_completers: list[Callable[[str], str]] = []
+"""The last one puts the options of this run into the commands of a text."""
+
 
 @dataclass(frozen=True)
 class Result:
@@ -43,6 +46,21 @@ class Result:
     failure: SmProxyError | None = None
 
 
+@contextlib.contextmanager
+def complete_commands(completer: Callable[[str], str]) -> Iterator[None]:
+    """Show status lines and sentences as this function returns them; see `local.typed`."""
+    _completers.append(completer)
+    try:
+        yield
+    finally:
+        _completers.pop()
+
+
+def completed(text: str) -> str:
+    """A text of ours, in whose commands the options of this run are put."""
+    return _completers[-1](text) if _completers else text
+
+
 def render(command: str, result: Result, *, as_json: bool) -> None:
     """Print a result, as the JSON envelope or as text."""
     if as_json:
@@ -58,7 +76,9 @@ def _laid_out(text: tuple[str, ...] | Callable[[Screen], str]) -> str:
     from sm_proxy.local import layout, screen  # noqa: PLC0415 - ssh does without
 
     shown = screen.of(sys.stdout)
-    return layout.text(text, shown) if isinstance(text, tuple) else text(shown)
+    if isinstance(text, tuple):
+        return layout.text(tuple(map(completed, text)), shown)
+    return text(shown)
 
 
 def render_error(command: str, error: SmProxyError, *, as_json: bool) -> None:
@@ -134,7 +154,7 @@ def status(message: str, *, dim: bool = False) -> None:
         message: one line; a terminal gets it wrapped.
         dim: whether it adds nothing new, and so may be faint.
     """
-    words = printable(redact(message))
+    words = printable(redact(completed(message)))
     if INHERITED.logs_status:
         import logging  # noqa: PLC0415 - ssh does without
 

@@ -24,7 +24,8 @@ def test_write_check_and_remove(user_config: Path, capsys: pytest.CaptureFixture
     run(user_config, "check", status=1)
     shown = capsys.readouterr()
     missing = f"not installed: there is no {user_config.parent}/sm-proxy/config"
-    assert shown.err == f"sm-proxy: config-malformed: {missing}. Run `sm-proxy config write`.\n"
+    write = f"`sm-proxy config write --ssh-config {user_config}`"
+    assert shown.err == f"sm-proxy: config-malformed: {missing}. Run {write}.\n"
     run(user_config, "write")
     files = tree(user_config.parent)
     assert set(files) == {
