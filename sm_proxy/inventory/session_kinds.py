@@ -17,7 +17,7 @@ from sm_proxy.ssh_config.blocks import Stub
 
 _STUBS_OF_A_CLUSTER: Final = 16
 _STUBS_WITHOUT_NODES: Final = 64
-"""More hosts would not help in a menu; the newest come first."""
+"""The most hosts of a kind in a menu; the newest come first."""
 
 
 Clashes: TypeAlias = frozenset[tuple[Kind, str]]
@@ -85,8 +85,8 @@ def stubs(
 ) -> list[Stub]:
     """Hosts for what sessions reach now: spaces, then the nodes of clusters.
 
-    Of the spaces, those of all user profiles: which of them the user may enter, only AWS's policies
-    tell, and the names of profiles need not be like those of IAM.
+    The spaces are those of all user profiles: only AWS's policies decide which of them the user may
+    enter, and the names of profiles may differ from those of IAM.
 
     Args:
         aws: for ListClusterNodes, one call for 100 nodes of each cluster.

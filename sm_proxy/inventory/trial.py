@@ -103,7 +103,7 @@ def refuse_unless_answering(container: Container, settings: Settings, aws: Aws) 
 def _refuse_another_key(container: Container, tunnel: BlockingSocket) -> None:
     try:
         seen = trust_on_first_use.read_host_key(tunnel.socket, container.host_keys)
-    except SmProxyError:  # ssh may understand a server that our reader does not
+    except SmProxyError:  # our reader may fail on a server that ssh understands
         return
     if seen not in container.host_keys:
         names = ", ".join(map(public_key.describe, container.host_keys))

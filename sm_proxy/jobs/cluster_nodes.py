@@ -22,7 +22,7 @@ from sm_proxy.jobs.times import first_time
 STARTING: Final = frozenset(
     {"AttachInProgress", "DeepHealthCheckInProgress", "Pending", "SystemUpdating"}
 )
-"""InstanceStatus of a node that becomes Running without anybody's help; deep checks take hours."""
+"""InstanceStatus of a node that becomes Running by itself; deep checks take hours."""
 _RUNNING: Final = "Running"
 _LEAVING: Final = frozenset({"ShuttingDown", "DetachInProgress", "NotFound"})
 """InstanceStatus of a node that has no number any more."""
@@ -60,12 +60,12 @@ class ClusterNode:
 
     @property
     def label(self) -> str:
-        """What names it in a host name: `workers.2`; by its id if it has no number."""
+        """Its labels in a host name: `workers.2`; with its id if it has no number."""
         return f"{self.group}.{self.number or self.instance}"
 
     @property
     def identity(self) -> str:
-        """What names it in a host name, and no other node ever: `workers.i-0abc...`."""
+        """Its labels in a host name that never mean another node: `workers.i-0abc...`."""
         return f"{self.group}.{self.instance}"
 
     @property

@@ -25,7 +25,7 @@ _PROGRAM: Final = "AlgorithmError"
 _MARKER: Final = '"sm_proxy_marker"'
 """A short log may end with our own line, which tells nothing about the failure."""
 _LOGIN: Final = "sm-proxy: sshd: "
-"""Begins what our server logs: a copy over eight sessions has many of these lines."""
+"""The beginning of our server's log lines: a copy over eight sessions has many."""
 _SHOWN: Final = 300
 """Characters of a log line on the terminal; the search for causes uses more."""
 

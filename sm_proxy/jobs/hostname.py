@@ -21,7 +21,7 @@ FIRST_NODE: Final = "algo-1"
 _NAME: Final = re.compile(r"[a-zA-Z0-9](?:-*[a-zA-Z0-9]){0,62}")
 """The pattern of CreateTrainingJob; the other kinds have the same."""
 _HEAD: Final = re.compile(r"([A-Za-z0-9]+)[-_.]")
-"""What may have been meant as a prefix, such as `ms-` or `sm_`."""
+"""A mistyped prefix, such as `ms-` or `sm_`."""
 NAME_LIMIT: Final = 63
 """The limit of CreateTrainingJob; the pattern alone does not limit hyphens."""
 _INSTANCE: Final = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")

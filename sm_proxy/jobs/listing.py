@@ -94,7 +94,7 @@ def _page(aws: Aws, kind: Kind, *, live: bool) -> _Page | SmProxyError:
         return _Page(module.NOUN, jobs, len(alive) >= PAGE)
     except SmProxyError as error:
         left_out = _UNKNOWN_HERE if kind in SESSION_KINDS else {"access-denied"}
-        # What is gone from a live list loses its host in `sync`.
+        # A job that is missing from a live list loses its host in `sync`.
         if error.code not in left_out or (error.passing and live):
             raise
         if error.code == "unsupported":

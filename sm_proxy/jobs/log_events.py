@@ -91,7 +91,7 @@ class LogEvents:
     def unread(self) -> Iterator[list[Event]]:
         """What was not read yet, page by page, up to the end that the stream has now.
 
-        After an error, the next call goes on where this one stopped.
+        After an error, the next call continues where this one stopped.
 
         Raises:
             SmProxyError: a call failed.
@@ -140,7 +140,7 @@ class LogEvents:
         return new
 
     def _forget_old(self) -> None:
-        """Choose where the next reading begins, and forget what it will not meet."""
+        """Choose where the next reading begins, and forget earlier events."""
         if not self._read:
             return
         self._read.sort()

@@ -37,7 +37,7 @@ _LAG_S: Final = 2.0
 _LAG_ROUNDS: Final = 3
 """Lines come late. After the end of a job, this many readings in a row must bring none."""
 _LONGEST_LAG_S: Final = 60.0
-"""So long may lines come after the end of a job, or of an instance that another one replaces."""
+"""Seconds that lines may arrive after the end of a job, or of a replaced instance."""
 _RETRIED_S: Final = 60.0
 _ENDING: Final = frozenset({"Uploading", "Stopping", "Deleting"})
 """Statuses in which the containers are gone and the outcome is not known yet."""
@@ -195,7 +195,7 @@ class JobLog:
         except SmProxyError as error:
             if error.code != "job-not-found":
                 raise
-            # So an endpoint ends. Its log stays.
+            # An endpoint ends by being deleted. Its log stays.
             self.job = replace(
                 self.job, status="Deleted", phase="ended", status_since=self._aws.now()
             )

@@ -1,4 +1,4 @@
-"""What a name that was typed may mean: the exact name, another case, or the beginning of a name."""
+"""The meanings of a typed name: the exact name, another case, or the beginning of a name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9-]{0,62}")
 SHOWN: Final = 3
 """Names in a message."""
 _LEAST: Final = 3
-"""So many characters somewhere in a name are worth a suggestion."""
+"""The fewest characters within a name that are worth a suggestion."""
 
 
 class Named(Protocol):

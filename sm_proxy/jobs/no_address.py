@@ -24,7 +24,7 @@ def refuse_unless_dialable(
     address: str | None,
     subnets: Subnets | None,
 ) -> None:
-    """Raise if what a log names is no container that a route could lead to.
+    """Raise if the log names no container that a route could reach.
 
     Args:
         job: of the container.
@@ -78,7 +78,7 @@ def waiting(job: Job, target: Target, refusal: SmProxyError | None) -> str:
     Args:
         job: of the container.
         target: the host name that asks for it.
-        refusal: why what the log names so far cannot be dialled; None if it names nothing.
+        refusal: why the address in the log cannot be dialled; None if the log names none.
     """
     line = refusal.message if refusal else silence(job, target)
     line += f"; waiting, because the job is {status(job)}"
@@ -87,7 +87,7 @@ def waiting(job: Job, target: Target, refusal: SmProxyError | None) -> str:
 
 
 def silence(job: Job, target: Target) -> str:
-    """That a log names no address, for people."""
+    """The words for a log without an address."""
     return f"the log of {job.name}/{target.node} names no address yet"
 
 

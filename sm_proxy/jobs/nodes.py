@@ -128,7 +128,7 @@ def find(
 def _of_cluster(
     job: Job, target: Target, members: Sequence[ClusterNode], on_status: Callable[[str], None]
 ) -> Nodes:
-    """The node that is named, else all nodes that run; tells which do not.
+    """The named node, else all running nodes; reports those that do not run.
 
     Raises:
         SmProxyError: `no-address`, none runs.

@@ -2,7 +2,7 @@
 
 A container without our entrypoint prints no marker into its log. So its marker is kept here, in the
 state folder, for one node of one job. A restarted container has a newer log stream, and no server
-of ours: no marker will come, so the user is told at once.
+of ours: no marker will come, so the error is raised at once.
 """
 
 from __future__ import annotations

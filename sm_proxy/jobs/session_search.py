@@ -65,7 +65,7 @@ class SessionSearch:
         """The server, or the job while it has none.
 
         Args:
-            cached: whether what another process has found just now will do.
+            cached: whether a result that another process has just cached is used.
         """
         with self._cache.asking_about_job(self._target):
             if cached and (known := self._cache.container(self._target)) is not None:
@@ -88,5 +88,5 @@ class SessionSearch:
         return lookup.find(self._aws, self._target, self._on_status)
 
     def _key(self, job: Job) -> Target:
-        """What the cache keeps the answer under."""
+        """The key of the answer in the cache."""
         return hostname.whole(self._target, job.name, job.place)

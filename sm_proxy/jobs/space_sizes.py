@@ -12,7 +12,7 @@ from typing import Final
 from sm_proxy.errors import SmProxyError, printable
 
 DEFAULT: Final = "ml.t3.medium"
-"""What Studio runs an app on if neither CreateApp nor the space names an instance."""
+"""Studio's default instance for an app, if neither CreateApp nor the space names one."""
 ENOUGH_FOR: Final[dict[str, str]] = {
     "ml.t3.micro": "ml.t3.large",
     "ml.t3.small": "ml.t3.large",

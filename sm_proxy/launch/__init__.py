@@ -1,1 +1,1 @@
-"""Jobs with ssh switched on: what is asked of AWS, and the request that comes of it."""
+"""Jobs with ssh switched on: the checks with AWS, and the changed request."""

@@ -1,4 +1,4 @@
-"""Who may log in to a job besides its user: people whom the request already lets in."""
+"""Find other people who may log in to a job: those whom the request already lets in."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Choose the folder in S3 that holds our channel: the job's role must be able to read it.
 
 The channel lies in a bucket that the job uses already, so that no policy has to change: where its
-code is, else where it writes, else where its data is. Data may be in a bucket of somebody else.
+code is, else where it writes, else where its data is. Data may be in another account's bucket.
 Last comes the bucket that the SageMaker SDKs make for an account, if it exists.
 """
 
@@ -96,7 +96,7 @@ def choose(
 
 
 def _configured(aws: Caller, role: str, url: str) -> Root:
-    """The user's own choice holds: the bucket's policy may allow what the role's does not.
+    """The user's own choice is used: the bucket's policy may allow what the role's policies do not.
 
     Raises:
         SmProxyError: `bucket-unreadable`, the bucket is in another region: no job reads it from

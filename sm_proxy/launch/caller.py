@@ -9,7 +9,7 @@ from botocore.session import Session
 from sm_proxy.aws.clients import Aws
 
 Caller: TypeAlias = Aws
-"""What launching calls AWS with."""
+"""The calls to AWS that launching needs."""
 
 
 def of_session(session: Session) -> Caller:

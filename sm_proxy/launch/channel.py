@@ -90,7 +90,7 @@ def argv_file(words: Sequence[str]) -> bytes:
 
 
 def upload(aws: Caller, channel: Channel, on_status: Callable[[str], None]) -> None:
-    """Put the files into S3 that are not there yet, or that somebody has changed.
+    """Upload the files that are missing in S3, or were changed there.
 
     An object of S3 is there whole or not at all, so an upload that was killed is continued. S3
     checks the content of what we send by its SHA-256. What is there already is compared by its
@@ -112,8 +112,8 @@ def missing(aws: Caller, channel: Channel) -> list[str]:
     """The names of the files that are not in S3, or not as they should be.
 
     Raises:
-        SmProxyError: `bucket-unreadable`, there is no such bucket; `unsupported`, somebody has put
-            other files there; or as `Aws.call`.
+        SmProxyError: `bucket-unreadable`, there is no such bucket; `unsupported`, the folder has
+            other files; or as `Aws.call`.
     """
     folder = _Folder.of(aws, channel)
     there = folder.list()

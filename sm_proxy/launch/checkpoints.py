@@ -1,4 +1,4 @@
-"""The checkpoints of a repeated job: the old run's stay as they are unless the user wants it else.
+"""The checkpoints of a repeated job: those of the old run do not change unless the user wants it.
 
 A job reads its checkpoints from `CheckpointConfig.S3Uri` when it starts, and writes new ones there
 while it runs. Under the old prefix it would overwrite what the old run left behind.

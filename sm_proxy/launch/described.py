@@ -89,7 +89,7 @@ def rename(draft: Draft, operation: Operation, name: str) -> None:
 
 
 def left_out(description: Mapping[str, Any]) -> list[Change]:
-    """What the old job has and the new one does not get, with reasons."""
+    """The parts of the old job that the new one does not get, with reasons."""
     return [
         Change(path, description[path], None, why)
         for path, why in LEFT_OUT.items()

@@ -1,4 +1,4 @@
-"""What has changed since a job was created, so that a copy of it may run other code."""
+"""Changes since a job was created, because of which a copy of it may run other code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is found while a request is made ready: notes for the user, and doubts that need `--yes`."""
+"""Findings while a request is prepared: notes for the user, and doubts that need `--yes`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _ANYWAY: Final = "or go on with --yes."
 
 @dataclass
 class Findings:
-    """What is found on the way.
+    """The findings so far.
 
     Attributes:
-        sure: whether the user goes on although ssh will probably not reach the job.
+        sure: whether the user continues although ssh will probably not reach the job.
         notes: for the user, one sentence each.
     """
 

@@ -1,6 +1,6 @@
 """The form of a request: whether the parts that we read have the types of the service's model.
 
-A request comes from a file or a program, often before anybody else has checked it.
+A request comes from a file or a program, often unchecked.
 """
 
 from __future__ import annotations

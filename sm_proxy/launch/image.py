@@ -1,4 +1,4 @@
-"""What a container image runs, read from its registry (ECR) without pulling it.
+"""Read the command of a container image from its registry (ECR), without pulling it.
 
 BatchGetImage gives the manifest, GetDownloadUrlForLayer an address from which the image's
 configuration is downloaded. No authorization token is needed.

@@ -1,4 +1,4 @@
-"""What the role of a job may do, as IAM's policy simulator answers."""
+"""Ask IAM's policy simulator what the role of a job may do."""
 
 from __future__ import annotations
 

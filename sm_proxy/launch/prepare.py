@@ -154,7 +154,7 @@ def _without_values(message: str, request: Mapping[str, Any]) -> str:
 
 
 def deliver(aws: Caller, prepared: Prepared, on_status: Callable[[str], None]) -> dict[str, Any]:
-    """Tell the notes and upload the channel; the request, which another program sends itself.
+    """Show the notes and upload the channel; returns the request, which another program sends.
 
     Raises:
         SmProxyError: as `channel.upload`.

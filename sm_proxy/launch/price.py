@@ -1,4 +1,4 @@
-"""What a job costs an hour: by AWS's price list, else by a dated table, else unknown.
+"""The price of a job for an hour: by AWS's price list, else by a dated table, else unknown.
 
 A wrong price is worse than none: where an answer is not clear, the price is unknown.
 """
@@ -36,7 +36,7 @@ _NO_ANSWER: Final = (ServiceError, SmProxyError, BotoCoreError)
 _DAMAGED: Final = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 _CACHED_S: Final = 24 * 3600.0
 _RETRIED_S: Final = 3600.0
-"""After this, a price list that did not answer is asked again."""
+"""Seconds until a price list that did not answer is asked again."""
 _PATIENCE_S: Final = 3.0
 """A job does not wait longer for its price. A late answer is kept for the next time."""
 

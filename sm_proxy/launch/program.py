@@ -1,4 +1,4 @@
-"""What a job runs: our script, and after it what would have run without us."""
+"""The command of a job: our script, then the command that would have run without us."""
 
 from __future__ import annotations
 

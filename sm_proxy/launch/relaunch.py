@@ -37,7 +37,7 @@ _DIGITS: Final = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
-    """How the new job differs from the old one, beside ssh.
+    """How the new job differs from the old one, besides ssh.
 
     Attributes:
         name: of the new job.
@@ -66,7 +66,7 @@ class Plan:
         prepared: the request with ssh.
         changes: all differences from the old job, with reasons.
         copy: checkpoints to copy first; None if there are none.
-        lost: what cannot be as it was, in words.
+        lost: the differences that cannot be avoided, in words.
         drift: what has changed since the old job was created, in sentences.
         outlook: on the start of the job, one sentence; may be empty.
     """
@@ -186,7 +186,7 @@ def _refuse_two_writers(draft: Draft, old: OldJob) -> None:
 
 
 def _lost(old: OldJob, draft: Draft, choices: Choices) -> list[str]:
-    """What cannot be as it was, in words."""
+    """The differences that cannot be avoided, in words."""
     found = [*old.lost, "session tags, which AWS does not tell"]
     if draft.get(_TRAINING_PLAN):
         found.append("its place in the training plan, if that has ended or is full")

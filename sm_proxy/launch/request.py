@@ -19,7 +19,7 @@ from sm_proxy.launch.shapes import Operation, Shape
 from sm_proxy.settings import durations
 
 DEFAULT_KEEP_S: Final = 30 * 60
-"""How long a failed job stays, and how long a user may stay connected, unless told otherwise."""
+"""How long a failed job stays, and how long a user may stay connected, by default."""
 _KEY: Final = "SM_PROXY_AUTHORIZED_KEY"
 
 

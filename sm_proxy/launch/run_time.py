@@ -27,7 +27,7 @@ def seconds(duration: str | None) -> int | None:
 
 
 def windows_s(request: Mapping[str, Any]) -> int:
-    """How long a container stays beside its program's run, at most.
+    """How long a container stays besides its program's run, at most.
 
     The windows after the program run together. MaxRuntimeInSeconds counts all attempts of a job
     with a RetryStrategy, and each of them waits.

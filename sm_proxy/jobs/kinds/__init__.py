@@ -1,4 +1,4 @@
-"""What differs between kinds of jobs: one module each, named like its row in `aws/job_kinds.py`.
+"""The differences between kinds of jobs: one module each, named like its row in `aws/job_kinds.py`.
 
 A module is imported when its kind is needed: most connections go to training jobs.
 """
@@ -110,7 +110,7 @@ class SessionJobKind(JobKind, Protocol):
     def container(self, aws: Aws, job: Job, target: Target) -> Container | Job | None:
         """The server that a session reaches; None while it starts.
 
-        A `Job` also means that it starts: with the name and status of what is waited for.
+        A `Job` also means that it starts, and has the name and status to show meanwhile.
 
         Args:
             aws: for the calls.

@@ -1,6 +1,6 @@
-"""Which space a host name means. A name is unique in its domain only.
+"""Choose the space that a host name means. A name is unique in its domain only.
 
-The own space comes first. Two things identify it: the domain that this terminal is in,
+The caller's own space comes first. Two things identify it: the domain that this terminal is in,
 and the caller's name in STS, which is often also the name of the user profile.
 """
 

@@ -103,7 +103,7 @@ def _remote_access_off(job: Job, start: str) -> SmProxyError:
 def refuse_old_image(name: str, image: str) -> None:
     """Raise if the space runs, or would run, an image that has no remote access.
 
-    Only images of AWS tell their version; of others we cannot know what is in them.
+    Only the names of AWS's images have a version; the content of others is unknown.
 
     Args:
         name: of the space.

@@ -43,7 +43,7 @@ def describe_call(name: str) -> tuple[str, dict[str, str]]:
 
 
 def stop_call(name: str) -> NoReturn:
-    """Refuse: an endpoint serves until somebody deletes it, and others may depend on it.
+    """Refuse: an endpoint serves until it is deleted, and others may depend on it.
 
     Raises:
         SmProxyError: `unsupported`.

@@ -53,7 +53,7 @@ def describe_call(name: str) -> tuple[str, dict[str, str]]:
 
 
 def stop_call(name: str) -> NoReturn:
-    """Refuse: a cluster serves many, and it can only be deleted.
+    """Refuse: a cluster has many users, and it can only be deleted.
 
     Raises:
         SmProxyError: `unsupported`.

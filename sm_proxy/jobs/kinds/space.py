@@ -28,8 +28,8 @@ CAN_BE_RELAUNCHED: Final = False
 ONE_STATUS_IS_LIVE: Final = False
 _GROUP: Final = "/aws/sagemaker/studio"
 """The SageMaker guide, "Debug Lifecycle Configurations", names a stream below
-`<domain>/<space>/<AppType>/default/`. That the app itself writes to the stream
-`<domain>/<space>/<AppType>/default`, a public repository says, and no page of AWS.
+`<domain>/<space>/<AppType>/default/`. A public repository, but no page of AWS, says that the app
+itself writes to the stream `<domain>/<space>/<AppType>/default`.
 """
 _SSH_PORT: Final = 22
 """For ssh. The document of the session knows the server's own port."""

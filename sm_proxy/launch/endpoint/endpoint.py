@@ -1,4 +1,4 @@
-"""What the endpoint does with a request: check whose it is, add ssh to a job, pass it on."""
+"""Handle a request to the endpoint: check who signed it, add ssh to a job, pass it on."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ def _created(work: Background[Response]) -> bool:
 
 
 def _same(given: str, expected: str) -> bool:
-    """Compare with a secret, in a time that does not tell how much is right."""
+    """Compare with a secret, in a time that does not depend on the matching part."""
     return hmac.compare_digest(given.encode("latin-1", "replace"), expected.encode("latin-1"))
 
 

@@ -120,7 +120,7 @@ def lend(aws: Aws, folder: Path, *, endpoints: bool = True) -> LentKeys | None:
     Args:
         aws: with the profile that the command inherits.
         folder: of our own, for files without secrets, as long as the command runs.
-        endpoints: False: the command is not to find the endpoints that its profile names.
+        endpoints: False: the command must not use the endpoints that its profile names.
     """
     profile = aws.profile or "default"
     try:

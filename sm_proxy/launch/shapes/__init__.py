@@ -1,4 +1,4 @@
-"""Where requests of an operation have what we read and change: one module per operation."""
+"""The members of an operation's request that we read and change: one module per operation."""
 
 from __future__ import annotations
 
