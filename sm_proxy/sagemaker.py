@@ -47,7 +47,7 @@ _ARGUMENTS: Final = {
     "--without-isolation": "your object's own enable_network_isolation=False",
     "--yes": "sure=True",
 }
-"""What stands for an option of our commands, the longest first."""
+"""The arguments that replace options of our commands, the longest first."""
 _AS_KEY: Final = "Give a line such as `ssh-ed25519 AAAA...`, or the path of a .pub file."
 _AS_LIST: Final = 'Give a list: entrypoint=["python", "x.py"].'
 
@@ -152,12 +152,12 @@ class _Switch:
             return prepare.deliver(aws, prepared, output.status)
 
     def created(self, operation: Operation, name: str) -> None:
-        """Tell how to enter the job."""
+        """Print the command that enters the job."""
         target = hostname.shortest(self.settings.prefix, name, shapes.of(operation).KIND)
         output.status(f"when the job runs, enter it with: ssh {target.host}")
 
     def unseen(self, method: str) -> None:
-        """Tell that the job, if there is one, has no ssh."""
+        """Print that the job, if there is one, has no ssh."""
         output.status(
             f"{method} has sent no request through the client that we know: no job got ssh."
             " If it created one: sm-proxy relaunch JOB"

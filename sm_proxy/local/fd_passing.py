@@ -30,7 +30,7 @@ from sm_proxy.local.helper_words import COPYING, PASSED
 
 _LOOK_EVERY_S: Final = 1.0
 _parents: list[Parent] = []
-"""In a process that works for another: that one."""
+"""The process that this one works for, if any."""
 
 
 class Ends(Protocol):

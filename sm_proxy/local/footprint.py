@@ -1,4 +1,4 @@
-"""What we have written outside our own folders, so that `sm-proxy uninstall` finds it.
+"""A record of what we have written outside our own folders, for `sm-proxy uninstall`.
 
 The record is one file in the state folder, a JSON object on each line. It has no secret: of the
 keyring it has the names of items.

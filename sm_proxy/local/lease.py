@@ -19,8 +19,9 @@ _LOOK_S: Final = 0.001
 def nobody_writing(path: Path) -> Iterator[bool]:
     """Keep other programs from writing to the file; yields False where that is not possible.
 
-    The kernel grants a read lease (fcntl(2), F_SETLEASE) only while nobody has the file open for
-    writing. A program that opens it for writing then waits until the lease ends with the handle.
+    The kernel grants a read lease (fcntl(2), F_SETLEASE) only while no program has the file open
+    for writing. A program that opens it for writing then waits until the lease ends with the
+    handle.
     """
     if sys.platform != "linux":
         yield False

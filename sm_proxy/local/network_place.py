@@ -1,4 +1,4 @@
-"""Which network this machine is in, told from its own interfaces. Sends no packet.
+"""Identify the network of this machine, from its own interfaces. Sends no packet.
 
 Linux and macOS: getifaddrs(3) by ctypes, 2 ms with the import, less than a process of `ip` takes.
 Linux adds its default gateway from `/proc`. Windows: its IPv4 addresses only.

@@ -1,8 +1,8 @@
 """The host key of a bastion's own sshd: pinned on first use, and compared with the console output.
 
 SSM brings us to the right instance: IAM, TLS and the agent's identity see to that. The pinned key
-also notices a server that somebody else has started there. The container's key is checked by
-ssh, end to end, so a false sshd on the bastion would only see names and times.
+also reveals another server that was started there. The container's key is checked by ssh, end to
+end, so a false sshd on the bastion would only see names and times.
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ def _cached_or_found(aws: Aws, vpc_id: str) -> tuple[str, bool]:
 
 
 def reached(aws: Aws, vpc_id: str, choose: Chooser, through: Callable[[str], _Link]) -> _Link:
-    """What `through` makes with the bastion of a VPC; with another one if the cached one is gone.
+    """Connect by `through` with the bastion of a VPC; with another one if the cached one is gone.
 
     Args:
         aws: for the calls.
@@ -140,10 +140,10 @@ def instead(
     through: Callable[[str], _Link],
     failure: SmProxyError,
 ) -> _Link:
-    """What `through` makes with the bastion that now serves, after this failure of a known one.
+    """Connect by `through` with the current bastion, after this failure of a cached one.
 
     Raises:
-        SmProxyError: the failure, if it is no matter of the bastion; or as `reached`.
+        SmProxyError: the failure, if another bastion would not help; or as `reached`.
     """
     if failure.code not in _STALE:
         raise failure

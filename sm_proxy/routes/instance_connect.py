@@ -44,7 +44,7 @@ _DENIED: Final = (401, 403)
 _CACHE: Final = "connect-endpoints"
 _FOUND_S: Final = 3600.0
 _MISSING_S: Final = 60.0
-"""Somebody may just be creating one."""
+"""An endpoint may just be in creation."""
 
 
 @dataclass(frozen=True)

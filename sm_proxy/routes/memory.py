@@ -58,7 +58,7 @@ def remember(
     *,
     instead_of: Iterable[str] = (),
 ) -> None:
-    """Prefer `route` in this network for so many seconds, to the routes that failed before it."""
+    """Prefer `route` in this network for some time, to the routes that failed before it."""
     known, network = _load(container, aws), _network()
     failed, before = set(instead_of), known.get(network)
     if before is not None and before["route"] == route:

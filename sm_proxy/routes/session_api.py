@@ -27,7 +27,7 @@ _KEY_BYTES: Final = 64
 
 @dataclass(frozen=True)
 class SessionRequest:
-    """What StartSession is asked for.
+    """The parameters of StartSession.
 
     Attributes:
         target: an instance id, `sagemaker-training-job:<job>_algo-<n>`, or what another API takes.

@@ -134,9 +134,9 @@ def discovers(container: Container, settings: Settings, aws: Aws) -> bool:
 def connect(container: Container, settings: Settings, aws: Aws) -> Stream:
     """Open a stream by the first usable route, or by the one that the settings force.
 
-    If a route fails for a reason that another one may avoid, the next one is tried, and the user is
-    told so in one line. The stream, too, may change to the next route until its first byte. If none
-    is usable, a probe may find the container: nothing identifies a VPN or a peering.
+    If a route fails for a reason that another one may avoid, the next one is tried, and one line
+    says so. The stream, too, may change to the next route until its first byte. If none is usable,
+    a probe may find the container: nothing identifies a VPN or a peering.
 
     Raises:
         SmProxyError: `route-unusable`, the forced route is unusable; else the first route's error.
@@ -236,7 +236,7 @@ class _Attempts:
         return stream
 
     def _report(self, name: str) -> None:
-        """Tell the user in one line why this route is tried, if others are not usable."""
+        """Print in one line why this route is tried, if others are not usable."""
         if self._errors:
             output.status(f"{self._cause().message}; connecting by {name} instead")
 

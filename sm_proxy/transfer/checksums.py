@@ -20,12 +20,12 @@ from sm_proxy.local import threads
 from sm_proxy.transfer.ssh.connection import Answer
 
 _BYTES_S: Final = 20e6
-"""A slow disk reads at least so many bytes per second."""
+"""Bytes per second that a slow disk reads at least."""
 _SLACK_S: Final = 60.0
 _UNKNOWN: Final = 1 << 20
 _FILES: Final = 1000
 _BATCH: Final = 1 << 30
-"""Bytes of the files of one call: those who wait for its first file wait for all of them."""
+"""Bytes of the files of one call: a caller that waits for its first file waits for all of them."""
 _TRIES: Final = 3
 _TRANSIENT: Final = frozenset({"network", "throttled", "session-lost", "sshd-silent"})
 _CHUNK: Final = 100
@@ -193,11 +193,11 @@ class _Request:
 
 
 class Digests:
-    """Computes digests in the container in the background, ahead of those who need them.
+    """Computes digests in the container in the background, before they are needed.
 
     Args:
         connections: to reach the container.
-        delay: seconds before the first call, unless somebody waits: its ssh should not compete
+        delay: seconds before the first call, unless a caller waits: its ssh should not compete
             with those that are still opening.
     """
 
@@ -245,7 +245,7 @@ class Digests:
         return request.digest
 
     def close(self) -> None:
-        """Begin no further call; whoever waits for one gets `session-lost`."""
+        """Begin no further call; callers that wait get `session-lost`."""
         with self._lock:
             for path in self._queue:
                 request = self._requests[path]

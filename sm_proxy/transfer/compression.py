@@ -27,7 +27,7 @@ _WORTH: Final = 0.7
 
 
 def worthwhile(sample: bytes) -> bool:
-    """Whether data that look like this sample become so much smaller that it is worth the time."""
+    """Whether data like this sample shrink enough to be worth the time."""
     return bool(sample) and len(zlib.compress(sample, _LEVEL)) <= _WORTH * len(sample)
 
 

@@ -32,7 +32,7 @@ from sm_proxy.transfer.trees.tree_down import list_down
 from sm_proxy.transfer.trees.tree_up import list_up
 
 _WORTH_ANOTHER: Final = 16 << 20
-"""From so many bytes on, another first connection costs less than a wrong compression."""
+"""Bytes from which on another first connection costs less than a wrong choice of compression."""
 _OVER: Final = frozenset({"job-ended", "job-failed"})
 
 
@@ -124,7 +124,7 @@ class ContainerCopy:
         return None
 
     def _copy_what_is_left(self, over: SmProxyError) -> None:
-        """Copy from S3 what a job that is over has kept there.
+        """Copy the files of an ended job from S3.
 
         Raises:
             SmProxyError: `over`, if it has kept nothing; or a call failed.

@@ -35,11 +35,11 @@ def copy(
         settings: of this run.
         aws: for the calls.
         options: how.
-        progress: told how far the copy is, in a thread of its own.
+        progress: called with the progress, in a thread of its own.
         on_status: takes lines for the user, in any thread.
 
     Returns:
-        What came of it. Its problems are about single files, or about single nodes of several.
+        The outcome. Its problems are about single files, or about single nodes of several.
 
     Raises:
         SmProxyError: nothing can be copied, or no more.
@@ -65,7 +65,7 @@ def copy(
 
 
 def _of_node(host: str, copy: ContainerCopy) -> Outcome:
-    """What came of one node's copy; what ends it is a problem of this node."""
+    """The outcome of one node's copy; an error that ends it is a problem of this node."""
     try:
         found = copy.run()
     except SmProxyError as error:

@@ -1,8 +1,8 @@
 """A thread for each connection, and the works that they share.
 
 The first connection starts at once, while the others open. A lost connection gives its work back
-and is replaced. A failure that is about one file becomes a `Problem`, and the rest goes on. What
-cannot go on ends with the code that tells why: a job's end, not a lost session.
+and is replaced. A failure of one file becomes a `Problem`, and the rest continues. A copy that
+cannot continue ends with the code of the cause: a job's end, not a lost session.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from sm_proxy.transfer.model import Problem
 from sm_proxy.transfer.ssh.connection import Connection
 
 GIVE_UP_S: Final = 60.0
-"""Without a byte in so many seconds, although connections were replaced, the copy ends."""
+"""Seconds without a byte, although connections were replaced, after which the copy ends."""
 REPLACEMENTS: Final = 24
-"""Nor after so many lost connections without a byte."""
+"""Lost connections without a byte after which the copy ends."""
 _PAUSE_S: Final = (0.2, 5.0)
 _TICK_S: Final = 0.25
 _IDLE_S: Final = 0.05
@@ -85,7 +85,7 @@ class Group(Protocol):
         """Work for an idle connection: a share of what another one is slow with."""
 
     def close(self) -> None:
-        """Nobody runs its works any more: release what they hold."""
+        """Its works do not run any more: release their resources."""
 
 
 @runtime_checkable
@@ -94,7 +94,7 @@ class SharedWork(Work, Protocol):
 
     @property
     def over(self) -> bool:
-        """Whether its file is complete or given up: who still runs it may be cut off."""
+        """Whether its file is complete or given up: a connection in it may be cut off."""
 
     @property
     def group(self) -> Group:
@@ -197,7 +197,7 @@ class Engine:
             return self._fatal is not None or not (busy or self._left())
 
     def _left(self) -> bool:
-        """Whether there is, or will be, a work that nobody runs."""
+        """Whether there is, or will be, a work without a connection."""
         return bool(self._queue) or not all(group.over for group in self._groups)
 
     def _grow(self) -> None:
@@ -215,11 +215,11 @@ class Engine:
     def _stop(self, *, ended_well: bool) -> None:
         """End every work: one that waits for its connection sees it closed.
 
-        Nobody waits for a connection that is only opening: whoever closes `connections` does.
+        A connection that is still opening is not waited for here: closing `connections` does it.
         """
         with self._changed:
             self._stopped = True
-            if ended_well:  # whoever is just leaving a file that is complete
+            if ended_well:  # a connection that is just leaving a complete file
                 self._changed.wait_for(lambda: not self._running, _GRACE_S)
             busy = [connection for _, connection in self._running.values()]
             at_work = [thread for thread in self._threads if thread not in self._opening]

@@ -1,4 +1,4 @@
-"""What a copy is made of: places, entries, and what came of it."""
+"""The data types of a copy: places, entries, and outcome."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Problem:
-    """What could not be copied, while the rest goes on.
+    """A file or folder that could not be copied, while the rest continues.
 
     Attributes:
         path: on its own side.
@@ -70,7 +70,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a copy.
+    """The outcome of a copy.
 
     Attributes:
         files: how many are at their targets, complete.

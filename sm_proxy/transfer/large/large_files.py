@@ -27,14 +27,14 @@ Verdict: TypeAlias = Literal["done", "wait", "anew"]
 Moved: TypeAlias = Callable[[int], None]
 
 SHARE: Final = 512 << 10
-"""A file has one share for each so many bytes, up to one for each connection."""
+"""Bytes of a file for each share, up to one share for each connection."""
 TRIES: Final = 2
 _UNREACHABLE: Final = frozenset({"network", "throttled", "session-lost", "sshd-silent"})
 
 
 @dataclass
 class Copied:
-    """What came of the large files. Filled in while the engine runs; read it afterwards.
+    """The outcome of the large files. Filled in while the engine runs; read it afterwards.
 
     Attributes:
         files: how many are at their targets.
@@ -49,7 +49,7 @@ class Copied:
     notes: list[str] = field(default_factory=list)
 
     def note(self, line: str) -> None:
-        """Tell the user a line, once."""
+        """Add a line for the user, once."""
         if line not in self.notes:
             self.notes.append(line)
 
@@ -188,7 +188,7 @@ class Transfer(ABC):
         """
         with self._beginning:
             if self._attempt is not attempt:
-                return  # somebody else saw it, too
+                return  # another connection saw it, too
             self.tries += 1
             if self.tries > TRIES:
                 raise SmProxyError(

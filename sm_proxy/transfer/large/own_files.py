@@ -22,7 +22,7 @@ SAFE: Final = (
     | getattr(os, "O_NONBLOCK", 0)
     | getattr(os, "O_BINARY", 0)
 )
-"""Flags for a file that somebody may have replaced by a link or a pipe."""
+"""Flags for a file that may have been replaced by a link or a pipe."""
 _NAME_LIMIT: Final = 255
 _FULL: Final = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
@@ -118,6 +118,6 @@ def _open_existing(path: Path) -> int | None:
 
 
 def is_ours(found: os.stat_result) -> bool:
-    """Whether nobody else could have written it."""
+    """Whether no other user could have written it."""
     mine = sys.platform == "win32" or found.st_uid == os.geteuid()
     return mine and stat.S_ISREG(found.st_mode) and found.st_nlink == 1

@@ -26,7 +26,7 @@ class PrefixDigest:
         self._lock = threading.Lock()
 
     def follow(self, prefix: int) -> None:
-        """The first `prefix` bytes are there: go on with them, unless somebody does."""
+        """The first `prefix` bytes are there: digest them, unless another thread does."""
         if prefix - self._done < _STEP or not self._lock.acquire(blocking=False):
             return
         try:

@@ -30,7 +30,7 @@ _STATUS, _HANDLE, _DATA = 101, 102, 103
 _OK, _EOF, _NO_FILE, _DENIED = 0, 1, 2, 3
 _READING, _WRITING = 0x01, 0x02
 _ANEW: Final = 0x08 | 0x20
-"""Create it; it must not exist, so that a link that somebody puts there is not followed."""
+"""Create it; it must not exist, so that a planted link is not followed."""
 _PERMISSIONS: Final = 0x04
 _FIRST_REQUEST: Final = 1 << 31
 _LARGEST: Final = PIECE + 1024
@@ -41,7 +41,7 @@ _AT_ONCE: Final = 8
 WINDOW: Final = (128 << 10, 2 << 20)
 """Bytes in flight of one connection: at first and at least; at most (ssh's own window)."""
 _AHEAD_S: Final = 0.5
-"""So many seconds' worth of requests are in flight: more than any round trip."""
+"""Seconds' worth of requests in flight: more than any round trip."""
 
 
 class RangedFile(Protocol):

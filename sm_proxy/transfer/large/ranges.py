@@ -1,8 +1,8 @@
 """Which bytes of a file are there, and who fetches the others.
 
 `RangeMap` is what is there: pure, and what the map file beside a part file keeps. `Claims` shares
-out the rest in pieces, to several threads. Everybody takes the first free piece: so no slow session
-holds a file up, the copied part grows from the front, and the server reads in order.
+out the rest in pieces, to several threads. Each session takes the first free piece: so no slow
+session delays a file, the copied part grows from the front, and the server reads in order.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class Claims:
 
     @property
     def unclaimed(self) -> int:
-        """How many bytes nobody has claimed yet; at most, where some were fetched twice."""
+        """How many bytes are not claimed yet; at most, where some were fetched twice."""
         with self._lock:
             return self._unclaimed()
 
@@ -216,7 +216,7 @@ class Claims:
         return slow.start, slow.end
 
     def _slow(self, owner: object) -> _Claim | None:
-        """The claim that has waited longest, unless somebody has helped with it or `owner` has it.
+        """The claim that has waited longest, unless it was helped already or is `owner`'s own.
 
         Only where the others have nothing else to do: a session that is merely slow keeps its own.
         """

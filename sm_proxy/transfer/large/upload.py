@@ -116,7 +116,7 @@ class _UpAttempt(Attempt):
 
 
 class _Memory:
-    """What an upload has on the other side: a map in the cache folder, and its lock.
+    """The state of an upload on the other side: a map in the cache folder, and its lock.
 
     Raises:
         SmProxyError: `busy`, another copy sends this file there; `copy-failed`, the cache folder
@@ -173,7 +173,7 @@ def _folder() -> Path:
 
 
 def _sweep() -> None:
-    """Remove the maps of uploads that nobody went on with."""
+    """Remove the maps of abandoned uploads."""
     with contextlib.suppress(OSError):
         for path in _folder().iterdir():
             with contextlib.suppress(OSError):
