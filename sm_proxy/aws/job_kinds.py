@@ -39,6 +39,11 @@ class SessionKind(NamedTuple):
         accepts_first_key: whether the first host key that a server shows is accepted without an
             opt-in (see `host_keys/accept_new.py`). Then no agent is forwarded to it.
         has_nodes: whether it is a cluster: what is listed is reached by its nodes. See `has_nodes`.
+        has_app: whether `start` and `stop` start and end its app.
+        not_started: of a kind without an app, why `start` does not start it, and what to do
+            instead.
+        other_key: what to do if a server shows another host key than before; `{host}` and
+            `{trust}`, how to trust the new one, are replaced.
         most_copying: how many connections a copy opens at most; None for the usual number.
     """
 
@@ -52,6 +57,9 @@ class SessionKind(NamedTuple):
     asks_for_key: bool = True
     accepts_first_key: bool = False
     has_nodes: bool = False
+    has_app: bool = False
+    not_started: tuple[str, str] = ("runs until it is deleted", "")
+    other_key: str = "find out which server answers there, and if it was replaced, {trust}"
     most_copying: int | None = None
 
 
@@ -70,6 +78,9 @@ SESSION_KINDS: Final[dict[str, SessionKind]] = {
         key_advice="A space is known to ask for no key. Find out why with: sm-proxy doctor {host}",
         asks_for_key=False,
         accepts_first_key=True,
+        has_app=True,
+        other_key="an app keeps its key. A new app gets a new one (unsaved work is lost): sm-proxy "
+        "stop {host}, then sm-proxy start {host}; or {trust}",
         most_copying=4,  # a space takes ten, and its user's editors and terminals need some
     ),
     "hyperpod": SessionKind(
@@ -83,6 +94,12 @@ SESSION_KINDS: Final[dict[str, SessionKind]] = {
         key_advice="Put your key into ~/.ssh/authorized_keys on the node, on most clusters "
         "/fsx/{user}/.ssh/authorized_keys: sm-proxy keys show",
         has_nodes=True,
+        not_started=(
+            "is in a HyperPod cluster, whose nodes run until they are deleted",
+            "For more nodes, raise InstanceCount: aws sagemaker update-cluster",
+        ),
+        other_key="find out which server answers there, and if the node has been set up anew, "
+        "{trust}",
     ),
 }
 """Studio spaces and nodes of HyperPod clusters."""

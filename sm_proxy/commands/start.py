@@ -10,6 +10,7 @@ import re
 from typing import Final
 
 from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.job_kinds import SESSION_KINDS
 from sm_proxy.commands import options, space_argument
 from sm_proxy.commands.interruptible import Interruptible
 from sm_proxy.errors import SmProxyError, printable
@@ -101,14 +102,11 @@ def _instance_type(text: str) -> str:
 
 def _refuse_other_kinds(target: Target) -> None:
     """Raise unless the host name is a space's: nothing else can be started again."""
-    if target.kind == "space":
-        return
-    if target.kind == "hyperpod":
-        raise SmProxyError(
-            "unsupported",
-            f"{target.host} is in a HyperPod cluster, whose nodes run until they are deleted",
-            "For more nodes, raise InstanceCount: aws sagemaker update-cluster",
-        )
+    if (row := SESSION_KINDS.get(target.kind or "")) is not None:
+        if row.has_app:
+            return
+        why, instead = row.not_started
+        raise SmProxyError("unsupported", f"{target.host} {why}", instead)
     name = hostname.compose(target.prefix, target.job, kind="space").host
     again = "Create it again"
     if target.kind is None or kinds.of(target.kind).CAN_BE_RELAUNCHED:

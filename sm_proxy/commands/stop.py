@@ -44,12 +44,12 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     `stopped` tells whether this run has ended it; `status` is the one before.
     """
     target = options.target_of(args, settings)
-    if target.kind == "space":
-        from sm_proxy.commands import stop_space  # noqa: PLC0415 - only for these
+    if target.kind in SESSION_KINDS:
+        if SESSION_KINDS[target.kind].has_app:
+            from sm_proxy.commands import stop_space  # noqa: PLC0415 - only for these
 
-        return stop_space.run(args, settings, target)
-    if target.kind in SESSION_KINDS:  # refused, whichever of its nodes is named
-        kinds.of(target.kind).stop_call(target.job)
+            return stop_space.run(args, settings, target)
+        kinds.of(target.kind).stop_call(target.job)  # refused, whichever of its nodes is named
     if target.names_node:
         raise SmProxyError(
             "usage",

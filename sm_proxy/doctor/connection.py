@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sm_proxy import public_key
 from sm_proxy.aws.errors import ServiceError
-from sm_proxy.aws.job_kinds import has_nodes
+from sm_proxy.aws.job_kinds import SESSION_KINDS
 from sm_proxy.doctor import refusal
 from sm_proxy.doctor.check import Context, DoubtfulCheck, SkipCheck, needed
 from sm_proxy.errors import SmProxyError
@@ -96,13 +96,8 @@ def _other_key(context: Context, container: Container, seen: str) -> SmProxyErro
     ask = "find out which server answers there, and"
     if container.accepts_first_key:
         origin = "first seen since its app started"
-        host = container.host
-        step = (
-            f"an app keeps its key. A new app gets a new one (unsaved work is lost): sm-proxy stop "
-            f"{host}, then sm-proxy start {host}; or {trust}"
-        )
-    elif has_nodes(container.kind):
-        step = f"{ask} if the node has been set up anew, {trust}"
+    if container.kind in SESSION_KINDS:
+        step = SESSION_KINDS[container.kind].other_key.format(host=container.host, trust=trust)
     elif context.pinned:
         step = f"{ask} if the container was replaced, {trust}"
     else:
