@@ -19,7 +19,7 @@ from sm_proxy.dialler import Dialler
 from sm_proxy.errors import Code, SmProxyError
 from sm_proxy.host_keys import accept_new, known_hosts, trust_on_first_use
 from sm_proxy.jobs.hostname import parse
-from sm_proxy.local import private_files, signals, stdio, threads
+from sm_proxy.local import paths, private_files, signals, stdio, threads
 from sm_proxy.local.stdio import DirectStdio
 from sm_proxy.resolver import Container
 from sm_proxy.routes import direct, sessions, table
@@ -311,6 +311,7 @@ def test_a_sighup_during_the_clean_up_is_ignored(world: World, *, fails: bool) -
 
 
 def test_a_connection_is_recorded_at_its_end(world: World) -> None:
+    paths.state_dir().mkdir(parents=True)  # a session is noted there when it is opened
     world.connect(2022)
     (record,) = connection_log.recent("sm-my-job")
     assert (record.code, record.line, record.job, record.node) == ("ok", "", "my-job", "algo-1")

@@ -28,6 +28,7 @@ _MODULES: Final = (
     "sm_proxy.jobs.search",
     "sm_proxy.local.network_place",
     "sm_proxy.local.prompt",
+    "sm_proxy.local.status_line",
     "sm_proxy.local.suggestion",
     "sm_proxy.routes.bastion",
     "sm_proxy.routes.direct",

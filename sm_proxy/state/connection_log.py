@@ -84,6 +84,8 @@ def append(record: ConnectionRecord, began: float, ended_by: BaseException | Non
         began: when it began, in Unix seconds.
         ended_by: the exception that ended it; None for a clean end.
     """
+    if record.session and not private_files.exists(paths.state_dir()):
+        return  # `open_sessions` noted it there: since then, `sm-proxy uninstall` has removed all
     code, line = _ending(ended_by)
     record = replace(
         record,

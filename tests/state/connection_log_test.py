@@ -18,6 +18,13 @@ BEGAN = 1_700_000_000.0
 TOKEN = "IQoJb3JpZ2luX2VjEJr" + "Ab3dEf9/+" * 40
 
 
+@pytest.fixture(autouse=True)
+def state() -> Path:
+    """The state folder, which a connection has made before its end."""
+    paths.state_dir().mkdir(parents=True)
+    return paths.state_dir()
+
+
 def files() -> list[Path]:
     return sorted((paths.state_dir() / "connections").iterdir())
 
@@ -33,6 +40,14 @@ def test_a_clean_connection_is_recorded() -> None:
     assert found == replace(record, time="2023-11-14T22:13:20Z", seconds=found.seconds)
     assert not found.failed
     assert files()[0].stat().st_mode & 0o777 == 0o600
+
+
+def test_a_connection_that_outlives_an_uninstall_leaves_nothing(state: Path) -> None:
+    state.rmdir()
+    append(ConnectionRecord("sm-j", session="s-1"), BEGAN, None)
+    assert not state.exists()
+    append(ConnectionRecord("sm-j"), BEGAN, None)  # the first connection may have no session
+    assert recent("sm-j")
 
 
 def test_a_record_of_an_earlier_version_keeps_its_bastion() -> None:
