@@ -142,7 +142,7 @@ def _agreed(place: _Place, identity: Identity, *, yes: bool) -> bool:
     """Show what will be changed, and ask.
 
     Raises:
-        SmProxyError: `usage`, nobody can be asked.
+        SmProxyError: `usage`, there is no terminal to ask on.
     """
     for line in _PLAN:
         output.status(line.format(key=identity.fingerprint))

@@ -112,7 +112,7 @@ class Run:
         """Whether the user wants it.
 
         Raises:
-            SmProxyError: `usage`, nobody can be asked.
+            SmProxyError: `usage`, there is no terminal to ask on.
         """
         if self.yes:
             return True
@@ -175,7 +175,7 @@ class Run:
         """As `succeeded`, for an operation after which the stack exists.
 
         Raises:
-            SmProxyError: `no-stack`, somebody has deleted it meanwhile; as `succeeded`.
+            SmProxyError: `no-stack`, it was deleted meanwhile; as `succeeded`.
         """
         found = self.succeeded(stack, after)
         if found is None:

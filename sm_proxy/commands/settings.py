@@ -206,7 +206,7 @@ def _block(report: Report) -> dict[str, Any]:
     for name, text in carried.options(_content(report.recorded_in), report.prefix).items():
         try:
             value = validate(name, text, str(report.recorded_in))
-        except SmProxyError:  # somebody has edited the file: `config check` says so
+        except SmProxyError:  # the file was edited: `config check` says so
             continue
         if value != report.of(name).used.value:
             found[name] = value

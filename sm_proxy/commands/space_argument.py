@@ -50,7 +50,8 @@ def confirmed(command: str, question: str, target: Target, own: Target, *, yes: 
         yes: whether the user has said yes already.
 
     Raises:
-        SmProxyError: `job-ambiguous`, the name is not a whole one; `usage`, nobody can be asked.
+        SmProxyError: `job-ambiguous`, the name is not a whole one; `usage`, there is no terminal to
+            ask on.
     """
     again = f"If you mean it: sm-proxy {command} {own.host} --yes"
     if yes and own.job == target.job:

@@ -83,7 +83,7 @@ def _is_meant(aws: Aws, job: Job, target: Target, *, yes: bool) -> bool:
     """Whether the user means this job: one that is stopped cannot go on.
 
     Raises:
-        SmProxyError: `job-ambiguous` or `usage`, nobody can be asked.
+        SmProxyError: `job-ambiguous`; or `usage`, there is no terminal to ask on.
     """
     if yes and job.name == target.job:
         return True

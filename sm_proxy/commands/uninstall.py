@@ -61,8 +61,8 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     Data: `{"removed": [{"what", "path"}], "stays": [...], "package": command, "dry_run"}`.
 
     Raises:
-        SmProxyError: `usage`, nobody can be asked; `config-malformed`, our lines in an ssh config
-            are damaged; `busy`, a daemon does not answer.
+        SmProxyError: `usage`, there is no terminal to ask on; `config-malformed`, our lines in an
+            ssh config are damaged; `busy`, a daemon does not answer.
     """
     ssh_config = Path(args.ssh_config) if args.ssh_config else paths.user_ssh_config()
     places = ssh_files.places(ssh_config, replace(settings, identity_file=None))

@@ -45,7 +45,7 @@ def install(shell: Shell) -> list[Path]:
     """Write the script, and the line that reads it if one is needed; returns what was written.
 
     Raises:
-        SmProxyError: `config-read-only`, a file cannot be written, or somebody else's is in the
+        SmProxyError: `config-read-only`, a file cannot be written, or another script is in the
             place of ours; `bad-setting`, as `scripts.place`.
     """
     place, content = scripts.place(shell), scripts.text(shell).encode()

@@ -76,7 +76,7 @@ class Guest:
 
     def send(self, **message: Any) -> None:
         """Send it a message. A connection that does not read its messages is over."""
-        if self.settled is not None:  # nobody reads them
+        if self.settled is not None:  # its reader has gone
             return
         try:
             self.lines.send(message)
@@ -111,7 +111,7 @@ class Guest:
         elif self.lines.fileno() in ready.readable:
             rest = [message for message in self.lines.received() if not self._understands(message)]
             if self.lines.ended and self.settled is None:
-                self.leave()  # ssh or its helper has gone: nobody needs the rest
+                self.leave()  # ssh or its helper has gone: the rest is not needed
         if stream is not None and not self.over and self._data.fileno() in ready.readable:
             self._carry_up(stream)
         return rest

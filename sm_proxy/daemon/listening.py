@@ -70,7 +70,7 @@ class Listening:
         """Remove the socket and release the lock, at the end of the daemon; not in a fork."""
         self.listener.close()
         self.watch.close()
-        # After somebody has removed the folder, these may be another daemon's.
+        # If the folder was removed, these may be another daemon's.
         for found, path in ((self._found, self.path), (self._lock_found, _lock_file(self.path))):
             with contextlib.suppress(OSError):
                 if _is_same(found, path):
@@ -86,7 +86,7 @@ def listen(
     Args:
         whose: the daemon's identity.
         backlog: how many connections may wait.
-        prepare: called first, unless another daemon listens. Nobody has to wait for it.
+        prepare: called first, unless another daemon listens. No launcher has to wait for it.
 
     Returns:
         None if another daemon listens already, or no folder takes a socket: a full or read-only

@@ -66,7 +66,7 @@ def connect(path: str, within: float) -> _socket.socket:
 
     Raises:
         StrangerError: the folder, the socket or the process behind it may be another user's.
-        OSError: nobody listens, the backlog is full, there are no descriptors left, ...
+        OSError: there is no listener, the backlog is full, there are no descriptors left, ...
     """
     refuse_foreign_folder(os.path.dirname(path))
     before = _own_socket(path)

@@ -18,7 +18,7 @@ from sm_proxy.settings.deadline import Deadline
 
 _POLL_S: Final = (2.0, 4.0)
 _SURE: Final = 3
-"""After this many looks we believe that somebody has set the group to no instance."""
+"""After this many looks we believe that the group was set to no instance."""
 _ALIVE: Final = ("Pending", "InService")
 ONLINE: Final = "Online"
 
@@ -157,7 +157,7 @@ def _online(
 
 
 def _unwanted(found: Bastion, group: str) -> SmProxyError:
-    """The error for a group that somebody has changed without the stack."""
+    """The error for a group that was changed outside of the stack."""
     if found.wanted is None:
         what = f"the bastion's group {group} was deleted"
         hint = "Make the stack anew: `sm-proxy infra delete`, then `sm-proxy infra deploy`."

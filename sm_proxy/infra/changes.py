@@ -1,8 +1,8 @@
 """What an update would change in a stack: the deployed template compared with the new one.
 
-CloudFormation itself tells this only of a change set, which a stack keeps until somebody removes
-it. Which property cannot be changed in place is in the AWS CloudFormation Template Reference
-("Update requires: Replacement"), here for the properties that our templates set.
+CloudFormation itself tells this only of a change set, which a stack keeps until it is removed.
+Which property cannot be changed in place is in the AWS CloudFormation Template Reference ("Update
+requires: Replacement"), here for the properties that our templates set.
 """
 
 from __future__ import annotations

@@ -134,7 +134,7 @@ def recorded(deployed: Mapping[str, Any], region: str, stack: str) -> Plan | Non
     """The plan that a template was made from; None if the template does not have it.
 
     Args:
-        deployed: the template as the stack has it: somebody may have edited it.
+        deployed: the template as the stack has it: it may have been edited.
         region: where the stack is.
         stack: its name.
 

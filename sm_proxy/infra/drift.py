@@ -1,4 +1,4 @@
-"""Drift: what somebody has changed in a stack's resources without CloudFormation."""
+"""Drift: changes of a stack's resources that were made without CloudFormation."""
 
 from __future__ import annotations
 

@@ -252,5 +252,5 @@ def _parsed(item: Mapping[str, Any]) -> Stack:
 
 
 def _pairs(items: Any, key: str, value: str) -> dict[str, str]:
-    """Printable: whoever made a stack of our name may have written them."""
+    """Printable: the maker of a stack of our name may have written them."""
     return {printable(str(item[key])): printable(str(item.get(value, ""))) for item in items or []}

@@ -182,7 +182,7 @@ def _is_long(line: str) -> bool:
 
 
 def write_to_stderr(line: str) -> None:
-    """Write one line to stderr; do not fail if nobody reads it."""
+    """Write one line to stderr; do not fail if its reader has gone."""
     if not line.isascii():
         from sm_proxy.local import screen  # noqa: PLC0415 - ssh does without
 

@@ -165,7 +165,7 @@ class StatusLine:
         try:
             sys.stderr.write(text)
             sys.stderr.flush()
-        except (OSError, ValueError, AttributeError):  # nobody reads it
+        except (OSError, ValueError, AttributeError):  # its reader has gone
             return False
         return True
 
