@@ -7,7 +7,6 @@ their own, because ssh takes the first value.
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -365,8 +364,4 @@ def scripts(content: bytes) -> list[str]:
 def _proxy_commands(content: bytes) -> Iterator[list[str]]:
     """The words of each; none if its quotes are not closed."""
     for match in re.finditer(rb"^[ \t]+ProxyCommand (.*)$", content, re.MULTILINE):
-        try:
-            words = shlex.split(match[1].decode("utf-8", "replace"))
-        except ValueError:
-            words = []
-        yield [word.replace("%%", "%") for word in words]
+        yield quoting.command_words(match[1].decode("utf-8", "replace"))

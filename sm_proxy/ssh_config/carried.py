@@ -5,11 +5,11 @@ It wins over variables and config.toml, because the ProxyCommand has it as optio
 
 from __future__ import annotations
 
-import shlex
 from itertools import pairwise
 
 from sm_proxy.settings import contexts
 from sm_proxy.settings.schema import Settings, option
+from sm_proxy.ssh_config import quoting
 
 _COMMAND = "    ProxyCommand "
 _USER = "    User "
@@ -37,10 +37,7 @@ def options(content: str, prefix: str) -> dict[str, str]:
 
 
 def _of_command(command: str) -> dict[str, str]:
-    try:
-        words = shlex.split(command.replace("%%", "%"))
-    except ValueError:  # somebody has edited it
-        return {}
+    words = quoting.command_words(command)
     names = Settings.__dataclass_fields__.keys() - {"user"}
     named = {option(name): name for name in names}
     return {named[word]: value for word, value in pairwise(words) if word in named}

@@ -52,6 +52,22 @@ def quote_word(text: str, platform: Platform | None = None) -> str:
     return f'"{slashed}"' if {" ", "\t"} & set(slashed) else slashed
 
 
+def command_words(command: str, platform: Platform | None = None) -> list[str]:
+    """The words of a ProxyCommand that `quote_word` has written; ssh's tokens such as `%n` stay.
+
+    Returns:
+        The words; empty if the quotes are not closed, because somebody has edited the line.
+    """
+    lexer = shlex.shlex(command, posix=True)
+    lexer.whitespace_split, lexer.commenters = True, ""
+    if (platform or current_platform()) == "windows":  # a single quote is part of a name
+        lexer.quotes = '"'
+    try:
+        return [word.replace("%%", "%") for word in lexer]
+    except ValueError:
+        return []
+
+
 def path_value(path: str | Path, platform: Platform | None = None, tokens: str = "") -> str:
     """Write a path as a value of ssh_config, followed by tokens such as `/%n`.
 

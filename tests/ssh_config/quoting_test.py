@@ -114,6 +114,19 @@ def test_the_real_ssh_and_a_shell_read_the_same_words(words: list[str], tmp_path
     assert received[:-1] == words
 
 
+@pytest.mark.parametrize("platform", ["posix", "windows", "msys2"])
+def test_the_words_of_a_command_are_read_as_they_were(platform: Platform) -> None:
+    words = ["/a b/x", "it's", "# $HOME `id` %h", "100%", "x"]
+    words += WORDS if platform == "posix" else []  # elsewhere a backslash becomes a slash
+    command = " ".join(quoting.quote_word(word, platform) for word in words)
+    assert quoting.command_words(f"{command} %n", platform) == [*words, "%n"]
+
+
+def test_a_command_whose_quotes_are_open_has_no_words() -> None:
+    assert quoting.command_words("sm-proxy 'connect %n", "posix") == []
+    assert quoting.command_words('sm-proxy "connect %n', "windows") == []
+
+
 @pytest.mark.parametrize(
     ("word", "written"),
     [
