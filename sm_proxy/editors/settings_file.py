@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sm_proxy.editors import jsonc
 from sm_proxy.editors.jsonc import JsoncError
@@ -17,6 +17,7 @@ NOTED: Final = "editor"
 """What this module notes in the `footprint`."""
 _TRIES: Final = 20
 _BOM: Final = b"\xef\xbb\xbf"
+_Done = TypeVar("_Done")
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,9 @@ def set_values(path: Path, values: Sequence[tuple[Sequence[str], Any]]) -> Outco
     A problem is reported in the outcome and not raised: the editor also opens without the settings.
     """
     try:
-        with file_lock.locked("editor-settings", what="the editors' settings"):
-            return _set_with_retries(atomic_write.follow_symlinks(path), values)
+        with _locked():
+            target = atomic_write.follow_symlinks(path)
+            return _until_unchanged(lambda: _set(target, values))
     except (JsoncError, UnicodeDecodeError) as error:
         problem = str(error) if isinstance(error, JsoncError) else "it is not UTF-8"
     except SmProxyError as error:
@@ -53,12 +55,20 @@ def set_values(path: Path, values: Sequence[tuple[Sequence[str], Any]]) -> Outco
     return Outcome(path, problem=problem)
 
 
-def _set_with_retries(target: Path, values: Sequence[tuple[Sequence[str], Any]]) -> Outcome:
-    """Set the values; start again if the editor saves the file meanwhile."""
+def _locked() -> contextlib.AbstractContextManager[None]:
+    return file_lock.locked("editor-settings", what="the editors' settings")
+
+
+def _until_unchanged(change: Callable[[], _Done]) -> _Done:
+    """Read, change and write a file; start again if the editor saves it meanwhile.
+
+    Raises:
+        ChangedError: it has saved it each time.
+    """
     for _ in range(_TRIES - 1):
         with contextlib.suppress(atomic_write.ChangedError):
-            return _set(target, values)
-    return _set(target, values)
+            return change()
+    return change()
 
 
 def _set(target: Path, values: Sequence[tuple[Sequence[str], Any]]) -> Outcome:
@@ -100,6 +110,33 @@ def noted() -> list[Changed]:
         Changed(Path(path), notes[0]["was_there"], [(x["keys"], x["value"]) for x in notes])
         for path, notes in found.items()
     ]
+
+
+def restore(file: Changed) -> None:
+    """Take out of a file what we have set; see `restored`.
+
+    Args:
+        file: one of `noted`; it may be gone.
+
+    Raises:
+        JsoncError: as `restored`.
+        UnicodeDecodeError: as `restored`.
+        SmProxyError: as `restored` and `file_lock.locked`.
+        OSError: it cannot be written.
+    """
+    with _locked():
+        _until_unchanged(lambda: _restore(file))
+
+
+def _restore(file: Changed) -> None:
+    now = atomic_write.read(file.path)
+    if now is None:
+        return
+    after = restored(file, now)
+    if after is None:
+        atomic_write.remove(file.path, now)
+    elif after != now:
+        atomic_write.exchange_users(file.path, now, after)
 
 
 def restored(file: Changed, now: bytes) -> bytes | None:

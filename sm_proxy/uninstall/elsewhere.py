@@ -97,17 +97,11 @@ def _is_changed(file: Changed) -> bool:
 
 def _restore(file: Changed) -> None:
     try:
-        now = atomic_write.read(file.path)
-        if now is None:
-            return
-        after = settings_file.restored(file, now)
-        if after is None:
-            atomic_write.remove(file.path, now)
-        elif after != now:
-            atomic_write.refuse_read_only(file.path)
-            atomic_write.exchange(file.path, now, after)
-    except (JsoncError, UnicodeDecodeError) as error:
+        settings_file.restore(file)
+    except JsoncError as error:
         raise _by_hand(file.path, str(error)) from None
+    except UnicodeDecodeError:
+        raise _by_hand(file.path, "it is not UTF-8") from None
     except OSError as error:
         raise folders.unremovable(file.path, error) from None
 

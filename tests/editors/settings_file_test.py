@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sm_proxy.editors import jsonc, settings_file
+from sm_proxy.errors import SmProxyError
 from sm_proxy.local import atomic_write, file_lock
 
 KEYS = ["remote.SSH.remotePlatform", "sm-x"]
@@ -164,3 +165,43 @@ def test_later_changes_of_the_user_stay(tmp_path: Path) -> None:
     text = path.read_text().replace("960", "5").replace('"a": 1', '"a": 2')
     found = settings_file.restored(settings_file.noted()[0], text.encode())
     assert jsonc.parse((found or b"").decode()) == {"a": 2, "remote.SSH.connectTimeout": 5}
+
+
+def test_a_save_of_the_editor_meanwhile_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text('{"a": 1}')
+    settings_file.set_values(path, LINUX)
+    real, saves = settings_file.restored, ["2"]
+
+    def restored(file: settings_file.Changed, now: bytes) -> bytes | None:
+        found = real(file, now)
+        if saves:
+            path.write_text(path.read_text().replace('"a": 1', f'"a": {saves.pop()}'))
+        return found
+
+    monkeypatch.setattr(settings_file, "restored", restored)
+    settings_file.restore(settings_file.noted()[0])
+    assert jsonc.parse(path.read_text()) == {"a": 2}
+
+
+def test_a_file_goes_if_it_was_not_there_and_may_be_gone(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    settings_file.set_values(path, LINUX)
+    (file,) = settings_file.noted()
+    settings_file.restore(file)
+    assert not path.exists()
+    settings_file.restore(file)
+
+
+def test_nothing_is_taken_out_while_another_process_sets_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_lock, "WRITER_S", 0)
+    path = tmp_path / "settings.json"
+    settings_file.set_values(path, LINUX)
+    before = path.read_text()
+    with file_lock.locked("editor-settings"), pytest.raises(SmProxyError) as caught:
+        settings_file.restore(settings_file.noted()[0])
+    assert (caught.value.code, path.read_text()) == ("busy", before)
