@@ -7,6 +7,9 @@
 
 cd "$(dirname "$0")/.." || exit 1
 
+# Thousands of processes import the same modules: what one of them compiles, the others take.
+unset PYTHONDONTWRITEBYTECODE
+
 say() {
     if [ -t 2 ] && [ -z "${NO_COLOR-}" ] && [ "${TERM-dumb}" != dumb ]; then
         printf '\033[2m== %s\033[0m\n' "$*" >&2
@@ -65,17 +68,27 @@ sudo apt-get install --no-install-recommends$packages"
     rm -f "$log"
 }
 
+# pip_of_venv ARGUMENT...: pip for .venv. It is that of python3 if it has one (22.3 or newer): to install and
+# compile another one takes 4 s of CPU.
+pip_of_venv() {
+    python3 -m pip --python .venv/bin/python "$@" 2>/dev/null && return 0
+    .venv/bin/python -m pip --version >/dev/null 2>&1 || .venv/bin/python -m ensurepip >/dev/null
+    .venv/bin/python -m pip "$@"
+}
+
 # with_uv PYTHON PACKAGE...: install by the uv of .venv, which is faster than pip. Fails if uv cannot be had,
 # or if pip's settings name an index: uv does not read them, and would ask another one.
 with_uv() {
     ours=.venv/bin/python
-    ! "$ours" -m pip config list | grep -q '[.]index-url=' || return 1
+    settings=$(pip_of_venv config list) || return 1
+    ! printf '%s\n' "$settings" | grep -q '[.]index-url=' || return 1
     "$ours" -c 'import uv' ||
-        "$ours" -m pip install --quiet --disable-pip-version-check --no-compile uv || return 1
+        pip_of_venv install --quiet --disable-pip-version-check --no-compile uv || return 1
     "$ours" -m uv pip install --quiet --python "$@"
 }
 
-uncompiled='ansible(_test)?|docutils|mpmath|mypyc?|networkx|pip|pygments|setuptools|sympy'
+uncompiled='ansible(_test)?|cffi|docutils|hypothesis|markdown_it|mpmath|mypyc?|networkx|pip|pyasn1'
+uncompiled="$uncompiled|pycparser|pygments|setuptools|sympy|wcwidth"
 # The parts of moto that the lab does not use: 1,200 files.
 uncompiled="$uncompiled|moto/(?!core|ec2|iam|moto_api|s3|sagemaker|ssm|sts|utilities)\\w+"
 
@@ -85,19 +98,19 @@ make_venv() {
     [ "$(cat "$1/.made-for" 2>/dev/null)" = "$wanted" ] && return 0
     say "making $1 with $("$2" --version): this takes some minutes"
     folder=$1 python=$1/bin/python
-    # Only .venv needs the pip that Python brings, to install uv: uv installs pip in a tenth of the time.
-    without=--without-pip
-    [ "$folder" != .venv ] || without=
-    "$2" -m venv $without "$folder" || stop "$2 could not make $folder"
+    # uv installs pip in a tenth of the time that Python takes for the one that it brings.
+    "$2" -m venv --without-pip "$folder" || stop "$2 could not make $folder"
     shift 2
     if ! with_uv "$python" pip "$@" >/dev/null 2>&1; then
         "$python" -m pip --version >/dev/null 2>&1 || "$python" -m ensurepip >/dev/null
         "$python" -m pip install --quiet --disable-pip-version-check --no-compile "$@" >&2 ||
             stop "pip could not install $*"
     fi
-    # pip would compile on one core. Some packages hold files for other Pythons, which do not compile. Of those
-    # left out, most modules are never imported: Python compiles and keeps the others.
-    "$python" -m compileall -q -j 0 -x "/($uncompiled)/" "$folder"/lib/python*/site-packages >/dev/null 2>&1
+    # Processes of the tests import the same modules at the same time: each would compile them. pip would compile
+    # on one core. Some packages hold files for other Pythons, which do not compile. Of those left out, most
+    # modules are never imported: Python compiles and keeps the others. The other Pythons run one process.
+    [ "$folder" != .venv ] ||
+        "$python" -m compileall -q -j 0 -x "/($uncompiled)/" "$folder"/lib/python*/site-packages >/dev/null 2>&1
     printf '%s\n' "$wanted" >"$folder/.made-for"
 }
 
@@ -106,5 +119,5 @@ python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null ||
     stop "Python 3.10 or newer is needed, this is $(python3 --version)"
 install_packages
 make_venv .venv python3 -e '.[lab,dev]'
-# Where PYTHONDONTWRITEBYTECODE is set, each ssh would compile our modules again.
+# The user of a test's ssh may not be able to write, so each ssh would compile our modules again.
 .venv/bin/python -m compileall -q sm_proxy sm_proxy_lab

@@ -21,6 +21,7 @@ import pytest
 from botocore import hooks
 from botocore.loaders import JSONFileLoader, Loader
 from hypothesis import HealthCheck, Phase, settings
+from hypothesis.internal.conjecture import providers
 
 from sm_proxy.local import paths, python_environment, secret_values
 from sm_proxy.local.threads import Background
@@ -47,6 +48,10 @@ settings.register_profile(
 )
 
 settings.load_profile("soak" if SOAK else "quick")
+if not SOAK:
+    # Hypothesis also tries the constants of all modules that are imported by then: a test would try
+    # other values in another worker. To read them takes each worker up to 2 s.
+    providers._get_local_constants = lambda: providers._local_constants
 
 os.environ.pop("PYTHONUNBUFFERED", None)  # tests run programs as users do
 
