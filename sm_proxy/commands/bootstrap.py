@@ -113,13 +113,14 @@ def _refuse(job: Job, target: Target) -> None:
         raise SmProxyError(
             "remote-debug-off",
             f"RemoteDebug of {job.noun} {job.name} is switched off",
-            f"Switch it on: sm-proxy enable-remote-debug {target.host}. Then run this again.",
+            f"Switch it on: sm-proxy enable-remote-debug {target.host}, then run:"
+            f" sm-proxy bootstrap {target.host}",
         )
     if not job.running:
         raise SmProxyError(
             "no-address",
             f"job {job.name} is {job.status}: it has no running container yet",
-            "Run it again when the job is Training.",
+            f"When it is Training: sm-proxy bootstrap {target.host}",
         )
 
 

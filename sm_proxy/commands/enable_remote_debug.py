@@ -144,7 +144,7 @@ class _Switch:
                     "wait-timeout",
                     f"job {self.job.name} is still {self.job.status}: RemoteDebug can be switched "
                     "on when it is Downloading or Training",
-                    "Wait longer with --timeout.",
+                    f"To wait longer: sm-proxy enable-remote-debug {self.target.host} --timeout 1h",
                 )
         try:
             self.aws.call(

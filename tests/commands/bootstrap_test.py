@@ -141,12 +141,12 @@ def test_a_container_that_ssh_cannot_enter_is_changed(account: Account, line: st
         (
             {"DescribeTrainingJob": description()},
             "remote-debug-off",
-            "sm-proxy enable-remote-debug sm-my-job",
+            "sm-proxy enable-remote-debug sm-my-job, then run: sm-proxy bootstrap sm-my-job",
         ),
         (
             {"DescribeTrainingJob": description("Downloading", **ON)},
             "no-address",
-            "when the job is Training",
+            "When it is Training: sm-proxy bootstrap sm-my-job",
         ),
         ({"DescribeTrainingJob": description("Completed", "Completed", **ON)}, "job-ended", ""),
         (

@@ -198,7 +198,9 @@ def test_the_wait_for_the_status_is_bounded(
     account.statuses = ["Starting"]
     assert account.enable("sm-my-job", "--timeout", "30s") == 1
     assert account.updates == []
-    assert last_line(capsys).startswith("sm-proxy: wait-timeout: job my-job is still Starting")
+    line = last_line(capsys)
+    assert line.startswith("sm-proxy: wait-timeout: job my-job is still Starting")
+    assert line.endswith(" To wait longer: sm-proxy enable-remote-debug sm-my-job --timeout 1h")
     assert sum(account.clock.slept) == pytest.approx(30)
 
 
