@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sm_proxy import resolver
-from sm_proxy.aws import caller
+from sm_proxy.aws import caller, job_role
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.commands import job_argument, options
@@ -96,7 +96,7 @@ def _refuse(aws: Aws, job: Job) -> None:
         raise error.as_failure() from None
     remote_debug.refuse(description, shapes.of("CreateTrainingJob"))
     role = str(description.get("RoleArn", ""))
-    missing = permissions.denied(aws, role, permissions.FOR_REMOTE_DEBUG)
+    missing = permissions.denied(aws, role, job_role.FOR_REMOTE_DEBUG)
     if missing:
         raise SmProxyError(
             "access-denied",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sm_proxy.aws import job_role
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.doctor.check import Context, DoubtfulCheck, SkipCheck, needed
 from sm_proxy.errors import SmProxyError
@@ -36,7 +37,7 @@ def role(context: Context) -> str:
     except ServiceError as error:
         raise error.as_failure() from None
     arn = str(found.get("RoleArn", ""))
-    missing = permissions.denied(context.aws, arn, permissions.FOR_REMOTE_DEBUG)
+    missing = permissions.denied(context.aws, arn, job_role.FOR_REMOTE_DEBUG)
     if missing is None:
         raise DoubtfulCheck("iam:SimulatePrincipalPolicy does not answer")
     if missing:

@@ -8,26 +8,6 @@ from typing import Any, Final
 
 from sm_proxy.launch.caller import Caller
 
-IN_A_VPC: Final = (
-    "ec2:CreateNetworkInterface",
-    "ec2:CreateNetworkInterfacePermission",
-    "ec2:DeleteNetworkInterface",
-    "ec2:DeleteNetworkInterfacePermission",
-    "ec2:DescribeDhcpOptions",
-    "ec2:DescribeNetworkInterfaces",
-    "ec2:DescribeSecurityGroups",
-    "ec2:DescribeSubnets",
-    "ec2:DescribeVpcs",
-)
-"""What the role of a job with a VpcConfig needs (SageMaker Developer Guide, "SageMaker roles")."""
-FOR_REMOTE_DEBUG: Final = (
-    "ssmmessages:CreateControlChannel",
-    "ssmmessages:CreateDataChannel",
-    "ssmmessages:OpenControlChannel",
-    "ssmmessages:OpenDataChannel",
-)
-"""What the role of a job with RemoteDebug needs (SageMaker Developer Guide, "Access a training
-container through AWS Systems Manager for remote debugging")."""
 _SESSION: Final = re.compile(
     r"arn:(?P<partition>[^:]+):sts::(?P<account>[0-9]+):assumed-role/(?P<role>[^/]+)/.+"
 )

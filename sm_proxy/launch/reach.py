@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from sm_proxy.aws import job_role
 from sm_proxy.errors import SmProxyError
 from sm_proxy.launch import permissions, remote_debug, shapes, vpc
 from sm_proxy.launch.caller import Caller
@@ -63,7 +64,7 @@ def check(
     network = value_at(made.request, path)
     by_agent = remote_debug.is_on(made.request, shape)
     if by_agent and not (network and remote_debug.is_on(request, shape)):
-        _check_role(aws, request, permissions.FOR_REMOTE_DEBUG, _AGENT, found=found)
+        _check_role(aws, request, job_role.FOR_REMOTE_DEBUG, _AGENT, found=found)
     if not network:  # only RemoteDebug reaches it
         return
     place = Place(tuple(network["Subnets"]), tuple(network["SecurityGroupIds"]))
@@ -80,7 +81,7 @@ def check(
             what = f"the subnets {', '.join(place.subnets)} have no route to S3"
             hint = "Add a NAT gateway or an S3 gateway endpoint, or name other --subnets."
             found.doubt(SmProxyError("no-vpc", f"{what}, where data and our files are", hint))
-    _check_role(aws, request, permissions.IN_A_VPC, _INTERFACES, found=found)
+    _check_role(aws, request, job_role.IN_A_VPC, _INTERFACES, found=found)
 
 
 def _agent_doubts(aws: Caller, place: Place) -> list[SmProxyError]:

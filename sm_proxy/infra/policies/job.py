@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from sm_proxy.aws.job_role import FOR_REMOTE_DEBUG, IN_A_VPC
 from sm_proxy.infra.policies.statement import Scope, Statement
 
 WHO: Final = "the role of jobs"
@@ -28,27 +29,10 @@ _OBJECTS: Final = ("s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject")
 _LOGIN: Final = ("ecr:GetAuthorizationToken",)
 _METRICS: Final = ("cloudwatch:PutMetricData",)
 _BUCKETS: Final = ("s3:ListBucket",)
-_NETWORK: Final = (
-    "ec2:CreateNetworkInterface",
-    "ec2:CreateNetworkInterfacePermission",
-    "ec2:DeleteNetworkInterface",
-    "ec2:DeleteNetworkInterfacePermission",
-    "ec2:DescribeDhcpOptions",
-    "ec2:DescribeNetworkInterfaces",
-    "ec2:DescribeSecurityGroups",
-    "ec2:DescribeSubnets",
-    "ec2:DescribeVpcs",
-)
-_AGENT: Final = (
-    "ssmmessages:CreateControlChannel",
-    "ssmmessages:CreateDataChannel",
-    "ssmmessages:OpenControlChannel",
-    "ssmmessages:OpenDataChannel",
-)
 OWN: Final[Mapping[str, str]] = {
     **dict.fromkeys((*_LOGS, *_IMAGE, *_LOGIN, *_METRICS, *_OBJECTS, *_BUCKETS), _ROLES),
-    **dict.fromkeys(_NETWORK, f"{_ROLES}, if you specify a private VPC"),
-    **dict.fromkeys(_AGENT, _REMOTE_DEBUG),
+    **dict.fromkeys(IN_A_VPC, f"{_ROLES}, if you specify a private VPC"),
+    **dict.fromkeys(FOR_REMOTE_DEBUG, _REMOTE_DEBUG),
 }
 
 
@@ -66,6 +50,12 @@ def statements(scope: Scope) -> tuple[Statement, ...]:
         Statement("WriteMetrics", _METRICS, ("*",), "the job has no metrics", metrics),
         Statement("LogInToRegistries", _LOGIN, ("*",), "no image can be pulled from ECR"),
         Statement("PullTheImage", _IMAGE, (images,), "no image can be pulled from ECR"),
-        Statement("JoinTheVpc", _NETWORK, ("*",), "the job cannot run in the VPC"),
-        Statement("RemoteDebug", _AGENT, ("*",), "the route `remote-debug`", optional=True),
+        Statement("JoinTheVpc", IN_A_VPC, ("*",), "the job cannot run in the VPC"),
+        Statement(
+            "RemoteDebug",
+            FOR_REMOTE_DEBUG,
+            ("*",),
+            "the route `remote-debug`",
+            optional=True,
+        ),
     )

@@ -17,7 +17,6 @@ from sm_proxy.aws.models import OPERATIONS
 from sm_proxy.infra import policies, template
 from sm_proxy.infra.parts import resource
 from sm_proxy.infra.policies import Scope
-from sm_proxy.launch import permissions
 from sm_proxy.routes import bastion_lookup
 from sm_proxy_lab.aws.iam import roles
 from tests.infra.plans import plan
@@ -143,9 +142,7 @@ def test_without_optional_statements_ssh_still_has_its_way() -> None:
     assert least < actions("user")
 
 
-def test_other_rooms_know_the_same_of_the_jobs_role() -> None:
-    needed = {*permissions.IN_A_VPC, *permissions.FOR_REMOTE_DEBUG}
-    assert needed <= actions("job")
+def test_users_may_open_sessions_to_the_bastions_that_connect_looks_for() -> None:
     conditions = [item.conditions for item in policies.statements("user", SCOPES[0])]
     assert {"StringEquals": {f"ssm:resourceTag/{bastion_lookup.TAG}": "bastion"}} in conditions
 
