@@ -152,6 +152,9 @@ def _removed(parts: Sequence[Part]) -> Result:
         try:
             _remove(part)
             gone.append(part)
+        except KeyboardInterrupt:
+            output.status("stopped: run `sm-proxy uninstall` again to remove the rest")
+            raise
         except SmProxyError as error:
             if failures:  # the first is shown as the command's own error
                 output.status(error.text)

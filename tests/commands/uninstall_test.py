@@ -21,6 +21,7 @@ from sm_proxy.local import installation, paths, private_files, prompt, screen, s
 from sm_proxy.local.secret_store import SecretStore
 from sm_proxy.ssh_config import our_file
 from sm_proxy.state.cache import Cache
+from sm_proxy.uninstall import folders
 from tests.commands.helpers import answer
 
 LINUX = [(["remote.SSH.remotePlatform", "sm-x"], "linux")]
@@ -275,6 +276,23 @@ def test_a_missing_state_folder_is_not_made_again(home: Path) -> None:
     assert snapshot(home) == before
 
 
+def test_what_is_left_after_an_interrupt_goes_in_the_next_run(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = snapshot(home)
+    assert cli.main(["config", "write"]) == 0
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folders, "clear", interrupt)
+        assert cli.main(["uninstall", "--yes"]) == 130
+    assert "run `sm-proxy uninstall` again" in capsys.readouterr().err
+    assert cli.main(["uninstall", "--yes"]) == 0
+    assert snapshot(home) == before
+
+
 def test_notes_that_are_not_whole_are_no_obstacle(home: Path) -> None:
     before = snapshot(home)
     assert cli.main(["config", "write"]) == 0
@@ -494,7 +512,6 @@ def test_sockets_of_shared_connections_go(home: Path) -> None:
 
 
 def test_every_name_in_our_folders_is_known() -> None:
-    from sm_proxy.uninstall import folders
 
     known = {"config": folders.SETTINGS, "cache": folders.CACHE, "state": folders.STATE}
     package = Path(cli.__file__).parent
