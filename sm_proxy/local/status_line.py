@@ -32,6 +32,8 @@ _REMINDER_EVERY_S: Final = 300.0
 """As above, from then on."""
 _USUAL_COLUMNS: Final = 80
 _CUT: Final = "..."
+_THEN: Final = " -> "
+"""Between the statuses of a job."""
 _IDLE: Final = Wait("")
 
 
@@ -200,15 +202,25 @@ def in_words(wait: Wait, waited: float) -> str:
 
 
 def cut(text: str, columns: int) -> str:
-    """The text if it fits into the columns; else its beginning, and its end with the time."""
+    """The text if it fits into so many columns; else its beginning, and its end with the time.
+
+    Of statuses (`myjob: Starting -> Downloading`), the last one stays as long as it can: it is what
+    is waited for now.
+    """
     if cells(text) <= columns:
         return text
     start = text.rfind(" (")
-    end = text[start:] if start > 0 else ""
-    room = columns - len(_CUT) - len(end)
+    body, end = (text[:start], text[start:]) if start > 0 else (text, "")
+    if _THEN in body:
+        earlier, _, now = body.rpartition(_THEN)
+        body = earlier.partition(_THEN)[0].rpartition(": ")[0]
+        end = f": {now}{end}"
+        if cells(body + end) <= columns:
+            return body + end
+    room = columns - len(_CUT) - cells(end)
     if room < len(_CUT):
         return _fitting(text, columns)
-    return f"{_fitting(text[:start] if end else text, room).rstrip()}{_CUT}{end}"
+    return f"{_fitting(body, room).rstrip()}{_CUT}{end}"
 
 
 def _fitting(text: str, columns: int) -> str:

@@ -349,6 +349,9 @@ def test_the_thread_shows_what_has_been_silent_for_long(shown: Shown) -> None:
     assert shown.screen.line == ""
 
 
+STEPS = "sm-proxy: waiting for bert: Starting (2 min) -> Pending -> Downloading (3s of 15m)"
+
+
 @pytest.mark.parametrize(
     ("words", "columns", "expected"),
     [
@@ -357,6 +360,11 @@ def test_the_thread_shows_what_has_been_silent_for_long(shown: Shown) -> None:
         ("sm-proxy: waiting", 12, "sm-proxy:..."),
         ("sm-proxy: waiting (3s)", 9, "sm-proxy:"),
         ("", 0, ""),
+        (STEPS, len(STEPS), STEPS),
+        (STEPS, len(STEPS) - 1, "sm-proxy: waiting for bert: Downloading (3s of 15m)"),
+        (STEPS, 51, "sm-proxy: waiting for bert: Downloading (3s of 15m)"),
+        (STEPS, 50, "sm-proxy: waiting for...: Downloading (3s of 15m)"),
+        (STEPS, 40, "sm-proxy: wa...: Downloading (3s of 15m)"),
     ],
 )
 def test_cut(words: str, columns: int, expected: str) -> None:
