@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -11,28 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-import pytest
-
 from sm_proxy.errors import SmProxyError
 from sm_proxy.transfer.ssh.connection import Answer, Connection
 from sm_proxy.transfer.ssh.sftp_client import SftpClient
 from sm_proxy.transfer.ssh.ssh_process import SshProcess
 from sm_proxy.transfer.ssh.wire import Wire
-from sm_proxy_lab.machines import sshd_binary
-
-_INSTALLED = Path("/usr/lib/openssh/sftp-server")
-_CACHE = str(sshd_binary.cache_folder())  # of the user: a test has a home of its own
-
-
-@functools.cache
-def program() -> Path:
-    """Debian's sftp-server; unpacked on the first call where it is not installed."""
-    if _INSTALLED.exists():
-        return _INSTALLED
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SM_PROXY_LAB_TOOLS", _CACHE)
-        folder = sshd_binary.unpacked("sftp-server", ["openssh-sftp-server"])
-    return folder / "usr/lib/openssh/sftp-server"
+from tests.transfer import lab_tools
 
 
 @dataclass
@@ -60,7 +43,7 @@ def connection(home: Path, number: int = 1) -> Iterator[Connection]:
     """A connection to an sftp-server whose home folder is `home`."""
     ours, theirs = socket.socketpair()
     with subprocess.Popen(
-        [str(program())], cwd=home, stdin=theirs.fileno(), stdout=theirs.fileno()
+        [str(lab_tools.sftp_server())], cwd=home, stdin=theirs.fileno(), stdout=theirs.fileno()
     ) as server:
         theirs.close()
         one = as_connection(ours, number)

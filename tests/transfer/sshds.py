@@ -6,7 +6,6 @@ dialler gives the other end as a stream.
 
 from __future__ import annotations
 
-import functools
 import getpass
 import itertools
 import os
@@ -29,8 +28,8 @@ from sm_proxy.transfer.ssh import connections
 from sm_proxy.transfer.ssh.connections import Connections
 from sm_proxy.tunnel.socket_stream import SocketStream
 from sm_proxy.tunnel.stream import Stream, StreamWrapper
-from sm_proxy_lab.machines import sshd_binary
 from tests.fakes import container
+from tests.transfer import lab_tools
 
 HOST = "sm-copied"
 _CONFIG = """
@@ -48,12 +47,6 @@ grep -q ^sshd: "$1" || echo "sshd:x:74:65534::/run/sshd:/usr/sbin/nologin" >>"$1
 mount --bind "$1" /etc/passwd && shift && exec "$@"
 """
 """As root, sshd wants a user of its own and a folder in /run, which this machine need not have."""
-
-
-@functools.cache
-def _sshd() -> str:
-    """The search takes a second."""
-    return sshd_binary.find_sshd()
 
 
 class SessionStream(StreamWrapper):
@@ -122,7 +115,7 @@ class Server:
 
     def words(self) -> list[str]:
         """The command of an sshd for one connection."""
-        words = [_sshd(), "-i", "-e", "-f", str(self.folder / "sshd_config")]
+        words = [lab_tools.sshd(), "-i", "-e", "-f", str(self.folder / "sshd_config")]
         if os.geteuid() != 0:
             return words
         script = self.folder / "as_root.sh"
