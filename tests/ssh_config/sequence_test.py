@@ -36,9 +36,7 @@ CONTENTS = st.tuples(
     st.lists(st.tuples(LINES, st.sampled_from([b"\n", b"\r\n"]))),
     st.sampled_from([b"", b"Host last", b"# \xf8"]),
 ).map(lambda drawn: drawn[0] + b"".join(a + b for a, b in drawn[1]) + drawn[2])
-VALUES = st.text(
-    st.characters(codec="utf-8", exclude_categories=("C", "Z")) | st.just(" "), min_size=1
-)
+VALUES = st.text(st.characters(exclude_categories=("C", "Z")) | st.just(" "), min_size=1)
 OPTIONS = st.fixed_dictionaries(
     {},
     optional={
