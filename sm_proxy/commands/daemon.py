@@ -82,7 +82,7 @@ def _status(settings: Settings) -> Result:
         control.refuse_stranger()
     data = [{"socket": each.socket, **_with_dates(asdict(each.status))} for each in found]
     rows = [row for each in data for row in _rows(each)]
-    return Result({"daemons": data}, partial(_text, rows) if rows else _why_none(settings))
+    return Result({"daemons": data}, partial(_text, rows) if rows else (_why_none(settings),))
 
 
 def _text(rows: Sequence[tuple[str, str]], screen: Screen) -> str:

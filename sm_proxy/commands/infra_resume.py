@@ -42,4 +42,4 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
             run.aws, found.output("Bastion"), run.deadline, output.status, run.again
         )
     data = {"stack": run.name, "paused": False, "changed": changed, "bastion": up.as_data}
-    return Result(data, f"the bastion of {run.name} is {up.words}")
+    return Result(data, (f"the bastion of {run.name} is {up.words}",))

@@ -160,7 +160,7 @@ def _declined(plan: Plan, own: Target) -> Result:
     app = plan.space.app
     status = None if app is None or app.gone else app.status
     data = {**_data(plan, own, changed=False), "status": status}
-    return Result(data, f"Studio space {own.job} was not changed", exit_status=1)
+    return Result(data, (f"Studio space {own.job} was not changed",), exit_status=1)
 
 
 def _result(plan: Plan, own: Target, *, changed: bool) -> Result:

@@ -63,7 +63,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
         return _ended(job)
     if not _is_meant(aws, job, target, yes=args.yes):
         return Result(
-            _data(job, stopped=False), f"{job.noun} {job.name} was not stopped", exit_status=1
+            _data(job, stopped=False), (f"{job.noun} {job.name} was not stopped",), exit_status=1
         )
     try:
         aws.call("sagemaker", operation, **parameters)

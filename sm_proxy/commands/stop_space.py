@@ -38,12 +38,12 @@ def run(args: argparse.Namespace, settings: Settings, target: Target) -> Result:
         status = "Stopped" if space.app is None or space.app.gone else space.app.status
         data = {"job": space.name, "kind": "space", "status": status, "stopped": False}
         if status == "Stopped":
-            return Result(data, f"Studio space {space.name} does not run: its app is Stopped")
+            return Result(data, (f"Studio space {space.name} does not run: its app is Stopped",))
         kept = "its home directory stays; unsaved notebooks and all in memory are lost"
         question = f"Stop Studio space {space.name} ({status}; {kept})?"
         ending = status == "Deleting"
         if not ending and not space_argument.confirmed("stop", question, target, own, yes=args.yes):
-            return Result(data, f"Studio space {space.name} was not stopped", exit_status=1)
+            return Result(data, (f"Studio space {space.name} was not stopped",), exit_status=1)
         again = f"sm-proxy stop {own.host}"
         waiter = space_argument.waiter(_TIMEOUT_S, again)
         left.words = f"SageMaker may still stop the app; to see its state: {again}"

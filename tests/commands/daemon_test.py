@@ -24,6 +24,7 @@ from sm_proxy.daemon.status import Connection, KeptSession, Status
 from sm_proxy.doctor.check import Context
 from sm_proxy.doctor.daemon import healthy
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import screen
 from sm_proxy.settings import Settings
 from tests.daemon.residents import Resident
 from tests.waits import await_true
@@ -132,6 +133,10 @@ def test_status_says_that_the_daemon_is_switched_off(
 ) -> None:
     monkeypatch.setenv("SM_PROXY_DAEMON_IDLE", "0")
     assert "daemon_idle = 0 keeps ssh from starting one" in run(capsys, "status")[1]
+    monkeypatch.setattr(screen, "of", lambda _: screen.Screen(columns=40))
+    wrapped = run(capsys, "status")[1].splitlines()
+    assert len(wrapped) == 3
+    assert max(map(len, wrapped)) <= 40
 
 
 def test_status_shows_connections_and_kept_sessions(
