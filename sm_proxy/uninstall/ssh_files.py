@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -88,17 +88,19 @@ def places(ssh_config: Path, settings: Settings) -> list[Place]:
 
 
 def by_config(places: Sequence[Place]) -> list[Place]:
-    """One place for each ssh config."""
-    return list({atomic_write.follow_symlinks(x.config): x for x in reversed(places)}.values())[
-        ::-1
-    ]
+    """The first place of each ssh config."""
+    return _first_of_each(places, lambda place: atomic_write.follow_symlinks(place.config))
 
 
 def by_folder(places: Sequence[Place]) -> list[Place]:
-    """One place for each folder of ours."""
+    """The first place of each folder of ours."""
+    return _first_of_each(places, lambda place: place.folder)
+
+
+def _first_of_each(places: Sequence[Place], path_of: Callable[[Place], Path]) -> list[Place]:
     found: dict[Path, Place] = {}
     for place in places:
-        found.setdefault(place.folder, place)
+        found.setdefault(path_of(place), place)
     return list(found.values())
 
 
