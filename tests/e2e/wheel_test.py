@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import sm_proxy
+from tests.e2e.held import held
 from tests.e2e.labs import Lab
 from tests.waits import await_true
 
@@ -130,12 +131,16 @@ def test_after_an_update_ssh_is_of_the_new_version_and_uninstall_leaves_nothing(
         words = ("config", "write", "--identity-file", identity, "--user", user)
         assert served.run(program, *words).returncode == 0
         await_true(lambda: is_served_by(sm_proxy.__version__), 60)
-        _update(installed, "99.0.0")
-        await_true(lambda: is_served_by("99.0.0"), 60)
-        checked = served.run(program, "config", "check")
-        assert checked.stdout == b"up to date\n"
-        removed = served.run(program, "uninstall", "--yes")
-        assert removed.returncode == 0, removed.stderr
+        with held(served, str(config), "daemon") as ssh:
+            _update(installed, "99.0.0")
+            await_true(lambda: is_served_by("99.0.0"), 60)
+            assert ssh.works()
+            checked = served.run(program, "config", "check")
+            assert checked.stdout == b"up to date\n"
+            removed = served.run(program, "uninstall", "--yes")
+            assert removed.returncode == 0, removed.stderr
+            assert ssh.works()  # the daemon that has served it had ended before
+        await_true(lambda: not served.daemon_processes(), 60, served.daemon_processes)
         assert (served.daemon_processes(), list(Path(short).iterdir())) == ([], [])
     assert config.read_text() == "Host build\n"
     assert list(tmp_path.iterdir()) == [config]

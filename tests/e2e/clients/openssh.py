@@ -90,12 +90,12 @@ def _autossh(desk: Desk) -> None:
         stderr=subprocess.DEVNULL,
     )
     try:
-        await_true(lambda: _answers(desk, port), 30, alive=process)
+        await_true(lambda: _answers(desk, port), 60, alive=process)
         children = f"/proc/{process.pid}/task/{process.pid}/children"
         (first,) = desk.run("cat", children).split()
         desk.run("kill", "-HUP", first)
-        await_true(lambda: desk.run("cat", children).split() not in ([], [first]), 30)
-        await_true(lambda: _answers(desk, port), 30, alive=process)
+        await_true(lambda: desk.run("cat", children).split() not in ([], [first]), 60)
+        await_true(lambda: _answers(desk, port), 60, alive=process)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
