@@ -191,8 +191,7 @@ def _values_of(argument: Argument, current: str, walk: _Walk) -> Answer:
         places = [Candidate(f"{item.word}:", item.text, open=True) for item in names]
         return Answer(_beginning(current, places), files=table.FILE)
     if argument.values == table.ASSIGNMENT:
-        settings = (Candidate(f"{name}=", text, open=True) for name, text in values.settings())
-        return Answer(_beginning(current, settings))
+        return _assignment(current)
     found = _hosts(walk) if argument.values in {table.HOST, table.SETTING_OR_HOST} else []
     known = {
         table.SETTING: values.settings,
@@ -203,6 +202,16 @@ def _values_of(argument: Argument, current: str, walk: _Walk) -> Answer:
     }.get(argument.values)
     found += [Candidate(*pair) for pair in known()] if known else []
     return Answer(_beginning(current, found))
+
+
+def _assignment(current: str) -> Answer:
+    """`NAME=` of a setting, then its values."""
+    name, equals, _ = current.partition("=")
+    if equals:
+        given = (Candidate(f"{name}={value}", text) for value, text in values.of_setting(name))
+        return Answer(_beginning(current, given))
+    named = (Candidate(f"{known}=", text, open=True) for known, text in values.settings())
+    return Answer(_beginning(current, named))
 
 
 def _hosts(walk: _Walk) -> list[Candidate]:

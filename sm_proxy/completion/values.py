@@ -19,6 +19,7 @@ from typing import Final
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.settings import Settings, contexts, load
+from sm_proxy.settings.route_names import AUTO, ROUTE_NAMES
 from sm_proxy.settings.schema import FILE_ONLY
 from sm_proxy.state import host_names
 
@@ -85,6 +86,20 @@ def settings() -> Pairs:
     """The settings that one line of config.toml sets."""
     known = dataclasses.fields(Settings)
     return [(item.name, item.metadata["about"]) for item in known if item.name not in FILE_ONLY]
+
+
+def of_setting(name: str) -> Pairs:
+    """The values that a setting may have, if they are few."""
+    name = name.replace("-", "_")
+    found = {"profile": profiles, "region": regions, "prefix": prefixes}.get(name)
+    if found is not None:
+        return found()
+    if name == "route":
+        return [(route, "") for route in (AUTO, *ROUTE_NAMES)]
+    is_switch = any(
+        item.name == name for item in dataclasses.fields(Settings) if item.type == "bool"
+    )
+    return [("true", ""), ("false", "")] if is_switch else []
 
 
 def _connected() -> list[str]:

@@ -120,6 +120,24 @@ def test_settings_are_offered_by_name(top: Level) -> None:
     assert [(item.word, item.open) for item in found.candidates] == [("region=", True)]
 
 
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("--set route=bas", ["route=bastion", "route=bastion-ssh"]),
+        ("--set=route=hyp", ["route=hyperpod"]),
+        ("--set profile=pr", ["profile=prod"]),
+        ("--set region=eu-west-3", ["region=eu-west-3"]),
+        ("--set trust-first-use=", ["trust-first-use=true", "trust-first-use=false"]),
+        ("--set wait=", []),
+        ("--set nonsense=", []),
+    ],
+)
+def test_the_values_of_a_setting_are_offered(top: Level, typed: str, offered: list[str]) -> None:
+    found = at(top, f"settings {typed}")
+    assert words(found) == offered
+    assert not any(item.open for item in found.candidates)
+
+
 def test_an_operand_comes_once(top: Level) -> None:
     assert "sm-new" not in words(at(top, "wait sm-old "))
     assert words(at(top, "wait -- sm-old ")) == []

@@ -44,6 +44,7 @@ TYPED = {
     b"sm-proxy cp 'my f\tsm-l\tx": b"[cp][my file][sm-lab.space:x]",
     b"sm-proxy cp it\\'s\\ a/b\t": b"[cp][it's a/b-c]",
     b"sm-proxy --profile=x\t": b"[--profile=x$(touch${IFS}ran)]",
+    b"sm-proxy settings --set=route=hy\t": b"[settings][--set=route=hyperpod]",
     b"sm-proxy list --profile y\t": b"[list][--profile][y`touch ran`]",
 }
 """What is typed, and how the program sees it."""

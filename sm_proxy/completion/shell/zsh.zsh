@@ -14,7 +14,7 @@ _sm_proxy() {
         _normal
         return
     fi
-    [[ $PREFIX != --*=* ]] || compset -P '*='
+    [[ $PREFIX != --*=* ]] || compset -P 1 '*='
     for line in "${(@)lines[2,-1]}"; do
         word=${${line%%$'\t'*}//:/\\:} text=${line#*$'\t'}
         [[ -z $word ]] || pairs+=("$word${text:+:$text}")
