@@ -219,4 +219,5 @@ def run(command: list[str], limit_s: float | None = None) -> subprocess.Complete
             f"Something in its config may hang, such as a Match exec. Try: {shlex.join(command)}",
         ) from None
     except OSError as error:
-        raise SmProxyError("unsupported", f"{command[0]} cannot be run: {error}") from None
+        what = f"{command[0]} cannot be run: {error.strerror or error}"
+        raise SmProxyError("unsupported", what) from None

@@ -47,7 +47,9 @@ def write(path: Path, context: Context, findings: Sequence[Finding]) -> None:
             private_files.write_whole(path, content)
     except OSError as error:
         raise SmProxyError(
-            "config-read-only", f"{path} cannot be written: {error}", "Name another file."
+            "config-read-only",
+            f"{path} cannot be written: {error.strerror or error}",
+            "Name another file.",
         ) from None
 
 

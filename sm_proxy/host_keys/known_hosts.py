@@ -50,7 +50,7 @@ def pin(settings: Settings, host: str, host_keys: Iterable[str]) -> None:
     except OSError as error:
         raise SmProxyError(
             "config-read-only",
-            f"the host key of {host} cannot be written to {path}: {error}",
+            f"the host key of {host} cannot be written to {path}: {error.strerror or error}",
             "Make the folder writable.",
         ) from None
 

@@ -209,8 +209,10 @@ def _public_key(path: Path) -> str:
     public = path if path.suffix == ".pub" else key_files.public_path(path)
     try:
         lines = [line for line in public.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise _unreadable(path, public, str(error)) from None
+    except OSError as error:
+        raise _unreadable(path, public, error.strerror or str(error)) from None
+    except UnicodeDecodeError:
+        raise _unreadable(path, public, "it is not text") from None
     if len(lines) > 1:
         raise _unreadable(path, public, "it has more than one line")
     words = " ".join(lines).split()

@@ -26,7 +26,7 @@ def read(path: Path) -> str | None:
     except OSError as error:
         raise SmProxyError(
             "host-key-unknown",
-            f"the pinned host key {path} cannot be trusted: {error}",
+            f"the pinned host key {path} cannot be trusted: {error.strerror or error}",
             "Delete it to trust on first use again.",
         ) from None
     return key if is_public_key(key) else None

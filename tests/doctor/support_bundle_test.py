@@ -70,6 +70,7 @@ def test_an_unwritable_path_fails(context: Context, tmp_path: Path) -> None:
     with pytest.raises(SmProxyError) as caught:
         support_bundle.write(tmp_path / "file" / "report.txt", context, FINDINGS)
     assert caught.value.code == "config-read-only"
+    assert caught.value.message.endswith("report.txt cannot be written: File exists")
 
 
 @pytest.mark.parametrize("error", [KeyError("no passwd entry"), OSError("no passwd entry")])

@@ -134,6 +134,7 @@ def test_a_key_without_a_readable_public_half_is_refused(
     with pytest.raises(SmProxyError, match="no public key can be read") as caught:
         identities.ensure(Settings(identity_file=str(tmp_path / "my key")))
     assert caught.value.code == "bad-setting"
+    assert "Errno" not in caught.value.message
     assert f"ssh-keygen -y -f '{tmp_path}/my key' > '{tmp_path}/my key.pub'" in caught.value.hint
 
 
