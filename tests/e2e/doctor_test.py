@@ -204,7 +204,7 @@ def test_the_support_bundle_is_private_and_has_no_secret(lab: Lab, tmp_path: Pat
     assert audit_test.leaks({"the report": text, "printed": ""}, known) == []
 
 
-@pytest.mark.parametrize("path", ["a-file/report.txt", "."])
+@pytest.mark.parametrize("path", cases(["a-file/report.txt", "."], ["."]))
 def test_a_support_bundle_that_cannot_be_written_is_reported(
     lab: Lab, tmp_path: Path, path: str
 ) -> None:

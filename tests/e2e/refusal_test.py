@@ -35,7 +35,7 @@ def test_a_missing_job_is_reported_with_the_region(lab: Lab) -> None:
 
 def test_an_illegal_name_is_refused_before_any_call(lab: Lab) -> None:
     before = len(lab.calls())
-    for host in ("sm-a_b", "sm-a--", "sm-a.nonsense", "sm-" + "x" * 64):
+    for host in cases(("sm-a_b", "sm-a--", "sm-a.nonsense", "sm-" + "x" * 64), ["sm-a.nonsense"]):
         code, _ = refused(lab, host)
         assert code == "bad-name"
     assert len(lab.calls()) == before
@@ -66,18 +66,14 @@ def test_a_denied_action_is_named(lab: Lab, denied: str) -> None:
     assert denied in line
 
 
-@pytest.mark.parametrize(
-    ("policy", "action", "remedy"),
-    [
-        (
-            "service control policy: Deny",
-            "ssm:StartSession",
-            "the administrators of the organization",
-        ),
-        ("VPC endpoint policy", "sagemaker:DescribeTrainingJob", "in the endpoint policy"),
-        ("KMS key", "logs:GetLogEvents", "allow it in the policy of the key"),
-    ],
-)
+_POLICIES = [
+    ("service control policy: Deny", "ssm:StartSession", "the administrators of the organization"),
+    ("VPC endpoint policy", "sagemaker:DescribeTrainingJob", "in the endpoint policy"),
+    ("KMS key", "logs:GetLogEvents", "allow it in the policy of the key"),
+]
+
+
+@pytest.mark.parametrize(("policy", "action", "remedy"), cases(_POLICIES, _POLICIES[1:2]))
 def test_a_policy_that_iam_cannot_override_is_named(
     lab: Lab, policy: str, action: str, remedy: str
 ) -> None:
@@ -117,7 +113,7 @@ def test_a_throttled_call_is_tried_again(lab: Lab) -> None:
         lab.ok(lab.host, "true")
 
 
-@pytest.mark.parametrize("ping", ["ConnectionLost", "Inactive", "absent"])
+@pytest.mark.parametrize("ping", cases(["ConnectionLost", "Inactive", "absent"], ["absent"]))
 def test_a_bastion_that_is_offline_is_named(lab: Lab, ping: str) -> None:
     with lab.faults(ping_status=ping):
         code, line = refused(lab, lab.host)
