@@ -96,7 +96,7 @@ def test_another_host_at_the_cached_address_is_looked_up_next_time(lab: Lab) -> 
     job = lab.launch("taken", nodes=2)
     lab.ok(job.host, "true")
     lab.settle()
-    shown = lab.sm_proxy("resolve", job.host, "--json")
+    shown = lab.warm("resolve", job.host, "--json")
     assert json.loads(shown.stdout)["data"]["cached"] is True
     # Change the cache: the second node's address, with the first node's keys.
     address, port = job.where("algo-2")

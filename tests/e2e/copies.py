@@ -25,9 +25,9 @@ def cp(lab: Lab, *words: str, status: int = 0, **options: Any) -> dict[str, Any]
 
 
 def run(lab: Lab, *words: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
-    """Run `cp` to its end."""
+    """Run `cp` to its end, without the cost of its start."""
     timeout = {"timeout": 120, **options}
-    done = lab.run(*command(*words), **timeout)
+    done = lab.warm(*command(*words)[len(SM_PROXY) :], **timeout)
     assert b"Traceback" not in done.stderr, done.stderr.decode()
     return done
 

@@ -24,7 +24,7 @@ def touched(job: Job, node: str, word: str) -> bool:
 
 
 def test_go_with_the_name_of_a_job_reaches_all_its_nodes(lab: Lab, pair: Job) -> None:
-    done = lab.sm_proxy("go", pair.host, "--json")
+    done = lab.warm("go", pair.host, "--json")
     assert done.returncode == 0, done.stderr
     data = json.loads(done.stdout)["data"]
     assert data["job"] == pair.name
@@ -38,7 +38,7 @@ def test_go_with_the_name_of_a_job_reaches_all_its_nodes(lab: Lab, pair: Job) ->
 
 
 def test_done_with_the_name_of_a_node_reaches_only_that_node(lab: Lab, pair: Job) -> None:
-    done = lab.sm_proxy("done", f"{pair.host}.algo-2")
+    done = lab.warm("done", f"{pair.host}.algo-2")
     assert done.returncode == 0, done.stderr
     assert done.stdout.decode().startswith("algo-2  ")
     assert touched(pair, "algo-2", "done")
@@ -46,11 +46,11 @@ def test_done_with_the_name_of_a_node_reaches_only_that_node(lab: Lab, pair: Job
 
 
 def test_go_fails_with_the_code_of_the_connection(lab: Lab) -> None:
-    refused = lab.sm_proxy("go", "sm-no-such-job", "--json")
+    refused = lab.warm("go", "sm-no-such-job", "--json")
     assert (refused.returncode, code_of(refused)) == (1, "job-not-found")
     assert json.loads(refused.stdout)["error"]["code"] == "job-not-found"
     with lab.faults(deny=["ssm:StartSession"]):
-        refused = lab.sm_proxy("go", f"{lab.host}.algo-1")
+        refused = lab.warm("go", f"{lab.host}.algo-1")
     assert (refused.returncode, code_of(refused)) == (1, "access-denied")
     await_true(lambda: not lab.sessions(), 60, lab.sessions)
 
@@ -72,7 +72,7 @@ def test_a_job_waits_for_go_and_stays_after_its_failure_until_done(lab: Lab) -> 
     assert "\nthe program runs\n" in job.log()
     assert job.status() == "Training"
     assert lab.ok(job.host, "echo $SM_CURRENT_HOST") == b"algo-1\n"
-    done = lab.sm_proxy("done", job.host)
+    done = lab.warm("done", job.host)
     assert done.returncode == 0, done.stderr
     job.until("Failed")
     reason = lab.python(f"answer = describe({job.name!r})['FailureReason']")
@@ -102,15 +102,15 @@ def test_stop_ends_a_job_that_is_kept(lab: Lab) -> None:
     # On a busy machine the program may end before the marker is in the log.
     wanted = ("the container stays for 600 s", '{"sm_proxy_marker"')
     await_true(lambda: all(word in job.log() for word in wanted), 60, job.log)
-    jobs = json.loads(lab.sm_proxy("list", "--check", "--json").stdout)["data"]["jobs"]
+    jobs = json.loads(lab.warm("list", "--check", "--json").stdout)["data"]["jobs"]
     [listed] = [item for item in jobs if item["job"] == job.name]
     assert listed["kept"] is True, listed
-    refused = lab.sm_proxy("stop", job.host)
+    refused = lab.warm("stop", job.host)
     assert (refused.returncode, code_of(refused)) == (2, "usage")
     done = lab.sm_proxy("stop", job.host, "--yes", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["data"]["stopped"] is True
     job.until("Stopped")
-    again = lab.sm_proxy("stop", job.host, "--yes")
+    again = lab.warm("stop", job.host, "--yes")
     assert again.returncode == 0, again.stderr
     assert b"has ended already" in again.stdout

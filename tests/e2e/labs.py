@@ -17,6 +17,7 @@ import contextlib
 import itertools
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -157,9 +158,13 @@ class Lab:
         return self.run(*SM_PROXY, *words, **options)
 
     def warm(
-        self, *words: str, env: Mapping[str, str] | None = None
+        self, *words: str, env: Mapping[str, str] | None = None, timeout: float = 180
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run sm-proxy without the cost of its start: see `warm.py`."""
+        """Run sm-proxy without the cost of its start: see `warm.py`.
+
+        Raises:
+            AssertionError: It has not ended after `timeout` seconds.
+        """
         if self._warm is None:
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
             self._warm = self.popen(sys.executable, "-I", str(_WARM), **pipes)
@@ -170,11 +175,21 @@ class Lab:
         self._warm.stdin.write(json.dumps({**asked, "out": str(out), "err": str(err)}).encode())
         self._warm.stdin.write(b"\n")
         self._warm.stdin.flush()
+        ended, _, _ = select.select([self._warm.stdout], [], [], timeout)
+        if not ended:
+            self._kill_warm(self._warm)
+        assert ended, f"{words} did not end: {out.read_bytes()!r} {err.read_bytes()!r}"
         status = int(self._warm.stdout.readline())
         done = subprocess.CompletedProcess(words, status, out.read_bytes(), err.read_bytes())
         out.unlink()
         err.unlink()
         return done
+
+    def _kill_warm(self, warm: subprocess.Popen[bytes]) -> None:
+        for pid in (*reap.descendants(warm.pid), warm.pid):
+            os.kill(pid, signal.SIGKILL)
+        warm.communicate()
+        self._warm = None
 
     def ok(self, *words: str, **options: Any) -> bytes:
         """Run ssh, which must succeed; return its output."""

@@ -93,7 +93,7 @@ def served(own: Lab, prep: str) -> tuple[str, str]:
 def resolved(lab: Lab, host: str) -> tuple[dict[str, Any], list[str], list[str]]:
     """Resolve a host; return the data, the lines on stderr and the calls to SageMaker."""
     before = len(lab.calls())
-    done = lab.sm_proxy("resolve", host, "--json")
+    done = lab.warm("resolve", host, "--json")
     assert done.returncode == 0, done.stderr.decode()
     made = [call for call in lab.calls()[before:] if call["service"] == "sagemaker"]
     data: dict[str, Any] = json.loads(done.stdout)["data"]
@@ -114,7 +114,7 @@ def test_ssh_completes_the_beginning_of_a_name(own: Lab) -> None:
 
 
 def test_a_similar_name_is_suggested(own: Lab) -> None:
-    done = own.sm_proxy("resolve", "sm-bret-2026-11-23-09-12-33-123")
+    done = own.warm("resolve", "sm-bret-2026-11-23-09-12-33-123")
     assert (done.returncode, code_of(done)) == (1, "job-not-found")
     assert JOB.encode() in done.stderr
 
@@ -151,7 +151,7 @@ def test_nodes_of_other_kinds_are_instances(
     assert resolved(own, f"{host}.2")[0]["port"] == 2202
     by_id, _, _ = resolved(own, f"{host}.{INSTANCES[1]}")
     assert (by_id["node"], by_id["port"]) == (INSTANCES[1], 2202)
-    none = own.sm_proxy("resolve", f"{host}.3")
+    none = own.warm("resolve", f"{host}.3")
     assert code_of(none) == "bad-name"
 
 
@@ -160,13 +160,13 @@ def test_a_failed_processing_job_is_reported(own: Lab) -> None:
     own.control(
         "set_batch_status", "processing", "failing", "Failed", failure_reason="exit code: 137"
     )
-    done = own.sm_proxy("resolve", "sm-failing")
+    done = own.warm("resolve", "sm-failing")
     assert (done.returncode, code_of(done)) == (1, "job-failed")
     assert b"exit code: 137" in done.stderr
 
 
 def test_the_list_has_jobs_of_all_kinds(own: Lab, prep: str) -> None:
-    done = own.sm_proxy("list", "--json")
+    done = own.warm("list", "--json")
     assert done.returncode == 0, done.stderr.decode()
     jobs = {job["job"]: job for job in json.loads(done.stdout)["data"]["jobs"]}
     assert set(jobs[JOB]) == {
@@ -176,13 +176,13 @@ def test_the_list_has_jobs_of_all_kinds(own: Lab, prep: str) -> None:
     assert (jobs[JOB]["status"], jobs[JOB]["reachable"]) == ("Training", None)
     assert jobs[prep]["kind"] == "processing"
     assert not jobs[JOB]["relaunchable"]
-    text = own.sm_proxy("list").stdout.decode()
+    text = own.warm("list").stdout.decode()
     assert text.startswith("HOST ")
     assert JOB in text
 
 
 def test_list_check_reports_reachable_jobs(own: Lab, prep: str) -> None:
-    done = own.sm_proxy("list", "--check", "--json")
+    done = own.warm("list", "--check", "--json")
     assert done.returncode == 0, done.stderr.decode()
     jobs = {job["job"]: job for job in json.loads(done.stdout)["data"]["jobs"]}
     assert (jobs[JOB]["nodes"], jobs[JOB]["reachable"], jobs[JOB]["reason"]) == (1, True, None)
@@ -192,7 +192,7 @@ def test_list_check_reports_reachable_jobs(own: Lab, prep: str) -> None:
 
 def test_the_list_goes_on_when_one_kind_is_denied(own: Lab) -> None:
     with own.faults(deny=["sagemaker:ListEndpoints"]):
-        done = own.sm_proxy("list", "--json")
+        done = own.warm("list", "--json")
     assert done.returncode == 0, done.stderr.decode()
     assert b"sagemaker:ListEndpoints" in done.stderr
     assert JOB in {job["job"] for job in json.loads(done.stdout)["data"]["jobs"]}
@@ -202,6 +202,6 @@ def test_wait_succeeds_for_a_running_job_and_fails_for_a_missing_one(own: Lab) -
     done = own.sm_proxy("wait", own.host)
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout.decode().startswith(f"ready: {own.host} is {JOB} algo-1 at ")
-    late = own.sm_proxy("wait", "sm-no-such-job", "--timeout", "0", "--json")
+    late = own.warm("wait", "sm-no-such-job", "--timeout", "0", "--json")
     assert late.returncode == 1
     assert json.loads(late.stdout)["error"]["code"] == "job-not-found"
