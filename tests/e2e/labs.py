@@ -114,6 +114,7 @@ class Lab:
         self._python: subprocess.Popen[bytes] | None = None
         self._warm: subprocess.Popen[bytes] | None = None
         self._one_at_a_time = threading.Lock()
+        self._same: Lab | None = None  # for another user of this lab: where its processes are
         self._terminals: dict[str, Lab] = {}
         self._launched: list[Job] = []
         self._names: Counter[str] = Counter()
@@ -165,6 +166,8 @@ class Lab:
         Raises:
             AssertionError: It has not ended after `timeout` seconds.
         """
+        if self._same:
+            return self._same.warm(*words, env={**self.environment, **(env or {})}, timeout=timeout)
         if self._warm is None:
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
             self._warm = self.popen(sys.executable, "-I", str(_WARM), **pipes)
@@ -224,6 +227,8 @@ class Lab:
         default, those of training jobs).
         Variables of earlier programs are still defined.
         """
+        if self._same:
+            return self._same.python(program)
         with self._one_at_a_time:
             if self._python is None:
                 pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
@@ -349,6 +354,7 @@ class Lab:
         """
         served = Lab({**self.environment, "SM_PROXY_DAEMON_IDLE": "10m", **variables}, "")
         served._enter = self._enter
+        served._same = self
         try:
             yield served
         finally:
