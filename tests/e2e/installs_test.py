@@ -1,11 +1,14 @@
 """Each way to install sm-proxy: ssh connects; after an update it is of the new version.
 
+An ssh that is open during the updates goes on.
+
 They need tools and packages from the package index, and minutes. SM_PROXY_PREVIOUS may name the
 wheel of an earlier release; without it, the older version is this tree with a lower number.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -18,6 +21,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.held import held
 from tests.e2e.labs import Lab
 from tests.soak import only_in_soak
 from tests.waits import await_true
@@ -27,6 +31,8 @@ pytestmark = [pytest.mark.e2e, only_in_soak, pytest.mark.timeout(1200)]
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("sm_proxy", "sm_proxy_lab", "container", "docs", "sboms")
 FILES = ("pyproject.toml", "README.md", "LICENSE")
+HELD = ("daemon", "alone, pumped")
+"""What stays open during the updates."""
 TOOLS = ("build", "hatchling", "pipx", "uv", "shiv", "pex")
 
 
@@ -77,12 +83,29 @@ class Way:
     program: str
     says: str
     """A part of the command that removes the package."""
+    variables: tuple[str, ...] = ()
+    """What the user has set, such as `PYTHONPATH=target`: a folder below the one it is in."""
+
+    def environment(self, folder: Path) -> dict[str, str]:
+        """These variables."""
+        pairs = (each.split("=") for each in self.variables)
+        return {name: str(folder / place) for name, place in pairs}
 
 
 def _pip(tools: Path, folder: Path, wheel: Path) -> None:
     if not (folder / "venv").exists():
         run(sys.executable, "-m", "venv", folder / "venv")
     run(folder / "venv" / "bin" / "pip", "install", "--quiet", "--force-reinstall", wheel)
+
+
+def _user(tools: Path, folder: Path, wheel: Path) -> None:
+    """Into `~/.local`: a Python of the system, and a home folder of its own."""
+    pip = (Path(sys.base_prefix) / "bin" / "python3", "-m", "pip", "install", "--quiet")
+    run(*pip, "--user", "--force-reinstall", wheel, HOME=str(folder / "home"))
+
+
+def _target(tools: Path, folder: Path, wheel: Path) -> None:
+    run(tools / "pip", "install", "--quiet", "--upgrade", "--target", folder / "target", wheel)
 
 
 def _uv_venv(tools: Path, folder: Path, wheel: Path) -> None:
@@ -116,6 +139,8 @@ def _pex(*options: str) -> Callable[[Path, Path, Path], None]:
 
 WAYS = {
     "pip": Way(_pip, "venv/bin/sm-proxy", " -m pip uninstall sm-proxy"),
+    "user": Way(_user, "home/.local/bin/sm-proxy", " -m pip uninstall sm-proxy", ("HOME=home",)),
+    "target": Way(_target, "target/bin/sm-proxy", "rm -r /", ("PYTHONPATH=target",)),
     "uv-venv": Way(_uv_venv, "venv/bin/sm-proxy", "uv pip --python "),
     "pipx": Way(_pipx, "bin/sm-proxy", "pipx uninstall sm-proxy"),
     "uv-tool": Way(_uv_tool, "bin/sm-proxy", "uv tool uninstall sm-proxy"),
@@ -126,15 +151,19 @@ WAYS = {
 
 
 @pytest.fixture
-def user(lab: Lab, tmp_path: Path) -> Iterator[Lab]:
+def user(lab: Lab, tmp_path: Path, way: str) -> Iterator[Lab]:
     """A user of the lab with files of their own and a daemon."""
+    (tmp_path / "home").mkdir(mode=0o700)
+    own = WAYS[way].environment(tmp_path)
     places = {f"SM_PROXY_{kind.upper()}_DIR": f"{tmp_path}/{kind}" for kind in ("config", "cache")}
     unpacked = {"SHIV_ROOT": f"{tmp_path}/shiv", "PEX_ROOT": f"{tmp_path}/pex"}
     ours = {"SM_PROXY_SSH_CONFIG": f"{tmp_path}/ssh", "SM_PROXY_SSH_DIR": f"{tmp_path}/sm-proxy"}
     # A socket's path must be short.
     with (
         tempfile.TemporaryDirectory(prefix="sm-") as short,
-        lab.with_daemon(**ours, **places, **unpacked, SM_PROXY_STATE_DIR=f"{short}/s") as served,
+        lab.with_daemon(
+            **ours, **places, **unpacked, **own, SM_PROXY_STATE_DIR=f"{short}/s"
+        ) as served,
     ):
         yield served
 
@@ -172,19 +201,25 @@ def test_ssh_is_of_the_version_that_is_installed_now(
         await_true(served, 60, lambda: daemons(user, program))
 
     connects(older[1])
-    for wheel, version in (newer, older, newer):
-        install(tools, tmp_path, wheel)
-        assert user.run(program, "--version").stdout.decode() == f"sm-proxy {version}\n"
-        connects(version)
-        checked = user.run(program, "config", "check")
-        if checked.returncode:  # the versions write different blocks
-            assert b"out of date" in checked.stdout
-            user.run(program, "config", "write")
+    with contextlib.ExitStack() as entered:
+        config = str(tmp_path / "ssh")
+        still_open = [entered.enter_context(held(user, config, each)) for each in HELD]
+        for wheel, version in (newer, older, newer):
+            install(tools, tmp_path, wheel)
+            assert user.run(program, "--version").stdout.decode() == f"sm-proxy {version}\n"
             connects(version)
-        else:
-            assert (tmp_path / "sm-proxy" / "config").read_bytes() == written
-    removed = user.run(program, "uninstall", "--yes", "--json")
-    assert removed.returncode == 0, removed.stderr
-    assert WAYS[way].says in json.loads(removed.stdout)["data"]["package"]
+            assert all(ssh.works() for ssh in still_open)
+            checked = user.run(program, "config", "check")
+            if checked.returncode:  # the versions write different blocks
+                assert b"out of date" in checked.stdout
+                user.run(program, "config", "write")
+                connects(version)
+            else:
+                assert (tmp_path / "sm-proxy" / "config").read_bytes() == written
+        removed = user.run(program, "uninstall", "--yes", "--json")
+        assert removed.returncode == 0, removed.stderr
+        assert WAYS[way].says in json.loads(removed.stdout)["data"]["package"]
+        assert all(ssh.works() for ssh in still_open)  # its daemon had ended before
+    await_true(lambda: not user.daemon_processes(), 60, user.daemon_processes)
     left = [name for name in ("ssh", "sm-proxy", "config", "cache") if (tmp_path / name).exists()]
-    assert (left, user.daemon_processes(), user.state.exists()) == ([], [], False)
+    assert (left, user.state.exists()) == ([], False)
