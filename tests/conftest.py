@@ -166,6 +166,7 @@ def _let_botocore_repeat_no_work(patch: pytest.MonkeyPatch) -> None:
     """Keep what botocore reads: test modules already use it when they are imported.
 
     Each new client would parse up to 2 MB of JSON again, a quarter of a second.
+    It would list the folders of 400 services again, 20 ms.
     Each new session would look again at the names and the signatures of 130 event handlers.
     """
     read = JSONFileLoader.load_file
@@ -173,6 +174,14 @@ def _let_botocore_repeat_no_work(patch: pytest.MonkeyPatch) -> None:
 
     def load(loader: JSONFileLoader, path: str) -> Any:
         return shipped(path) if path.startswith(Loader.BUILTIN_DATA_PATH) else read(loader, path)
+
+    search = Loader.list_available_services
+    known = functools.cache(functools.partial(search, Loader()))
+
+    def services(loader: Any, type_name: str) -> list[str]:
+        if [*loader._potential_locations()] == [Loader.BUILTIN_DATA_PATH]:
+            return list(known(type_name))
+        return list(search(loader, type_name))
 
     aliaser: Any = hooks.EventAliaser
     rename = aliaser._alias_event_name
@@ -192,6 +201,7 @@ def _let_botocore_repeat_no_work(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(aliaser, "_alias_event_name", alias)
     patch.setattr(hooks, "accepts_kwargs", accepts)
     patch.setattr(JSONFileLoader, "load_file", load)
+    patch.setattr(Loader, "list_available_services", services)
 
 
 @pytest.fixture(autouse=True)

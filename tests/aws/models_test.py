@@ -64,6 +64,8 @@ def _shape(shape: Any, depth: int = 6) -> object:
 
 
 def test_endpoints_are_found_in_every_partition() -> None:
+    keys: Any = {"aws_access_key_id": "a", "aws_secret_access_key": "b"}
+    ours, botocores = session(), botocore.session.Session()
     for region, suffix in (
         ("eu-west-1", "amazonaws.com"),
         ("cn-north-1", "amazonaws.com.cn"),
@@ -71,12 +73,8 @@ def test_endpoints_are_found_in_every_partition() -> None:
     ):
         for service in models.OPERATIONS:
             models.ensure_trimmed(service)
-            own = session().create_client(
-                service, region, aws_access_key_id="a", aws_secret_access_key="b"
-            )
-            full = botocore.session.Session().create_client(
-                service, region, aws_access_key_id="a", aws_secret_access_key="b"
-            )
+            own = ours.create_client(service, region, **keys)
+            full = botocores.create_client(service, region, **keys)
             assert own.meta.endpoint_url == full.meta.endpoint_url
             assert own.meta.endpoint_url.endswith(suffix)
 
