@@ -27,7 +27,8 @@ STEPS = 40
 @pytest.fixture
 def served(lab: Lab) -> Iterator[Lab]:
     """The lab of a user whose daemon keeps sessions."""
-    with lab.with_daemon(SM_PROXY_KEEP_SESSION="5m") as found:
+    # No hint: on a busy machine, much data is slow enough for it.
+    with lab.with_daemon(SM_PROXY_KEEP_SESSION="5m", SM_PROXY_TRANSFER_HINT="0") as found:
         found.ok(found.host, "true")
         found.await_daemon()
         found.settle()

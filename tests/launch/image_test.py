@@ -235,7 +235,7 @@ UNREADABLE: dict[str, tuple[dict[str, Any], str]] = {
     "not JSON": ({"BatchGetImage": {"images": [{"imageManifest": "?"}]}}, "Expecting value"),
     "other machine": ({"BatchGetImage": batch(index(("linux", "s390x")))}, "nothing for linux"),
     "endless": ({"BatchGetImage": batch(index(("linux", "amd64")))}, "another index"),
-    "other shape": ({"BatchGetImage": batch({"config": 3})}, "its registry gives"),
+    "other shape": ({"BatchGetImage": batch({"config": 3})}, "its registry describes"),
     "other content": (
         {"BatchGetImage": batch({"config": {"digest": "sha256:00"}})},
         "another digest",
