@@ -4,7 +4,6 @@ import io
 import json
 import logging
 import os
-import struct
 import sys
 from pathlib import Path
 
@@ -15,6 +14,8 @@ from sm_proxy.local import layout, output, stdio
 from sm_proxy.local.output import Result
 from sm_proxy.local.screen import Screen
 from sm_proxy.local.threads import Background
+from tests import terminals
+from tests.waits import read_until
 
 
 def test_the_frozen_envelope_of_a_result() -> None:
@@ -120,16 +121,14 @@ class Closed(io.StringIO):
 def test_a_status_wraps_on_a_narrow_terminal(
     columns: int, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import fcntl
-    import termios
-
     near, far = os.openpty()
-    fcntl.ioctl(far, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    terminals.set_width(far, columns)
     monkeypatch.delenv("COLUMNS", raising=False)
     with os.fdopen(far, "w", encoding="utf-8") as stream, os.fdopen(near, "rb", 0) as terminal:
         monkeypatch.setattr(sys, "stderr", stream)
         output.status(words)
-        lines = terminal.read(4096).decode().splitlines()
+        last_word = words.rpartition(" ")[2].encode()
+        lines = read_until(terminal.fileno(), last_word).decode().splitlines()
     assert len(lines) == 2
     assert max(map(layout.cells, lines)) <= columns
     assert " ".join(line[len("sm-proxy: ") :] for line in lines) == words
