@@ -41,13 +41,15 @@ def image_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[st
 def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     """Check that a test leaves no helper process and no session.
 
-    Stop the jobs it has launched, and forget the routes of its connections.
+    End the programs that it has left, stop the jobs it has launched, and forget the routes of its
+    connections.
     """
     if "lab" not in request.fixturenames:
         yield
         return
     shared: Lab = request.getfixturevalue("lab")
     yield
+    shared.end_programs()
     shared.stop_launched()
     shared.settle()
     shared.forget_routes()

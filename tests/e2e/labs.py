@@ -28,6 +28,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from sm_proxy_lab.machines import namespaces, reap
@@ -36,6 +37,7 @@ from tests.waits import await_true
 SM_PROXY = [sys.executable, "-I", "-m", "sm_proxy"]
 _WARM = Path(__file__).with_name("warm.py")
 _READY_S = 180
+_END_S = 10
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 _MARKER = '{"sm_proxy_marker"'
 KEEPER = "sm-proxy keeper"
@@ -100,6 +102,31 @@ for line in sys.stdin:
 _WAITING = 'env -0 > "$0.part"; echo $$ > "$0.pid"; mv "$0.part" "$0"; exec sleep 3600'
 
 
+class Program(subprocess.Popen[bytes]):
+    """A program in a lab. A test that fails may leave it: nothing else would end it."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Wait for its end; after a failure, end it."""
+        if error is not None:
+            self.end()
+        super().__exit__(kind, error, trace)
+
+    def end(self) -> None:
+        """End it, if it still runs."""
+        if self.poll() is None:
+            self.terminate()
+            try:
+                self.wait(_END_S)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                self.wait(60)
+
+
 class Lab:
     """A running lab."""
 
@@ -113,6 +140,7 @@ class Lab:
         self._enter = ["nsenter", f"--net={process}/ns/net", "--"] if self.netns else []
         self._python: subprocess.Popen[bytes] | None = None
         self._warm: subprocess.Popen[bytes] | None = None
+        self._programs: list[Program] = []
         self._one_at_a_time = threading.Lock()
         self._same: Lab | None = None  # for another user of this lab: where its processes are
         self._terminals: dict[str, Lab] = {}
@@ -126,10 +154,22 @@ class Lab:
             there._enter = [*self._enter, self.environment[f"SM_PROXY_LAB_{name.upper()}"]]
         return self._terminals[name]
 
-    def popen(self, *words: str, **options: Any) -> subprocess.Popen[bytes]:
-        """Start a program in the lab."""
+    def popen(self, *words: str, **options: Any) -> Program:
+        """Start a program in the lab; it ends with the test at the latest."""
+        process = self._start(*words, **options)
+        self._programs.append(process)
+        return process
+
+    def _start(self, *words: str, **options: Any) -> Program:
         environment = {**self.environment, **options.pop("env", {})}
-        return subprocess.Popen([*self._enter, *words], env=environment, **options)
+        return Program([*self._enter, *words], env=environment, **options)
+
+    def end_programs(self) -> None:
+        """End what a failed test has left of the programs that it has started."""
+        while self._programs:
+            self._programs.pop().end()
+        for there in self._terminals.values():
+            there.end_programs()
 
     def run(
         self, *words: str, stdin: bytes = b"", timeout: float = 60, **options: Any
@@ -139,7 +179,7 @@ class Lab:
         Raises:
             AssertionError: It has not ended after `timeout` seconds.
         """
-        process = self.popen(
+        process = self._start(
             *words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
         )
         try:
@@ -170,7 +210,7 @@ class Lab:
             return self._same.warm(*words, env={**self.environment, **(env or {})}, timeout=timeout)
         if self._warm is None:
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-            self._warm = self.popen(sys.executable, "-I", str(_WARM), **pipes)
+            self._warm = self._start(sys.executable, "-I", str(_WARM), **pipes)
         out, err = (Path(self.config).with_name(f"warm.{kind}") for kind in ("out", "err"))
         asked = {"words": words, "env": {**self.environment, **(env or {})}}
         assert self._warm.stdin is not None
@@ -232,7 +272,7 @@ class Lab:
         with self._one_at_a_time:
             if self._python is None:
                 pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-                self._python = self.popen(sys.executable, "-c", _KEPT, **pipes)
+                self._python = self._start(sys.executable, "-c", _KEPT, **pipes)
             assert self._python.stdin is not None
             assert self._python.stdout is not None
             self._python.stdin.write(json.dumps(program).encode() + b"\n")
@@ -289,7 +329,8 @@ class Lab:
         self._launched.clear()
 
     def end(self) -> None:
-        """End the processes that stay in the lab."""
+        """End the processes that stay in the lab, and what a failed test has left."""
+        self.end_programs()
         for there in self._terminals.values():
             there.end()
         for kept in (self._python, self._warm):
