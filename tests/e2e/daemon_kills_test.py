@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import random
+import select
 import signal
 import subprocess
 import time
@@ -66,20 +68,33 @@ def kill(pid: int, way: int) -> bool:
     return True
 
 
+def is_over(lab: Lab, ssh: subprocess.Popen[bytes], *, passes: bool) -> bool:
+    """Whether ssh has seen the end of what was killed, or goes on without it.
+
+    Args:
+        lab: where. If the test was slow, a keeper goes on with the connection.
+        ssh: it prints a line once it is connected.
+        passes: whether what was killed passes ssh a descriptor just before its own end.
+    """
+    assert ssh.stdout is not None
+    connected = passes and bool(select.select([ssh.stdout], [], [], 0)[0])
+    return ssh.poll() is not None or connected or bool(lab.carriers())
+
+
 def test_nothing_is_left_after_a_kill_at_any_moment(kept: Lab) -> None:
     killed = set()
     for number in range(200 if SOAK else len(WHO)):
         who, way = WHO[number % len(WHO)], random.choice(WAYS)  # noqa: S311
         options = [PUMPED] if number % 2 else []
         kept.settle()
-        process = started(kept, *options, kept.host, "sleep 600")
+        process = started(kept, *options, kept.host, "echo connected; sleep 600")
         time.sleep(random.random() * (1.0 if SOAK else 0.4))  # noqa: S311 - any moment
         found = victims(kept, who, process)
         if found and kill(found[0], way):
             killed.add(who)
             if who in {"launcher", "child"}:
-                # It has seen the end, unless the test was so slow that its keeper goes on.
-                await_true(lambda: process.poll() is not None or bool(kept.carriers()), 60)  # noqa: B023
+                passes = who == "launcher" and not options
+                await_true(functools.partial(is_over, kept, process, passes=passes), 60)
         process.kill()
         process.communicate(timeout=60)  # nobody else has its stderr open
         assert kept.ok(*options, kept.host, "echo ok") == b"ok\n", (who, way)
