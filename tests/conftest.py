@@ -23,7 +23,7 @@ from botocore.loaders import JSONFileLoader, Loader
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.internal.conjecture import providers
 
-from sm_proxy.local import paths, python_environment, secret_values
+from sm_proxy.local import paths, python_environment, secret_values, signals
 from sm_proxy.local.threads import Background
 from sm_proxy.tunnel import host_key_probe
 from tests.home_watch import HomeWatch
@@ -261,11 +261,16 @@ def dot_ssh(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _signals_are_kept() -> Iterator[None]:
-    """Restore the signal handlers: a connection ends with signals ignored, and children inherit."""
+    """Restore the signal handlers: a connection ends with signals ignored, and children inherit.
+
+    A test that has switched `Hangup` on leaves its thread: the next one would begin without one.
+    """
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     hook = sys.unraisablehook
     yield
     sys.unraisablehook = hook
+    while signals._repeaters:
+        signals._repeaters.pop().end()
     signal.set_wakeup_fd(-1)
     for number, handler in before.items():
         signal.signal(number, handler)
