@@ -269,8 +269,7 @@ def _signals_are_kept() -> Iterator[None]:
     hook = sys.unraisablehook
     yield
     sys.unraisablehook = hook
-    while signals._repeaters:
-        signals._repeaters.pop().end()
+    signals._end_repeaters()
     signal.set_wakeup_fd(-1)
     for number, handler in before.items():
         signal.signal(number, handler)

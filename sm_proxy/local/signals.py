@@ -65,8 +65,7 @@ def ignore() -> None:
     for number in ENDING:
         if signal.signal(number, signal.SIG_IGN) != signal.SIG_IGN:
             _ignored.add(number)
-    while _repeaters:
-        _repeaters.pop().end()
+    _end_repeaters()
 
 
 def detach_stderr() -> None:
@@ -206,6 +205,16 @@ def _repeat() -> None:
         # Without a descriptor or a thread, most signals end the call all the same.
         with contextlib.suppress(OSError, RuntimeError):
             _repeaters.append(_Repeater())
+
+
+def _end_repeaters() -> None:
+    while _repeaters:
+        _repeaters.pop().end()
+
+
+if sys.platform != "win32":
+    # A fork has the socket, but not the thread: its signals would be sent again to its parent.
+    os.register_at_fork(after_in_child=_end_repeaters)
 
 
 def interrupt_main_thread(number: int = signal.SIGTERM) -> None:

@@ -104,6 +104,26 @@ def test_a_signal_is_not_sent_again_to_what_comes_after_its_hangup() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_signal_of_a_fork_is_not_sent_again_to_its_parent() -> None:
+    program = (
+        "ready, started = os.pipe()\n"
+        "child = os.fork()\n"
+        "try:\n"
+        "    if not child:\n"
+        "        os.write(started, b'x')\n"
+        "        time.sleep(30)\n"
+        "    os.read(ready, 1)\n"
+        "    os.kill(child, signal.SIGTERM)\n"
+        "    status = os.waitpid(child, 0)[1]\n"
+        "    time.sleep(0.1)\n"
+        "    print('calm', os.waitstatus_to_exitcode(status))\n"
+        "except signals.Hangup:\n"
+        "    os._exit(7 if not child else 8)\n"
+    )
+    assert ended(python(program)) == (0, "calm 7\n", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize("name", ["SIGHUP", "SIGTERM", "SIGINT"])
 def test_signals_interrupt_a_blocking_call_too(name: str) -> None:
     program = (
