@@ -205,8 +205,7 @@ def _revoke(args: argparse.Namespace, settings: Settings) -> Result:
         lines.append(f"new key in its place: {left[0].fingerprint}")
     lines += ["To lock out anyone who has a copy of the private key, also:", *_left_to_do(removed)]
     lines += still_in_agent
-    if encrypted and secret_store.trouble():
-        why = secret_store.trouble()
+    if encrypted and (why := secret_store.trouble()):
         lines.append(f"a passphrase stays in the keyring ({why}); without its key it opens nothing")
     data = {
         "revoked": _data(gone),

@@ -95,7 +95,10 @@ def for_python(
     Args:
         version: such as `3.11`.
         target: a key of `PLATFORMS`.
-        on_status: takes a line before pip runs. Raises: SmProxyError: as `for_architecture`.
+        on_status: takes a line before pip runs.
+
+    Raises:
+        SmProxyError: as `for_architecture`.
     """
     wanted = [w for w in locked() if version in w.pythons and target in w.targets]
     return _files(wanted, target.split("-", maxsplit=1)[0], on_status) if wanted else {}
