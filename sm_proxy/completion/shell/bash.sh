@@ -17,9 +17,9 @@ _sm_proxy() {
             [[ ${COMP_WORDS[i]} != -- ]] || break
         done
         if declare -F _comp_command_offset >/dev/null; then
-            _comp_command_offset $((i + 1))
+            _comp_command_offset $((i + 1)) || :
         elif declare -F _command_offset >/dev/null; then
-            _command_offset $((i + 1))
+            _command_offset $((i + 1)) || :
         fi
         return
         ;;
