@@ -11,10 +11,12 @@ def make(config: Any, log: Any) -> Any:
     """xdist's own schedule for `--dist=loadgroup`, which forgets the groups that have ended.
 
     xdist 3.8 keeps them, and after each test it counts all tests that its worker has had. Of
-    10,000 tests, each would cost up to 1 ms more.
+    10,000 tests, each would cost up to 1 ms more. Another version may have no such method.
     """
     schedule = LoadGroupScheduling(config, log)
-    count = schedule._pending_of
+    count = getattr(schedule, "_pending_of", None)
+    if count is None:
+        return schedule
 
     def pending_of(workload: dict[str, dict[str, bool]]) -> Any:
         for group in [name for name, tests in workload.items() if all(tests.values())]:
