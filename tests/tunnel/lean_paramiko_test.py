@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 
 import pytest
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("invoke") is None, reason="an early paramiko does without invoke"
+)
 
 _LEAN = """
 import sys
