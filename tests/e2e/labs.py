@@ -157,7 +157,8 @@ class Lab:
     def popen(self, *words: str, **options: Any) -> Program:
         """Start a program in the lab; it ends with the test at the latest."""
         process = self._start(*words, **options)
-        self._programs.append(process)
+        for lab in filter(None, (self, self._same)):
+            lab._programs.append(process)
         return process
 
     def _start(self, *words: str, **options: Any) -> Program:

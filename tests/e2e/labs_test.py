@@ -21,11 +21,13 @@ def nowhere(tmp_path: Path) -> Lab:
 
 
 def test_programs_that_a_failed_test_has_left_are_ended(nowhere: Lab) -> None:
-    left = [nowhere.popen(*_SLEEP), nowhere.terminal("inside").popen(*_SLEEP)]
+    another_user = Lab(nowhere.environment, "")
+    another_user._same = nowhere
+    left = [lab.popen(*_SLEEP) for lab in (nowhere, nowhere.terminal("inside"), another_user)]
     with nowhere.popen("true") as ended:
         pass
     nowhere.end_programs()
-    assert [process.returncode for process in (*left, ended)] == [-signal.SIGTERM] * 2 + [0]
+    assert [process.returncode for process in (*left, ended)] == [-signal.SIGTERM] * 3 + [0]
 
 
 def test_a_failure_beside_a_program_does_not_wait_for_its_end(nowhere: Lab) -> None:
