@@ -269,12 +269,13 @@ def _run_completing(name: str, words: list[str], *, as_json: bool) -> int:
     """Run it; the commands that it advises have the options of this one."""
     if name == "connect":  # ssh gives these options: who types a command has given none
         return _run(name, words, as_json=as_json)
-    from sm_proxy.local import typed  # noqa: PLC0415 - not on the ssh path
+    from sm_proxy.help import carried_options  # noqa: PLC0415 - not on the ssh path
 
-    given = typed.given(words, {*map(option, FLAGS), *_ALSO_CARRIED})
+    given = carried_options.given(_own(words), {*map(option, FLAGS), *_ALSO_CARRIED})
     if not given:
         return _run(name, words, as_json=as_json)
-    with output.complete_commands(lambda text: typed.completed(text, given, _options_of)):
+    put_in = functools.partial(carried_options.completed, options=given, parser_of=_whole_parser)
+    with output.complete_commands(put_in):
         try:
             return _run(name, words, as_json=as_json)
         except SmProxyError as error:
@@ -283,20 +284,16 @@ def _run_completing(name: str, words: list[str], *, as_json: bool) -> int:
 
 
 @functools.cache
-def _options_of(name: str, action: str) -> tuple[int, Collection[str]]:
-    """For `typed.completed`: what help shows of a command, or of one of its actions."""
+def _whole_parser(name: str) -> Parser | None:
+    """A command's parser with all of its actions; None if there is no such command."""
     if name not in COMMANDS:
-        return 0, ()
-    from sm_proxy.help import described  # noqa: PLC0415 - not on the ssh path
-
+        return None
     _, children = _with_commands([name])
-    _describe_all(name, children[name])
-    actions = described.subcommands(children[name])
-    if actions and action not in actions:
-        return 0, ()
-    parser = actions[action] if actions else children[name]
-    shown = (item for item in parser._actions if item.help != argparse.SUPPRESS)  # noqa: SLF001
-    return (2 if actions else 1), {text for item in shown for text in item.option_strings}
+    try:
+        _describe_all(name, children[name])
+    except ImportError:  # an update or uninstall has replaced the program's files meanwhile
+        return None
+    return children[name]
 
 
 def _run(name: str, words: list[str], *, as_json: bool) -> int:

@@ -16,7 +16,7 @@ import pytest
 from sm_proxy import __version__, cli
 from sm_proxy.commands import resolve
 from sm_proxy.errors import SmProxyError
-from sm_proxy.local import typed
+from sm_proxy.help import carried_options, described
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
 
@@ -333,6 +333,17 @@ def test_an_advised_command_has_none_if_none_were_given(capsys: pytest.CaptureFi
     assert capsys.readouterr().err.endswith(" sm-proxy stop sm-x\n")
 
 
+def test_advice_stays_as_it_is_without_the_programs_files(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An update has replaced them while this command ran."""
+    cli._whole_parser.cache_clear()
+    monkeypatch.setitem(sys.modules, "sm_proxy.commands.doctor", None)
+    assert cli.main(["bootstrap", "sm-x.space", *GIVEN]) == 1
+    assert capsys.readouterr().err.endswith(" sm-proxy doctor sm-x.space\n")
+    cli._whole_parser.cache_clear()
+
+
 INTERNAL = {("daemon", "serve"), ("completion", "query"), ("help", "")}
 ADVICE = re.compile(r"(?:`|[:,] |then |[Rr]un )sm-proxy ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?")
 
@@ -343,13 +354,16 @@ def test_every_command_that_a_text_names_is_one_and_gets_what_was_given() -> Non
     named = {found for path in sources for found in ADVICE.findall(path.read_text("utf-8"))}
     completed = 0
     for name, action in sorted(named - INTERNAL):
-        count, known = cli._options_of(name, action)
-        if not count:  # prose: no action, no command
-            assert name in cli.COMMANDS, name
+        parser = cli._whole_parser(name)
+        assert parser is not None, name
+        actions = described.subcommands(parser)
+        if actions and action not in actions:  # prose
             assert action == ""
-        elif "--profile" in known:
-            words = " ".join((name, action)[:count])
-            text = typed.completed(f"Run: sm-proxy {name} {action}", given, cli._options_of)
+        elif "--profile" in described.shown_options(actions[action] if actions else parser):
+            words = f"{name} {action}" if actions else name
+            text = carried_options.completed(
+                f"Run: sm-proxy {name} {action}", given, cli._whole_parser
+            )
             assert text.startswith(f"Run: sm-proxy {words} --profile P --region R")
             completed += 1
     assert completed > 20

@@ -133,6 +133,4 @@ def _unreadable_settings(args: argparse.Namespace) -> list[Finding]:
 def _typed(args: argparse.Namespace) -> str:
     """This examination's command line."""
     words = ["sm-proxy", "doctor", *([args.host] if args.host else [])]
-    if args.ssh_config:
-        words += ["--ssh-config", args.ssh_config]
     return output.completed(printable(shlex.join(words)))

@@ -139,10 +139,9 @@ class _Deployment:
                 "AWS removes no subnet and no group that a job is in: end such jobs first"
             )
         if any(item.logical_id == "BastionTemplate" for item in differing) and not found.paused:
-            pause, resume = self._run.command("pause"), self._run.command("resume")
             output.status(
                 "the running bastion keeps its type and image until it is replaced; to replace"
-                f" it after this update: `{pause}`, then `{resume}`"
+                " it after this update: `sm-proxy infra pause`, then `sm-proxy infra resume`"
             )
         self._tell_cost(_cost(wanted.plan, self._args))
         if not self._run.confirmed("Change it?"):
@@ -180,12 +179,12 @@ class _Deployment:
             return Result(data, exit_status=1, failure=error)
         output.status(f"{path}: jobs of `launch` and `relaunch` get this network")
         self._warn_of_other_bastion(stack)
-        return Result({**data, "config": str(path)}, _next_steps(self._run, stack, found))
+        return Result({**data, "config": str(path)}, _next_steps(stack, found))
 
     def _bastion(self, stack: Stack) -> Bastion:
         group = stack.output("Bastion")
         if stack.paused:
-            output.status(f"the bastion is paused: `{self._run.command('resume')}` starts one")
+            output.status("the bastion is paused: `sm-proxy infra resume` starts one")
             return bastion.look(self._aws, group)
         return bastion.wait_until_online(
             self._aws, group, self._run.deadline, output.status, self._run.again
@@ -206,13 +205,13 @@ class _Deployment:
             )
 
 
-def _next_steps(run: Run, stack: Stack, found: Bastion) -> tuple[str, ...]:
+def _next_steps(stack: Stack, found: Bastion) -> tuple[str, ...]:
     words = "its bastion is paused" if stack.paused else f"its bastion is {found.words}"
     return (
         f"the stack {stack.name} is complete; {words}",
         f"the role for your jobs: {stack.output('JobRole')}",
         "next, once on each laptop: sm-proxy setup",
-        f"to build an image with ssh: sm-proxy image build DIR --repository NAME:TAG{run.typed}",
+        "to build an image with ssh: sm-proxy image build DIR --repository NAME:TAG",
         "to start jobs with ssh: sm-proxy launch -- python YOUR_SCRIPT.py",
     )
 

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
         "jobs": [job.name for job in jobs],
     }
     done = "is paused" if changed else "was paused already"
-    words = f"the bastion of {run.name} {done}; `{run.command('resume')}` starts one"
+    words = f"the bastion of {run.name} {done}; `sm-proxy infra resume` starts one"
     return Result(data, (f"{words}{_still_billed(run, found)}",))
 
 

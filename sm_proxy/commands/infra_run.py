@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from dataclasses import dataclass
 
 from sm_proxy.aws import caller
@@ -13,7 +12,6 @@ from sm_proxy.commands.interruptible import Interruptible
 from sm_proxy.errors import SmProxyError
 from sm_proxy.infra import events
 from sm_proxy.infra import stack as stacks
-from sm_proxy.infra.plan import Plan
 from sm_proxy.infra.stack import Stack
 from sm_proxy.infra.watch import DELETED, Watch
 from sm_proxy.local import output, prompt
@@ -22,7 +20,6 @@ from sm_proxy.settings import Settings, durations
 from sm_proxy.settings.deadline import Deadline
 
 _TIMEOUT_S = 45 * 60
-_NAMED = ("profile", "region")
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, asks: bool = True) -> None:
@@ -56,7 +53,6 @@ class Run:
         deadline: when to give up.
         left: says what continues in AWS without us.
         yes: whether the user has said yes already; None if the command does not ask.
-        typed: options that the user has to type again to reach the same stack.
     """
 
     aws: Aws
@@ -66,7 +62,6 @@ class Run:
     deadline: Deadline
     left: Interruptible
     yes: bool
-    typed: str
 
     @classmethod
     def of(cls, args: argparse.Namespace, settings: Settings, left: Interruptible) -> Run:
@@ -75,13 +70,6 @@ class Run:
         Raises:
             SmProxyError: `usage`.
         """
-        named = [
-            f" --{name} {shlex.quote(getattr(args, name))}"
-            for name in _NAMED
-            if hasattr(args, name)
-        ]
-        if args.stack != Plan.stack:
-            named.append(f" --stack {args.stack}")
         return cls(
             aws=Aws(settings.profile, settings.region),
             settings=settings,
@@ -90,17 +78,12 @@ class Run:
             deadline=Deadline(args.timeout),
             left=left,
             yes=getattr(args, "yes", False),
-            typed="".join(named),
         )
-
-    def command(self, action: str, more: str = "") -> str:
-        """A command line for the same stack."""
-        return f"sm-proxy infra {action}{self.typed}{more}"
 
     @property
     def again(self) -> str:
-        """The command that continues what this one began."""
-        return self.command(self.action)
+        """The command that continues what this one began; `output` adds this one's options."""
+        return f"sm-proxy infra {self.action}"
 
     @property
     def place(self) -> str:
@@ -150,7 +133,7 @@ class Run:
         """
         self.left.words = (
             f"CloudFormation continues with the stack {self.name}; to watch it again:"
-            f" `{self.again}`, or `{self.command('status')}`"
+            f" `{self.again}`, or `sm-proxy infra status`"
         )
         watch = Watch(self.aws, stack, output.status, after)
         try:

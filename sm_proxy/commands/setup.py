@@ -78,7 +78,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
         for step in taken
     ]
     failure = next((step.failure for step in taken if step.failure), None)
-    after = f"ssh {settings.prefix}<job>" if failure is None else _again(flags, args.ssh_config)
+    after = f"ssh {settings.prefix}<job>" if failure is None else _again(flags)
     data = {
         "checks": [step.data() for step in taken],
         "environment": key.environment() if key.fits_environment else {},
@@ -172,12 +172,10 @@ def _outside(settings: Settings) -> list[Step]:
     return [first, steps.run_step("bastion", lambda: steps.bastion(aws, settings))]
 
 
-def _again(flags: Mapping[str, Any], ssh_config: str | None) -> str:
-    """The command line for this prefix and file; its other options are kept in our ssh config."""
-    words = ["sm-proxy", "setup", *(["--prefix", flags["prefix"]] if flags.get("prefix") else [])]
-    return output.completed(
-        shlex.join([*words, *(["--ssh-config", ssh_config] if ssh_config else [])])
-    )
+def _again(flags: Mapping[str, Any]) -> str:
+    """The command line for this prefix, which may be an answer, with the options of this run."""
+    prefix = ["--prefix", flags["prefix"]] if flags.get("prefix") else []
+    return output.completed(shlex.join(["sm-proxy", "setup", *prefix]))
 
 
 def _text(taken: list[Step], data: dict[str, Any], screen: Screen) -> str:

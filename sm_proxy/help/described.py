@@ -141,6 +141,12 @@ def option_names(parser: argparse.ArgumentParser) -> list[str]:
     ]
 
 
+def shown_options(parser: argparse.ArgumentParser) -> set[str]:
+    """The names of the options that help shows: `-v`, `--verbose`; not of settings it hides."""
+    shown = (item for item in arguments(parser) if not _is_hidden(item))
+    return {name for item in shown for name in item.option_strings}
+
+
 def walk(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
     """The parser, and those of its commands and actions, in the order of help."""
     yield parser

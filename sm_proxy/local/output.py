@@ -48,7 +48,7 @@ class Result:
 
 @contextlib.contextmanager
 def complete_commands(completer: Callable[[str], str]) -> Iterator[None]:
-    """Show status lines and sentences as this function returns them; see `local.typed`."""
+    """Show status lines and sentences as this function returns them; see `help.carried_options`."""
     _completers.append(completer)
     try:
         yield

@@ -63,7 +63,11 @@ def test_an_empty_account_gets_the_stack_and_launch_its_network(
 
 def test_the_next_step_names_another_stack(account: Account, capsys: Captured) -> None:
     assert account.infra("deploy", *NAMED, "--yes", "--stack", "other") == 0
-    assert capsys.readouterr().out.splitlines()[-2].endswith("NAME:TAG --stack other")
+    assert (
+        capsys.readouterr()
+        .out.splitlines()[-2]
+        .endswith("sm-proxy image build --stack other DIR --repository NAME:TAG")
+    )
 
 
 def test_the_json_is_one_object_with_what_was_made(account: Account, capsys: Captured) -> None:

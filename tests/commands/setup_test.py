@@ -8,7 +8,7 @@ import pytest
 
 from sm_proxy.commands import setup
 from sm_proxy.completion import install
-from sm_proxy.local import prompt
+from sm_proxy.local import output, prompt
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +66,8 @@ def test_another_shell_gets_no_offer(monkeypatch: pytest.MonkeyPatch) -> None:
     assert offered() == []
 
 
-def test_the_next_setup_is_of_the_same_prefix_and_file() -> None:
-    assert setup._again({"region": "eu-west-1"}, None) == "sm-proxy setup"
-    words = setup._again({"prefix": "sm-eu-"}, "my config")
-    assert words == "sm-proxy setup --prefix sm-eu- --ssh-config 'my config'"
+def test_the_next_setup_is_of_the_same_prefix_and_has_the_same_options() -> None:
+    assert setup._again({"region": "eu-west-1"}) == "sm-proxy setup"
+    assert setup._again({"prefix": "sm-eu-"}) == "sm-proxy setup --prefix sm-eu-"
+    with output.complete_commands(lambda text: f"{text} --ssh-config 'my config'"):
+        assert setup._again({}) == "sm-proxy setup --ssh-config 'my config'"

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Collection
+import argparse
+import shlex
 
 import pytest
 
-from sm_proxy.local import typed
+from sm_proxy.help import carried_options
 
 NAMES = {"--profile", "--region", "--stack"}
 
@@ -17,19 +18,26 @@ NAMES = {"--profile", "--region", "--stack"}
             {"--profile": "p", "--region": "eu-west-1"},
         ),
         (["--region", "a", "list", "--region", "b"], {"--region": "b"}),
-        (["launch", "--", "aws", "--profile", "other"], {}),
         (["list", "--json", "--profile"], {}),
         (["list", "--profile="], {"--profile": ""}),
     ],
 )
 def test_given(words: list[str], expected: dict[str, str]) -> None:
-    assert typed.given(words, NAMES) == expected
+    assert carried_options.given(words, NAMES) == expected
 
 
-def options_of(name: str, action: str) -> tuple[int, Collection[str]]:
-    if name in {"doctor", "stop", "start"}:
-        return 1, {"--profile", "--region"}
-    return (2, {"--profile", "--stack"}) if (name, action) == ("infra", "deploy") else (0, ())
+def parser_of(name: str) -> argparse.ArgumentParser | None:
+    if name not in {"doctor", "infra", "start", "stop"}:
+        return None
+    parser = argparse.ArgumentParser(prog=f"sm-proxy {name}")
+    if name != "infra":
+        parser.add_argument("--profile")
+        parser.add_argument("--region", help=argparse.SUPPRESS)
+        return parser
+    deploy = parser.add_subparsers().add_parser("deploy", help="shown")
+    deploy.add_argument("--profile")
+    deploy.add_argument("--stack")
+    return parser
 
 
 @pytest.mark.parametrize(
@@ -49,9 +57,21 @@ def options_of(name: str, action: str) -> tuple[int, Collection[str]]:
         ),
         ("the sm-proxy entrypoint; sm-proxy infra", "the sm-proxy entrypoint; sm-proxy infra"),
         ("/opt/sm-proxy doctor", "/opt/sm-proxy doctor"),
+        (
+            "sm-proxy doctor sm-proxy stop sm-x",
+            "sm-proxy doctor --profile 'my p' sm-proxy stop --profile 'my p' sm-x",
+        ),
     ],
 )
 def test_a_command_gets_the_options_that_it_takes(text: str, expected: str) -> None:
-    given = {"--profile": "my p", "--stack": "s"}
-    assert typed.completed(text, given, options_of) == expected
-    assert typed.completed(expected, given, options_of) == expected
+    given = {"--profile": "my p", "--region": "hidden", "--stack": "s"}
+    assert carried_options.completed(text, given, parser_of) == expected
+    assert carried_options.completed(expected, given, parser_of) == expected
+
+
+def test_what_was_given_is_shown_without_secrets_and_control_characters() -> None:
+    given = {"--profile": "\033[2J;AKIAIOSFODNN7EXAMPLE"}
+    shown = carried_options.completed("Run: sm-proxy doctor", given, parser_of)
+    assert shown.isprintable()
+    assert "IOSFODNN7" not in shown
+    assert shlex.split(shown)[:4] == ["Run:", "sm-proxy", "doctor", "--profile"]
