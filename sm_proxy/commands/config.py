@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sm_proxy import config_writer
-from sm_proxy.commands import doubts, options
+from sm_proxy.commands import options, unknown_names
 from sm_proxy.config_writer import Change, Problem
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import atomic_write, layout, paths
@@ -118,7 +118,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
         return Result({"block": block}, block)
     if args.action == "check":
         return _checked(plan(), ssh_config)
-    doubts.tell(flags.get("profile"), flags.get("region"))
+    unknown_names.report(flags.get("profile"), flags.get("region"))
     if not args.dry_run:
         requested.prepare(settings, flags)
     return _carried_out(args, plan)

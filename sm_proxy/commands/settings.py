@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from sm_proxy.commands import doubts, options, settings_text
+from sm_proxy.commands import options, settings_text, unknown_names
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.local import output, suggestion
 from sm_proxy.local.output import Result
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace, _settings: Settings) -> Result:
     asked = _asked(args.words, origins.trace(flags))
     wanted = _wanted(args, change.keys() if args.unset else ())
     written = change.write(wanted, asked.host) if wanted else None
-    doubts.tell(wanted.get("profile"), wanted.get("region"))
+    unknown_names.report(wanted.get("profile"), wanted.get("region"))
     report = _with_aws_region(_with_host(origins.trace(flags, asked.host), asked.host))
     block = _block(report)
     _tell_unknown_variables()

@@ -1,6 +1,6 @@
-"""What a command tells of names that it writes down and that are unknown on this machine.
+"""Report a profile or region that a command writes down and that is unknown on this machine.
 
-They are written all the same: a profile or a newer botocore may come later.
+It is written all the same: the profile, or a newer botocore, may come later.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from sm_proxy.errors import printable
 from sm_proxy.local import output, suggestion
 
 
-def tell(profile: str | None, region: str | None) -> None:
-    """Tell on stderr of an unknown profile and an unknown region.
+def report(profile: str | None, region: str | None) -> None:
+    """Print a line for an unknown profile, and one for an unknown region.
 
     Args:
         profile: of the AWS files; None if none is written.
