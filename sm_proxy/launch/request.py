@@ -278,7 +278,8 @@ def _add_keys(
             f"the public key {public_key.describe(key)} has {len(key)} characters",
             len(key),
             shape.VARIABLE_LIMIT,
-            "Use an ed25519 key, as `ssh-keygen -t ed25519` makes it.",
+            "Use an ed25519 key: `ssh-keygen -t ed25519 -f FILE`, then "
+            "`sm-proxy setup --identity-file FILE`.",
         )
         put(next(free), key, f"lets {public_key.describe(key)} log in")
         there.add(key)
