@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sm_proxy import resolver
+from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import cache as job_cache
 from sm_proxy.jobs import kinds, lookup, search, session_markers
@@ -17,10 +18,12 @@ from sm_proxy.resolver import Container
 from sm_proxy.settings import Settings
 from sm_proxy.state import cache
 from tests.fakes import (
+    DESCRIBES,
     HOST_KEY,
     JOB,
     NODE_STREAM,
     SUBNETS,
+    Answers,
     Clock,
     FakeAws,
     container,
@@ -104,6 +107,24 @@ def test_a_node_in_the_host_name_is_resolved(host: str) -> None:
     assert (found.node, found.host) == ("algo-2", host)
     asked = dict(aws.calls)["DescribeLogStreams"]
     assert asked["logStreamNamePrefix"] == "my-job/algo-2-"
+
+
+def test_a_job_found_by_the_beginning_of_its_name_is_trusted_under_that_beginning() -> None:
+    gone = ServiceError("ValidationException", "Requested resource not found.", "x")
+
+    def describe(TrainingJobName: str) -> Any:  # noqa: N803
+        if TrainingJobName != JOB:
+            raise gone
+        return description()
+
+    began = datetime(2026, 11, 23, tzinfo=timezone.utc)
+    listed = {"TrainingJobName": JOB, "TrainingJobStatus": "InProgress", "CreationTime": began}
+    others: dict[str, Answers] = dict.fromkeys(DESCRIBES, gone)
+    others |= {"DescribeTrainingJob": describe}
+    aws = working(**others, ListTrainingJobs={"TrainingJobSummaries": [listed]})
+    found = resolved(aws, "sm-my")
+    assert (found.job, found.host) == (JOB, "sm-my")
+    assert Settings(hosts={"sm-my": {"trust_first_use": True}}).trusts_first_use(found.host)
 
 
 def test_the_first_valid_marker_of_the_node_wins() -> None:
