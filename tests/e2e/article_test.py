@@ -108,6 +108,10 @@ def test_the_articles_container_works_unmodified(
         shown = there.run(*SM_PROXY, "doctor", article.host, "-v", env=own).stdout.decode()
         (address,) = re.findall(r"inet (10\.[\d.]+)/", article.log())
         assert f" {address} " in shown, shown
+        # With our own key, once `setup` uses that for jobs of `launch`.
+        ours = ("ssh", "-F", lab.config, "-i", str(machine / ".ssh" / "id_rsa"), article.host)
+        done = lab.run(*ours, "id -un", env={"SM_PROXY_TRUST_FIRST_USE": "1"})
+        assert done.stdout == b"root\n", done.stderr
 
 
 def test_relaunch_enters_the_articles_job_beside_its_own_sshd(lab: Lab, article: Job) -> None:
