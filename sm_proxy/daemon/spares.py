@@ -103,11 +103,14 @@ def wait_for_job() -> Job | None:
         os.close(null)
         with contextlib.suppress(OSError):
             control.sendall(_READY)
-        data, found, _ = wire.receive_with(control, _CHUNK, _DESCRIPTORS)
-        while data and data.count(_END) < 2:
-            if not (more := control.recv(_CHUNK)):
-                return None
-            data += more
+        try:
+            data, found, _ = wire.receive_with(control, _CHUNK, _DESCRIPTORS)
+            while data and data.count(_END) < 2:
+                if not (more := control.recv(_CHUNK)):
+                    return None
+                data += more
+        except ConnectionResetError:  # the daemon has ended, and did not read that we are ready
+            return None
     if not data:
         return None
     kind, status, _ = data.split(_END)

@@ -183,7 +183,12 @@ class _Repeater:
     def __init__(self) -> None:
         self._reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
-        threading.Thread(target=self._run, daemon=True, name="signals").start()
+        # The kernel gives a signal to a thread that does not block it: that must be the main one.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        try:
+            threading.Thread(target=self._run, daemon=True, name="signals").start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
 
     def end(self) -> None:
