@@ -128,7 +128,7 @@ def _look(run: Run, stack: Stack, *, with_data: bool) -> _Found:
         running = in_use.jobs(run.aws, found.subnets or _own_subnets(stack), output.status)
         own = _instances(run.aws, made)
         others = in_use.interfaces(run.aws, found.subnets, found.groups, own)
-        refusal = in_use.refusal(run.name, running, others, run.settings.prefix)
+        refusal = in_use.refusal(run.name, running, others, run.settings.prefix, run.again)
         if refusal is not None and (found.subnets or others):
             raise refusal
     if not with_data:
@@ -215,7 +215,7 @@ def _staying(run: Run, images: tuple[Repository, ...]) -> str:
         for item in images
         if item.stack != run.name
     )
-    said = [f"the repositories {own}; {run.again} --images deletes them"] if own else []
+    said = [f"the repositories {own}; sm-proxy infra delete --images deletes them"] if own else []
     said += [f"the repositories {of_others}"] if of_others else []
     return f"what stays: {'. And '.join(said)}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from typing import Final
 
 from sm_proxy.aws import caller
 from sm_proxy.aws.clients import Aws
@@ -20,6 +21,8 @@ from sm_proxy.settings import Settings, durations
 from sm_proxy.settings.deadline import Deadline
 
 _TIMEOUT_S = 45 * 60
+_FLAGS: Final = ("with_data", "images")
+"""Options without a value, by which an action does more."""
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, asks: bool = True) -> None:
@@ -53,6 +56,7 @@ class Run:
         deadline: when to give up.
         left: says what continues in AWS without us.
         yes: whether the user has said yes already; None if the command does not ask.
+        flags: the options without a value that say what is done, as they are typed.
     """
 
     aws: Aws
@@ -62,6 +66,7 @@ class Run:
     deadline: Deadline
     left: Interruptible
     yes: bool
+    flags: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, args: argparse.Namespace, settings: Settings, left: Interruptible) -> Run:
@@ -78,12 +83,15 @@ class Run:
             deadline=Deadline(args.timeout),
             left=left,
             yes=getattr(args, "yes", False),
+            flags=tuple(
+                f"--{name.replace('_', '-')}" for name in _FLAGS if getattr(args, name, False)
+            ),
         )
 
     @property
     def again(self) -> str:
-        """The command that continues what this one began; `output` adds this one's options."""
-        return f"sm-proxy infra {self.action}"
+        """The command that continues what this one began; `output` adds options with a value."""
+        return " ".join(["sm-proxy infra", self.action, *self.flags])
 
     @property
     def place(self) -> str:

@@ -94,7 +94,7 @@ def interfaces(
 
 
 def refusal(
-    stack: str, running: Sequence[Job], others: Sequence[Interface], prefix: str
+    stack: str, running: Sequence[Job], others: Sequence[Interface], prefix: str, again: str
 ) -> SmProxyError | None:
     """The error if the network is in use: `in-use`; else None.
 
@@ -103,6 +103,7 @@ def refusal(
         running: the jobs in its subnets.
         others: network interfaces there, the jobs' among them.
         prefix: of host names, for the command that ends a job.
+        again: the command that deletes the stack.
     """
     if running:
         named = ", ".join(f"{job.noun} {job.name} ({job.status})" for job in running[:_SHOWN])
@@ -112,7 +113,7 @@ def refusal(
             "in-use",
             f"jobs run in the subnets of the stack {stack}: {named}{more}",
             f"Wait for their end, or end them, as with {first}; a few minutes later, run"
-            " `sm-proxy infra delete` again.",
+            f" `{again}` again.",
         )
     if not others:
         return None
@@ -122,7 +123,7 @@ def refusal(
         "SageMaker removes them some minutes after the job, space or notebook has ended: try again"
         " then."
         if all(item.of_sagemaker for item in others)
-        else "Remove what they belong to, then run `sm-proxy infra delete` again."
+        else f"Remove what they belong to, then run `{again}` again."
     )
     return SmProxyError(
         "in-use", f"network interfaces are in the network of the stack {stack}: {named}{more}", hint

@@ -92,7 +92,10 @@ def test_jobs_in_the_subnets_are_named_before_anything_is_done(
     line = last_line(capsys)
     assert "in-use: jobs run in the subnets of the stack sm-proxy: training job bert" in line
     assert "`sm-proxy stop sm-bert`" in line
+    assert "run `sm-proxy infra delete` again" in line
     assert called(account, "DeleteStack") == []
+    assert account.infra("delete", "--yes", "--images", "--with-data") == 1
+    assert "run `sm-proxy infra delete --with-data --images` again" in last_line(capsys)
 
 
 def test_other_network_interfaces_are_named(account: Account, capsys: Captured) -> None:

@@ -7,6 +7,7 @@ import pytest
 from sm_proxy.infra import in_use
 from tests.fakes import LISTS, Answers, FakeAws, description
 
+AGAIN = "sm-proxy infra delete --images"
 SUBNETS = ("subnet-1", "subnet-2")
 
 
@@ -78,11 +79,12 @@ def test_in_an_existing_vpc_only_our_groups_are_asked_for() -> None:
 
 def test_the_error_names_the_jobs_and_the_command_that_ends_one() -> None:
     running = in_use.jobs(account(one="subnet-1"), SUBNETS, print)
-    error = in_use.refusal("sm-proxy", running, (), "sm-")
+    error = in_use.refusal("sm-proxy", running, (), "sm-", AGAIN)
     assert error is not None
     assert error.code == "in-use"
     assert "training job one (Training)" in error.message
     assert "`sm-proxy stop sm-one`" in error.hint
+    assert f"`{AGAIN}` again" in error.hint
 
 
 @pytest.mark.parametrize(
@@ -90,9 +92,9 @@ def test_the_error_names_the_jobs_and_the_command_that_ends_one() -> None:
 )
 def test_the_error_names_other_interfaces(hint: str, *, of_sagemaker: bool) -> None:
     error = in_use.refusal(
-        "sm-proxy", (), (in_use.Interface("eni-1", "of i-2", of_sagemaker),), "sm-"
+        "sm-proxy", (), (in_use.Interface("eni-1", "of i-2", of_sagemaker),), "sm-", AGAIN
     )
     assert error is not None
     assert "eni-1 (of i-2)" in error.message
     assert hint in error.hint
-    assert in_use.refusal("sm-proxy", (), (), "sm-") is None
+    assert in_use.refusal("sm-proxy", (), (), "sm-", AGAIN) is None
