@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
@@ -175,7 +176,7 @@ def _run_command(args: argparse.Namespace, settings: Settings) -> int:
                 variables = lent.environment(variables, server.url)
             status = _run(args.command, variables)
     if status not in {child.NOT_FOUND, child.NOT_EXECUTABLE} and status <= child.SIGNALLED:
-        reporter.end(endpoint)
+        reporter.end(endpoint, status)
     return status
 
 
@@ -185,7 +186,10 @@ def _run(words: Sequence[str], variables: dict[str, str]) -> int:
     except OSError as error:
         shown = words[0] or "''"
         what = f"{shown} cannot be started: {error.strerror or error}"
-        problem = SmProxyError("usage", what, "Write a program that is on PATH after `--`.")
+        hint = "Write a program that is on PATH after `--`."
+        if shown == "python" and shutil.which("python3"):  # as on Debian and macOS
+            hint = "Write `python3` in its place."
+        problem = SmProxyError("usage", what, hint)
         error_handler.report_last_line("launch", problem)
         missing = isinstance(error, FileNotFoundError)
         return child.NOT_FOUND if missing else child.NOT_EXECUTABLE
@@ -246,9 +250,15 @@ class _Reporter:
             self.say(f"job {name} has ssh: ssh {host}")
             launching.warn_without_block(self.settings, "it", self.say)
 
-    def end(self, endpoint: Endpoint) -> None:
-        """The command has ended."""
-        if not endpoint.came:
+    def end(self, endpoint: Endpoint, status: int) -> None:
+        """The command has ended with this exit status."""
+        if not endpoint.came and status:
+            # It said itself why, above this line.
+            self.say(
+                f"the command failed with exit status {status} and sent no request to SageMaker"
+                " through sm-proxy: no job got ssh"
+            )
+        elif not endpoint.came:
             self.say(
                 "the command sent no request to SageMaker through sm-proxy. If it creates jobs, it"
                 " sets endpoint_url itself, runs elsewhere, or its AWS SDK is from before July 2023"

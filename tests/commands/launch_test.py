@@ -121,8 +121,8 @@ def test_the_exit_status_is_the_commands(capfd: pytest.CaptureFixture[str]) -> N
     shown = capfd.readouterr()
     assert shown.out.startswith("http://127.0.0.1:")
     assert shown.out.count("\n") == 1
-    assert "sent no request to SageMaker" in shown.err
-    assert "endpoint_url" in shown.err
+    assert "failed with exit status 7 and sent no request to SageMaker" in shown.err
+    assert "endpoint_url" not in shown.err
 
 
 @pytest.mark.usefixtures("keys")
@@ -161,6 +161,25 @@ def test_a_command_that_does_not_start_has_the_status_of_shells(
     assert cli.main(["launch", "--", str(program)]) == status
     lines = capsys.readouterr().err.splitlines()
     assert lines[-1].startswith(f"sm-proxy: usage: {program} cannot be started: ")
+
+
+@pytest.mark.usefixtures("keys")
+@pytest.mark.skipif(sys.platform == "win32", reason="a script is not a program there")
+def test_who_has_no_python_is_told_of_python3(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "python3").symlink_to(sys.executable)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert cli.main(["launch", "--", "python", "x.py"]) == 127
+    assert capsys.readouterr().err.splitlines()[-1].endswith("Write `python3` in its place.")
+
+
+@pytest.mark.usefixtures("keys")
+def test_a_command_that_sent_no_request_is_told_how_it_could(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["launch", "--", *QUIET]) == 0
+    assert "endpoint_url" in capfd.readouterr().err
 
 
 def test_without_credentials_the_command_is_not_started(
