@@ -318,6 +318,7 @@ def _run(name: str, words: list[str], *, as_json: bool) -> int:
 
         housekeeping.after_command(settings)
     if result.failure is not None:
+        result.failure.reported |= output.was_seen(result, as_json=as_json)
         return error_handler.report_last_line(name, result.failure)
     return int(result.exit_status)
 

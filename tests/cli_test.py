@@ -239,6 +239,27 @@ def test_an_expected_error_is_rendered(
     assert len(asked) == 2
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.parametrize("elsewhere", [None, "stdout", "stderr"])
+def test_a_failure_that_the_text_shows_comes_once_on_a_terminal(
+    elsewhere: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    as_json: bool,
+) -> None:
+    def run(*_: Any) -> Result:
+        failure = SmProxyError("no-vpc", "none", "fix")
+        return Result({}, "FAILED vpc none: fix", 1, failure, text_has_failure=True)
+
+    monkeypatch.setattr(resolve, "run", run)
+    for name in {"stdout", "stderr"} - {elsewhere}:
+        monkeypatch.setattr(getattr(sys, name), "isatty", lambda: True)
+    assert cli.main(["resolve", "sm-a", *(["--json"] if as_json else [])]) == 1
+    once = elsewhere is None and not as_json
+    assert capsys.readouterr().err == ("" if once else "sm-proxy: no-vpc: none. fix\n")
+
+
 def test_json_after_a_double_dash_belongs_to_another_program(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -161,6 +161,7 @@ def _checked(changes: list[Change], ssh_config: Path) -> Result:
         tuple(_lines(found)),
         exit_status=1 if found else 0,
         failure=_failure(found),
+        text_has_failure=True,
     )
 
 

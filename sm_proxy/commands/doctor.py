@@ -91,7 +91,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
         "checks": [item.as_data() for item in findings],
     }
     text = partial(report.text, findings, _typed(args), verbose=args.verbose)
-    return Result(data, text, EXIT_EXPECTED if failure else 0, failure)
+    return Result(data, text, EXIT_EXPECTED if failure else 0, failure, text_has_failure=True)
 
 
 def _failure(findings: Sequence[Finding]) -> SmProxyError | None:

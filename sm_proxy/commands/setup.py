@@ -85,7 +85,11 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
         "next": after,
     }
     return Result(
-        data, partial(_text, taken, data), exit_status=1 if failure else 0, failure=failure
+        data,
+        partial(_text, taken, data),
+        exit_status=1 if failure else 0,
+        failure=failure,
+        text_has_failure=True,
     )
 
 

@@ -38,12 +38,15 @@ class Result:
         exit_status: of the process.
         failure: an error after partial success: `data` is printed, then the command ends as if the
             error had been raised.
+        text_has_failure: whether the text shows the failure, and what to do: then a terminal that
+            gets both does not get it a second time as the last line.
     """
 
     data: dict[str, Any] = field(default_factory=dict)
     text: str | tuple[str, ...] | Callable[[Screen], str] = ""
     exit_status: int = 0
     failure: SmProxyError | None = None
+    text_has_failure: bool = False
 
 
 @contextlib.contextmanager
@@ -79,6 +82,14 @@ def _laid_out(text: tuple[str, ...] | Callable[[Screen], str]) -> str:
     if isinstance(text, tuple):
         return layout.text(tuple(map(completed, text)), shown)
     return text(shown)
+
+
+def was_seen(result: Result, *, as_json: bool) -> bool:
+    """Whether a result that was rendered has shown its failure to who reads stderr."""
+    from sm_proxy.local import screen  # noqa: PLC0415 - ssh does without
+
+    terminals = all(map(screen.is_terminal, (sys.stdout, sys.stderr)))
+    return result.text_has_failure and terminals and not as_json
 
 
 def render_error(command: str, error: SmProxyError, *, as_json: bool) -> None:
