@@ -135,7 +135,8 @@ def make_mounts_private(*, keep_up: bool = False) -> None:
     With `keep_up`, later mounts of the host still appear inside.
 
     In a chroot, `/` is not a mount point, and the kernel refuses (EINVAL). Then we enter our own
-    namespace again, which leads to its real root, make the call there and return to the chroot.
+    namespace again, which leads to its real root, make the call there and return to the chroot and
+    to the working folder.
     """
     flags = MS_REC | (MS_SLAVE if keep_up else MS_PRIVATE)
     try:
@@ -143,14 +144,15 @@ def make_mounts_private(*, keep_up: bool = False) -> None:
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
-        home = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
+        home, here = (os.open(name, os.O_RDONLY | os.O_DIRECTORY) for name in ("/", "."))
         own = os.open("/proc/self/ns/mnt", os.O_RDONLY)
         setns(own, CLONE_NEWNS)
         mount("none", "/", flags=flags)
         os.fchdir(home)
         os.chroot(".")
-        os.close(own)
-        os.close(home)
+        os.fchdir(here)
+        for descriptor in (own, here, home):
+            os.close(descriptor)
 
 
 def succeeds(action: Callable[[], None]) -> bool:

@@ -43,6 +43,25 @@ def test_only_the_calling_thread_enters_a_namespace() -> None:
     os.close(netns)
 
 
+@needs_root
+def test_private_mounts_leave_the_working_folder_in_a_chroot(tmp_path: Path) -> None:
+    """There, `docker build context` of the lab looked for /context."""
+    for name in ("proc", "work"):
+        (tmp_path / name).mkdir()
+
+    def build() -> None:
+        namespaces.unshare(namespaces.CLONE_NEWNS)
+        namespaces.make_mounts_private()
+        namespaces.mount("proc", str(tmp_path / "proc"), "proc")
+        os.chroot(tmp_path)
+        os.chdir("/work")
+        namespaces.make_mounts_private()
+        Path("result").touch()
+
+    assert namespaces.succeeds(build)
+    assert (tmp_path / "work/result").exists()
+
+
 def test_a_signal_leaves_no_folder_of_a_probe() -> None:
     left: list[bool] = []
     before = signal.signal(signal.SIGTERM, lambda *_: left.append(Path(folder).exists()))
