@@ -66,9 +66,11 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     """
     ssh_config = Path(args.ssh_config) if args.ssh_config else paths.user_ssh_config()
     places = ssh_files.places(ssh_config, replace(settings, identity_file=None))
-    parts = _parts(places, keep_keys=args.keep_keys)
+    keys = tuple(part for place in ssh_files.by_folder(places) for part in ssh_files.keys(place))
+    keep = args.keep_keys
+    parts = _parts(places, keep_keys=keep)
     if args.dry_run or not parts:
-        return _result(parts, dry_run=args.dry_run)
+        return _result(parts, keys if keep else (), dry_run=args.dry_run)
     if not args.yes:
         _refuse_without_terminal()
         for line in layout.prose(
@@ -77,10 +79,10 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
             output.write_to_stderr(line)
         if not prompt.confirm("Remove all this?"):
             return Result({"removed": []}, "nothing was removed", exit_status=1)
-        if not args.keep_keys and any(map(ssh_files.keys, places)):
+        if keys and not keep:
             keep = not prompt.confirm("Remove the ssh keys, too?")
             parts = _parts(places, keep_keys=True) if keep else parts
-    return _removed(parts)
+    return _removed(parts, keys if keep else ())
 
 
 def _parts(places: Sequence[Place], *, keep_keys: bool) -> list[Part]:
@@ -140,8 +142,13 @@ def _refuse_without_terminal() -> None:
         )
 
 
-def _removed(parts: Sequence[Part]) -> Result:
-    """Remove each part. If one fails, the others go, but not the state: the next run needs it."""
+def _removed(parts: Sequence[Part], kept: Sequence[Part]) -> Result:
+    """Remove each part. If one fails, the others go, but not the state: the next run needs it.
+
+    Args:
+        parts: what goes.
+        kept: what the user keeps.
+    """
     gone: list[Part] = []
     left: list[Part] = []
     failures: list[SmProxyError] = []
@@ -161,11 +168,11 @@ def _removed(parts: Sequence[Part]) -> Result:
             failures.append(error)
             left.append(part)
     if failures:
-        result = _result(gone, left, dry_run=False)
+        result = _result(gone, kept, left, dry_run=False)
         return replace(result, failure=failures[0], exit_status=1)
     for part in folders.state():  # it was missing, and the work has made it again
         _remove(part)
-    return _result(gone, dry_run=False)
+    return _result(gone, kept, dry_run=False)
 
 
 def _remove(part: Part) -> None:
@@ -174,9 +181,12 @@ def _remove(part: Part) -> None:
         footprint.remove_empty_parents(part.path)
 
 
-def _result(parts: Sequence[Part], left: Sequence[Part] = (), *, dry_run: bool) -> Result:
+def _result(
+    parts: Sequence[Part], kept: Sequence[Part], left: Sequence[Part] = (), *, dry_run: bool
+) -> Result:
+    """What was or would be removed, what the user keeps, and what a failure has left."""
     package = installation.remove()
-    stays = [*(part.what for part in left), *_STAYS, *folders.shared()]
+    stays = [*(part.what for part in (*left, *kept)), *_STAYS, *folders.shared()]
     data: dict[str, Any] = {
         "removed": [{"what": part.what, "path": part.path and str(part.path)} for part in parts],
         "stays": stays,

@@ -470,16 +470,21 @@ def test_without_a_terminal_it_asks_for_yes(
 )
 def test_uninstall_asks_before_it_removes_and_again_for_the_keys(
     answers: list[bool],
-    config_stays: bool,
-    keys_stay: bool,
     home: Path,
     monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    config_stays: bool,
+    keys_stay: bool,
 ) -> None:
     assert cli.main(["keys", "show"]) == 0
     assert cli.main(["config", "write"]) == 0
     monkeypatch.setattr(prompt, "at_terminal", lambda: True)
     monkeypatch.setattr(prompt, "confirm", lambda _: answers.pop(0))
+    capsys.readouterr()
     assert cli.main(["uninstall"]) == (1 if config_stays else 0)
+    stays = capsys.readouterr().out.partition("what stays:")[2]
+    assert ("our ssh keys" in stays) is (keys_stay and not config_stays)
     assert not answers
     folder = home / ".ssh" / "sm-proxy"
     assert [(folder / name).exists() for name in ("config", "id_ed25519")] == [
