@@ -166,6 +166,7 @@ def test_a_hint_names_arguments_instead_of_options(preparation: Preparation) -> 
     # These are of the commands of AWS and of `submit`, which only our commands call.
     options -= {f"--{name}" for name in ["group-id", "protocol", "port", "source-group", "region"]}
     options -= {"--name", "--instance-type"}
+    options -= {"--identity-file"}  # of `sm-proxy setup`, which the hint names
     assert "--entrypoint" in options
     for option in options:
         estimator = enable_ssh(Estimator(), keys=HOST_KEY)
