@@ -180,11 +180,10 @@ class Forwarding:
             near.close()
 
     def _serve(self, near: socket.socket, peer: tuple[str, int], port: int) -> None:
-        channel = self._channel(peer, port)
-        if channel is None:
-            near.close()
-        else:
-            Relay(near, channel).run()
+        with near:
+            channel = self._channel(peer, port)
+            if channel is not None:
+                Relay(near, channel).run()
 
     def _channel(self, peer: tuple[str, int], port: int) -> Any | None:
         """A channel to the port; None if there is none in time."""

@@ -24,8 +24,12 @@ class Relay:
     """
 
     def __init__(self, near: socket.socket, channel: Any) -> None:
+        from paramiko import SSHException  # noqa: PLC0415 - the channel's maker has imported it
+
         self._near = near
         self._channel = channel
+        # EOFError: the SSH connection is being lost, and paramiko has not noticed it yet.
+        self._broken = (OSError, EOFError, SSHException)
 
     def run(self) -> None:
         """Copy until both directions have ended, or one is broken."""
@@ -34,7 +38,7 @@ class Relay:
             self._down()
             up.result()
         finally:
-            self._channel.close()
+            self._close_channel()
             self._near.close()
 
     def _up(self) -> None:
@@ -42,21 +46,26 @@ class Relay:
             while data := self._near.recv(_CHUNK):
                 self._channel.sendall(data)
             self._channel.shutdown_write()
-        except OSError:  # one of the two is broken: the other direction must not wait for it
-            self._channel.close()
+        except self._broken:  # one of the two: the other direction must not wait for it
+            self._close_channel()
 
     def _down(self) -> None:
         try:
             while data := self._channel.recv(_CHUNK):
                 self._near.sendall(data)
-        except OSError:
-            self._channel.close()
+        except self._broken:
+            self._close_channel()
         if self._channel.eof_received:
             self._end(socket.SHUT_WR)
         else:
             self._reset()
         if self._channel.closed:
             self._end(socket.SHUT_RD)  # wakes `_up`
+
+    def _close_channel(self) -> None:
+        """Close the channel; the server need not hear of it if the connection is lost."""
+        with contextlib.suppress(*self._broken):
+            self._channel.close()
 
     def _end(self, how: int) -> None:
         with contextlib.suppress(OSError):

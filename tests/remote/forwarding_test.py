@@ -163,6 +163,26 @@ def test_a_hundred_connections_at_once(tunnel: Tunnel) -> None:
         near.close()
 
 
+@pytest.mark.parametrize("error", [EOFError, paramiko.SSHException])
+def test_a_connection_lost_before_paramiko_knows_is_reset(
+    tunnel: Tunnel, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    """paramiko raises EOFError for a packet to a server that has left, and even in `close`."""
+
+    def lost(_: Any) -> None:
+        raise error
+
+    with tunnel.dial() as near:
+        far = tunnel.server.channel()  # kept: without a reference, paramiko closes it
+        far.sendall(b"x")
+        assert near.recv(1) == b"x"  # the channel is open on both sides
+        monkeypatch.setattr(tunnel.clients[-1].get_transport(), "_send_user_message", lost)
+        near.settimeout(20)
+        near.sendall(b"y")
+        with pytest.raises(ConnectionResetError):
+            near.recv(1)
+
+
 def test_a_port_without_a_listener_is_reported_once(tunnel: Tunnel) -> None:
     tunnel.server._answer = paramiko.OPEN_FAILED_CONNECT_FAILED
     for _ in range(3):
